@@ -1,0 +1,129 @@
+"""The configuration of a run: one YAML file, unknown keys refused, written by ``tune`` and read by ``link``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ameli_llm.errors import AmeliError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetrievalConfig(_Section):
+    """How candidates are found."""
+
+    text_encoder: str = Field("sbert", description="encoder file for texts in retrieval/encoders")
+    text_model: str = Field("", description="model name or folder; empty: the encoder's packaged default")
+    image_encoder: str = Field("descriptor", description="encoder file for images, or none")
+    image_model: str = Field("", description="model name or checkpoint path of the image encoder")
+    search: Literal["exact", "chroma"] = Field("exact", description="vector search: exact or Chroma's HNSW")
+    pool: int = Field(
+        1000, ge=10, description="products that each retriever may propose for the weighted sum"
+    )
+    depth: int = Field(100, ge=1, description="candidates kept in the run folder")
+    candidates: int = Field(10, ge=1, description="K: candidates that are compared")
+    weights: dict[str, float] = Field(
+        default_factory=lambda: {"bm25": 1.0, "sbert": 1.0, "title": 1.0, "image": 1.0},
+        description="weight of each retriever's score in the sum; a retriever that is not named is not run",
+    )
+    prior: Literal["off", "filter", "score"] = Field("off", description="use of P(e|m) and P(c|m)")
+    cross_encoder: str = Field(
+        "", description="sentence-transformers cross-encoder over the text pool; empty: none"
+    )
+
+
+class AttributesConfig(_Section):
+    """How attribute values of the review are found."""
+
+    extractors: tuple[str, ...] = Field(("rules",), description="extractor files in ameli_llm/attributes")
+    template: str = Field("extract/json", description="template of the llm extractor")
+    ocr_engine: Literal["rapidocr", "easyocr"] = Field("rapidocr", description="OCR library")
+    ocr_model: str = Field("", description="model folder of easyocr")
+    precision: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="precision by extractor and key (* for all keys), measured on dev"
+    )
+
+
+class ComparisonConfig(_Section):
+    """How candidates are compared with the review."""
+
+    comparator: str = Field("rules", description="comparator file in ameli_llm/comparison")
+    template: str = Field("", description="template; empty: the comparator's own")
+    orders: int = Field(1, ge=1, description="candidate orders that the score is averaged over")
+
+
+class EngineConfig(_Section):
+    """The instruction model."""
+
+    name: str = Field("none", description="engine file in ameli_llm/engines, or none")
+    model: str = Field("", description="model name or path")
+    base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
+    concurrency: int = Field(64, ge=1, description="requests in flight at a server")
+    timeout: float = Field(120.0, gt=0, description="seconds before a request counts as failed")
+    max_error_rate: float = Field(
+        0.02, ge=0, le=1, description="share of failed reviews above which link exits with 1"
+    )
+
+
+class FusionConfig(_Section):
+    """How the scores become one, and when the answer is withheld."""
+
+    retrieval: float = Field(1.0, description="weight of the retrieval score")
+    text: float = Field(1.0, description="weight of the comparison score")
+    image: float = Field(0.0, description="weight of the image score")
+    adapter: str = Field("", description="folder of a trained CLIP adapter; empty: identity")
+    mismatch_filter: bool = Field(False, description="the paper's attribute-mismatch filter (section 4.4)")
+    nil_threshold: float = Field(
+        0.0, ge=0, le=1, description="below this probability of being in the KB: nil"
+    )
+    abstain_threshold: float = Field(0.0, ge=0, le=1, description="below this confidence: abstained")
+    calibration: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="coefficients of the logistic models link and nil; empty: softmax share",
+    )
+
+
+class RunConfig(_Section):
+    """Everything that decides a run's result, seed included."""
+
+    retrieval: RetrievalConfig = RetrievalConfig()
+    attributes: AttributesConfig = AttributesConfig()
+    comparison: ComparisonConfig = ComparisonConfig()
+    engine: EngineConfig = EngineConfig()
+    fusion: FusionConfig = FusionConfig()
+    seed: int = 0
+
+
+def load_config(path: Path | None) -> RunConfig:
+    """The configuration in ``path``, defaults for what it leaves out; all defaults when it is None.
+
+    Raises AmeliError that names the file, the key and what was expected.
+    """
+    if path is None:
+        return RunConfig()
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AmeliError(f"Cannot read configuration {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AmeliError(f"Configuration {path} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return RunConfig.model_validate(content or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise AmeliError(
+            f"Configuration {path}: {where or 'top level'}: {first['msg']}.",
+            hint="docs/configuration.md lists every key.",
+        ) from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """The configuration as YAML, readable by ``load_config``."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -1,0 +1,1 @@
+"""Reads, checks and makes datasets in the AMELI format."""

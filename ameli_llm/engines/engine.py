@@ -1,0 +1,86 @@
+"""What every engine takes and gives: a batch of chat requests in, a reply for each out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ameli_llm.types import Failure, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat. ``role`` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat with its constraint: a JSON schema, or a closed list of choices, or neither.
+
+    With ``choices`` the reply is one of them by construction and carries a log-probability for each.
+    ``completion`` asks for a plain completion of the last message, without a chat template (the paper's
+    GPT-2 form). ``template`` is the identity of the template that rendered the messages, part of the cache key.
+    """
+
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    completion: bool = False
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReply:
+    """A model's answer, or why there is none.
+
+    ``choice_logprobs`` maps every choice to its natural log-probability, normalised over the choices.
+    ``finish_reason`` is "stop" or "length" or what the server said. ``failure`` is set when no reply came
+    (engine error) or it was cut off, empty or outside the constraint (invalid output).
+    """
+
+    text: str = ""
+    choice_logprobs: Mapping[str, float] | None = None
+    usage: Usage = Usage()
+    finish_reason: str = ""
+    failure: Failure | None = None
+
+
+class Engine(Protocol):
+    """A served or in-process instruction model."""
+
+    @property
+    def name(self) -> str:
+        """The file name of the module."""
+
+    @property
+    def model(self) -> str:
+        """Model name or path as asked for."""
+
+    @property
+    def revision(self) -> str:
+        """What identifies the weights behind the name, part of every cache key; "" when unknown."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many reviews the linker should hand over at once."""
+
+    @property
+    def workers(self) -> int:
+        """How many such batches the linker may run at the same time, from as many threads."""
+
+    def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """One reply per request, in order. Thread-safe. Failures come back as replies, never raised."""
+
+    def canary(self) -> None:
+        """Asks a question with a known answer before a run. Raises AmeliError when it fails."""
+
+    def close(self) -> None:
+        """Frees connections and memory; idempotent."""

@@ -1,0 +1,39 @@
+"""Errors a user can act on. Every one says what was asked, what was found and what to type next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AmeliError(Exception):
+    """Wrong usage, configuration or input: the command line prints it as one line and exits with 2.
+
+    ``hint`` is what the user can do about it; it is part of ``str(error)``.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class MissingDependencyError(AmeliError):
+    """A package, model or weight file that is optional for the project and needed for this call."""
+
+
+class UnknownNameError(AmeliError):
+    """A registry has no entry of that name; lists those it has and the nearest one."""
+
+    def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
+        names = sorted(available)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"Available: {', '.join(names) or 'none'}."
+        if near:
+            hint += f" Did you mean {near[0]!r}?"
+        super().__init__(f"No {kind} named {name!r}.", hint=hint)
+        self.name = name
+        self.available = names

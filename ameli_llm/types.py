@@ -1,0 +1,144 @@
+"""The domain: frozen values that pass between dataset, retrieval, attributes, comparison, fusion and link.
+
+Gold is in none of them: it lives in ``Split.gold`` and is read by evaluation and tuning only, so that no
+stage of the pipeline can see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """How a review ended; every review ends in exactly one."""
+
+    LINKED = "linked"
+    NIL = "nil"
+    ABSTAINED = "abstained"
+    INVALID_OUTPUT = "invalid_output"
+    ENGINE_ERROR = "engine_error"
+
+
+@dataclass(frozen=True, slots=True)
+class SpecRow:
+    """One line of a product page's specification table, as scraped."""
+
+    section: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """An entity of the knowledge base. ``category`` is the path from the shop's root to the leaf."""
+
+    id: int
+    name: str
+    category: tuple[str, ...] = ()
+    description: str = ""
+    features: tuple[str, ...] = ()
+    spec: tuple[SpecRow, ...] = ()
+    images: tuple[str, ...] = ()
+
+    @property
+    def leaf_category(self) -> str:
+        """The last element of the category path, "" when the product has none."""
+        return self.category[-1] if self.category else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A review with its product mention, and without its gold product.
+
+    ``images`` are bare file names. ``slices`` names subsets the review belongs to (any extra field of the
+    record that is ``true``), for scores by slice only.
+    """
+
+    id: int
+    header: str = ""
+    body: str = ""
+    mention: str = ""
+    images: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Header, period, body: the query text of the official code (ameli-facts, section 2)."""
+        return ". ".join(part for part in (self.header.strip(), self.body.strip()) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a value stands: a span of a text field, or a box of an image.
+
+    ``field`` is "header", "body", "mention" or "image". ``start`` and ``end`` are character offsets into
+    the field (for an image: into the recognised string). ``box`` is (left, top, right, bottom) in pixels
+    of ``image``; ``confidence`` is the recogniser's, 0 to 1.
+    """
+
+    field: str
+    start: int
+    end: int
+    text: str
+    image: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeValue:
+    """An attribute value that a review states, with the place that proves it.
+
+    ``value`` is a raw value of the candidates' vocabulary for ``key``. ``negated`` marks a value that the
+    review denies ("not the red one", "I wanted the 512 but got the 1tb").
+    """
+
+    key: str
+    value: str
+    source: str
+    evidence: Evidence
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of the model calls made for one review."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a stage gave no usable result: ``state`` is INVALID_OUTPUT or ENGINE_ERROR."""
+
+    state: State
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A product that retrieval proposes for a review.
+
+    ``score`` is the fused retrieval score by which candidates are ranked; ``scores`` holds each
+    retriever's own score ("bm25", "sbert", "image", ...); a retriever that has no opinion (no image, say)
+    is absent from it.
+    """
+
+    entity_id: int
+    score: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+Vocabulary = Mapping[str, tuple[str, ...]]
+"""Attribute keys and the raw values that occur among a review's candidates, never derived from gold."""

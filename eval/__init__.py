@@ -1,0 +1,1 @@
+"""Measures runs: metrics, intervals, error budget, paired comparison, report."""

@@ -1,0 +1,1 @@
+"""Finds candidate products for a review."""
