@@ -1,4 +1,4 @@
-"""The configuration of a run: one YAML file, unknown keys refused, written by ``tune`` and read by ``link``."""
+"""The configuration of a run: one YAML file, written by ``tune``, read by ``link``; unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ class RetrievalConfig(_Section):
     text_model: str = Field("", description="model name or folder; empty: the encoder's packaged default")
     image_encoder: str = Field("descriptor", description="encoder file for images, or none")
     image_model: str = Field("", description="model name or checkpoint path of the image encoder")
-    search: Literal["exact", "chroma"] = Field("exact", description="vector search: exact or Chroma's HNSW")
-    pool: int = Field(
-        1000, ge=10, description="products that each retriever may propose for the weighted sum"
-    )
+    search: Literal["exact", "chroma"] = Field("exact", description="exact vector search or Chroma's HNSW")
+    pool: int = Field(1000, ge=10, description="products that each retriever may propose")
     depth: int = Field(100, ge=1, description="candidates kept in the run folder")
     candidates: int = Field(10, ge=1, description="K: candidates that are compared")
     weights: dict[str, float] = Field(
@@ -33,9 +31,7 @@ class RetrievalConfig(_Section):
         description="weight of each retriever's score in the sum; a retriever that is not named is not run",
     )
     prior: Literal["off", "filter", "score"] = Field("off", description="use of P(e|m) and P(c|m)")
-    cross_encoder: str = Field(
-        "", description="sentence-transformers cross-encoder over the text pool; empty: none"
-    )
+    cross_encoder: str = Field("", description="cross-encoder over the text pool; empty: none")
 
 
 class AttributesConfig(_Section):
@@ -67,7 +63,7 @@ class EngineConfig(_Section):
     concurrency: int = Field(64, ge=1, description="requests in flight at a server")
     timeout: float = Field(120.0, gt=0, description="seconds before a request counts as failed")
     max_error_rate: float = Field(
-        0.02, ge=0, le=1, description="share of failed reviews above which link exits with 1"
+        0.02, ge=0, le=1, description="share of failed reviews that makes link exit with 1"
     )
 
 
@@ -77,15 +73,13 @@ class FusionConfig(_Section):
     retrieval: float = Field(1.0, description="weight of the retrieval score")
     text: float = Field(1.0, description="weight of the comparison score")
     image: float = Field(0.0, description="weight of the image score")
-    adapter: str = Field("", description="folder of a trained CLIP adapter; empty: identity")
-    mismatch_filter: bool = Field(False, description="the paper's attribute-mismatch filter (section 4.4)")
-    nil_threshold: float = Field(
-        0.0, ge=0, le=1, description="below this probability of being in the KB: nil"
-    )
+    adapter: str = Field("", description="folder of a trained adapter; empty: identity")
+    mismatch_filter: bool = Field(False, description="the paper's attribute-mismatch filter")
+    nil_threshold: float = Field(0.2, ge=0, le=1, description="nil below this probability of being in the KB")
     abstain_threshold: float = Field(0.0, ge=0, le=1, description="below this confidence: abstained")
     calibration: dict[str, dict[str, float]] = Field(
         default_factory=dict,
-        description="coefficients of the logistic models link and nil; empty: softmax share",
+        description="logistic models link and nil; empty: softmax share",
     )
 
 

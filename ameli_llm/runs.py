@@ -1,0 +1,267 @@
+"""The run folder: what a run was, what it predicted, and what evaluation needs to know about it.
+
+``predictions.jsonl`` is appended line by line. A process may be killed at any moment: a torn last line is
+ignored and removed when the run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ameli_llm.errors import AmeliError
+from ameli_llm.types import AttributeValue, State
+
+log = logging.getLogger(__name__)
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CandidateRow(_Row):
+    """A candidate's scores. Beyond the first K only ``retrieval_score`` was computed."""
+
+    entity_id: int
+    retrieval_score: float
+    text_score: float | None = None
+    image_score: float | None = None
+    score: float
+    scores: dict[str, float] = Field(default_factory=dict, description="raw score of each retriever")
+
+
+class EvidenceRow(_Row):
+    """Where an attribute value stands in the review; offsets in characters, box in pixels."""
+
+    field: str
+    start: int
+    end: int
+    text: str
+    image: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    confidence: float | None = None
+
+
+class AttributeRow(_Row):
+    """An attribute value found in the review."""
+
+    key: str
+    value: str
+    source: str
+    evidence: EvidenceRow
+    negated: bool = False
+
+    @classmethod
+    def of(cls, value: AttributeValue) -> AttributeRow:
+        """The row of an extracted value."""
+        place = value.evidence
+        return cls(
+            key=value.key,
+            value=value.value,
+            source=value.source,
+            negated=value.negated,
+            evidence=EvidenceRow(
+                field=place.field,
+                start=place.start,
+                end=place.end,
+                text=place.text,
+                image=place.image,
+                box=place.box,
+                confidence=place.confidence,
+            ),
+        )
+
+
+class VerdictRow(_Row):
+    """Whether a candidate's attribute agrees with the review."""
+
+    entity_id: int
+    key: str
+    verdict: str = Field(description="agree, conflict or unknown")
+
+
+class TokensRow(_Row):
+    """Tokens of the model calls; all zero without a model."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+
+class PredictionRow(_Row):
+    """A line of ``predictions.jsonl``. ``candidates`` is best first by ``score``, which decides ``entity_id``."""
+
+    review_id: int
+    state: State
+    entity_id: int | None
+    confidence: float | None
+    candidates: tuple[CandidateRow, ...] = ()
+    attributes: tuple[AttributeRow, ...] = ()
+    tokens: TokensRow = TokensRow()
+    seconds: float = 0.0
+    error: str | None = None
+    compared: int = Field(0, description="K: how many of the candidates were compared")
+    kb_probability: float | None = Field(None, description="probability that the product is in the KB")
+    none_score: float | None = Field(None, description="score of none of these, when it was asked for")
+    orders: int = 1
+    flips: int = Field(0, description="candidate orders in which the first choice differed")
+    evidence: tuple[VerdictRow, ...] = Field((), description="verdicts on the best candidate's attributes")
+    dropped: dict[str, int] = Field(default_factory=dict, description="discarded attribute values by reason")
+    stage_seconds: dict[str, float] = Field(default_factory=dict)
+    key: str = Field("", description="hash of everything that decided this line, by which a run resumes")
+
+
+class GoldRow(_Row):
+    """What evaluation knows of a review: ``gold`` is None when the right product is not in the KB."""
+
+    gold: int | None
+    category: str = ""
+    slices: tuple[str, ...] = ()
+    attributes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class RunFolder:
+    """A run on disk. Opening it for writing takes a lock; reading needs none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: TextIO | None = None
+        self._lock: TextIO | None = None
+        self._guard = threading.Lock()
+
+    def require(self) -> RunFolder:
+        """Itself, when ``run.json`` is there. Raises AmeliError otherwise."""
+        if not (self.path / "run.json").is_file():
+            raise AmeliError(f"{self.path} is not a run folder: it has no run.json.", hint="link makes one.")
+        return self
+
+    def manifest(self) -> dict[str, Any]:
+        """The content of ``run.json``."""
+        return _read_object(self.path / "run.json")
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replaces ``run.json`` as a whole."""
+        write_json(self.path / "run.json", manifest)
+
+    def predictions(self) -> Iterator[PredictionRow]:
+        """Rows in file order; a torn last line is skipped. Raises AmeliError on any other broken line."""
+        path = self.path / "predictions.jsonl"
+        if not path.is_file():
+            return
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.endswith("\n"):
+                    log.warning("%s: line %d is torn and ignored", path, number)
+                    return
+                try:
+                    yield PredictionRow.model_validate_json(line)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    where = ".".join(str(part) for part in first["loc"])
+                    raise AmeliError(
+                        f"{path}: line {number}: {where} {first['msg']}".replace("  ", " ")
+                    ) from error
+
+    def gold(self) -> dict[int, GoldRow]:
+        """Gold by review id; empty when the run's dataset has none."""
+        path = self.path / "gold.json"
+        if not path.is_file():
+            return {}
+        return {int(k): GoldRow.model_validate(v) for k, v in _read_object(path).items()}
+
+    def texts(self, name: str) -> dict[int, Any]:
+        """``reviews.json`` or ``products.json`` of the run, by id, for reports; empty when absent."""
+        path = self.path / f"{name}.json"
+        return {int(k): v for k, v in _read_object(path).items()} if path.is_file() else {}
+
+    def append(self, rows: Iterable[PredictionRow]) -> None:
+        """Appends rows and flushes them. Thread-safe. Raises AmeliError when the disk is full."""
+        lines = "".join(row.model_dump_json() + "\n" for row in rows)
+        with self._guard:
+            if self._stream is None:
+                raise RuntimeError("the run folder is not open for writing")
+            try:
+                self._stream.write(lines)
+                self._stream.flush()
+            except OSError as error:
+                raise AmeliError(
+                    f"Cannot write {self.path / 'predictions.jsonl'}: {error.strerror}.",
+                    hint="Make room and type the same command again: finished reviews are kept.",
+                ) from error
+
+    def keep(self, rows: Iterable[PredictionRow]) -> None:
+        """Replaces the predictions by ``rows``, before the run goes on."""
+        text = "".join(row.model_dump_json() + "\n" for row in rows)
+        _replace(self.path / "predictions.jsonl", text)
+
+    def __enter__(self) -> RunFolder:
+        self._lock = _locked(self.path)
+        return self
+
+    def open_predictions(self) -> None:
+        """Opens ``predictions.jsonl`` for appending; call within the ``with`` block, after ``keep``."""
+        self._stream = (self.path / "predictions.jsonl").open("a", encoding="utf-8")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.close()
+        if self._lock is not None:
+            self._lock.close()
+        self._stream = self._lock = None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON in one step: readers see the old file or the new one. Raises AmeliError."""
+    _replace(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _locked(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("w", encoding="utf-8")
+    except OSError as error:
+        raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        raise AmeliError(
+            f"Another process is writing to {folder}.", hint="Wait for it, or choose another --out."
+        ) from error
+    return stream
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AmeliError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise AmeliError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise AmeliError(f"{path} holds no JSON object.")
+    return content
