@@ -1,7 +1,8 @@
-"""The configuration of a run: one YAML file, written by ``tune``, read by ``link``; unknown keys are refused."""
+"""The configuration of a run: one YAML file, written by tune, read by link; unknown keys are refused."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ class RetrievalConfig(_Section):
     text_model: str = Field("", description="model name or folder; empty: the encoder's packaged default")
     image_encoder: str = Field("descriptor", description="encoder file for images, or none")
     image_model: str = Field("", description="model name or checkpoint path of the image encoder")
+    image_adapter: str = Field("", description="folder of a trained image adapter; empty: identity")
     search: Literal["exact", "chroma"] = Field("exact", description="exact vector search or Chroma's HNSW")
     pool: int = Field(1000, ge=10, description="products that each retriever may propose")
     depth: int = Field(100, ge=1, description="candidates kept in the run folder")
@@ -37,7 +39,9 @@ class RetrievalConfig(_Section):
 class AttributesConfig(_Section):
     """How attribute values of the review are found."""
 
-    extractors: tuple[str, ...] = Field(("rules",), description="extractor files in ameli_llm/attributes")
+    extractors: tuple[str, ...] | None = Field(
+        None, description="extractor files in ameli_llm/attributes; null: rules, ocr, and llm with an engine"
+    )
     template: str = Field("extract/json", description="template of the llm extractor")
     ocr_engine: Literal["rapidocr", "easyocr"] = Field("rapidocr", description="OCR library")
     ocr_model: str = Field("", description="model folder of easyocr")
@@ -49,7 +53,10 @@ class AttributesConfig(_Section):
 class ComparisonConfig(_Section):
     """How candidates are compared with the review."""
 
-    comparator: str = Field("rules", description="comparator file in ameli_llm/comparison")
+    comparator: str = Field(
+        "",
+        description="comparator file in ameli_llm/comparison, or none; empty: rules or listwise",
+    )
     template: str = Field("", description="template; empty: the comparator's own")
     orders: int = Field(1, ge=1, description="candidate orders that the score is averaged over")
 
@@ -73,7 +80,6 @@ class FusionConfig(_Section):
     retrieval: float = Field(1.0, description="weight of the retrieval score")
     text: float = Field(1.0, description="weight of the comparison score")
     image: float = Field(0.0, description="weight of the image score")
-    adapter: str = Field("", description="folder of a trained adapter; empty: identity")
     mismatch_filter: bool = Field(False, description="the paper's attribute-mismatch filter")
     nil_threshold: float = Field(0.2, ge=0, le=1, description="nil below this probability of being in the KB")
     abstain_threshold: float = Field(0.0, ge=0, le=1, description="below this confidence: abstained")
@@ -107,17 +113,41 @@ def load_config(path: Path | None) -> RunConfig:
         raise AmeliError(f"Cannot read configuration {path}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AmeliError(f"Configuration {path} is not YAML: {' '.join(str(error).split())}") from error
-    try:
-        return RunConfig.model_validate(content or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AmeliError(
-            f"Configuration {path}: {where or 'top level'}: {first['msg']}.",
-            hint="docs/configuration.md lists every key.",
-        ) from error
+    return _validated(content or {}, f"Configuration {path}")
 
 
 def dump_config(config: RunConfig) -> str:
     """The configuration as YAML, readable by ``load_config``."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def override(config: RunConfig, settings: Sequence[str]) -> RunConfig:
+    """The configuration with dotted ``KEY=VALUE`` settings on top; values are YAML.
+
+    Raises AmeliError that names the setting.
+    """
+    content = config.model_dump(mode="json")
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        *parents, last = name.split(".")
+        section: Any = content
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if not equals or not isinstance(section, dict) or (len(parents) < 2 and last not in section):
+            raise AmeliError(f"No setting {setting!r}.", hint="Write KEY=VALUE, for instance fusion.text=2.")
+        try:
+            section[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise AmeliError(f"Setting {setting!r}: the value is not YAML.") from error
+    return _validated(content, "Setting")
+
+
+def _validated(content: Any, what: str) -> RunConfig:
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise AmeliError(
+            f"{what}: {where or 'top level'}: {first['msg']}.", hint="docs/configuration.md lists every key."
+        ) from error

@@ -99,7 +99,7 @@ class TokensRow(_Row):
 
 
 class PredictionRow(_Row):
-    """A line of ``predictions.jsonl``. ``candidates`` is best first by ``score``, which decides ``entity_id``."""
+    """A line of ``predictions.jsonl``; ``candidates`` is best first by ``score``, which decides the link."""
 
     review_id: int
     state: State

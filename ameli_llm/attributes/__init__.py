@@ -1,1 +1,21 @@
 """Finds the attribute values that a review states, each with the place that proves it."""
+
+from ameli_llm.registry import Registry
+
+EXTRACTORS = Registry(
+    "extractor",
+    "ameli_llm.attributes",
+    helpers=(
+        "colours",
+        "extractor",
+        "merge",
+        "models",
+        "negation",
+        "normalise",
+        "quantities",
+        "tokens",
+        "typos",
+        "units",
+        "vocabulary",
+    ),
+)

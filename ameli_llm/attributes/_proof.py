@@ -1,0 +1,102 @@
+"""The span of a review that proves an attribute value: by quotation, or by the value itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from ameli_llm.attributes.matching import find_values
+from ameli_llm.attributes.normalise import normalise
+from ameli_llm.attributes.tokens import tokens
+from ameli_llm.attributes.vocabulary import arrange
+from ameli_llm.templates.budget import MAX_CHARACTERS
+from ameli_llm.templates.text import SearchableText, one_line
+from ameli_llm.types import AttributeValue, Evidence, Review
+
+_LOOSE = frozenset({"base colour"})
+"""Ways of matching that do not prove the value itself: "blue" is no proof of navy."""
+
+
+class ProvenValues:
+    """Collects proposals of one model for one review: proven ones as ``values``, the others counted."""
+
+    def __init__(self, review: Review, source: str) -> None:
+        texts = {"header": review.header, "body": review.body}
+        self._fields = {name: SearchableText(text[:MAX_CHARACTERS]) for name, text in texts.items()}
+        self._source = source
+        self.values: list[AttributeValue] = []
+        self.dropped: Counter[str] = Counter()
+
+    def propose(self, key: str, values: Mapping[str, str], value: str, quote: str | None) -> None:
+        """Keeps ``value`` of ``key`` if it is one of ``values`` (as shown, to raw) and its proof is found.
+
+        ``quote`` None: the value itself must stand in the review, in any spelling that has its normal form.
+        """
+        raw = _listed(key, values, value)
+        if raw is None:
+            self.dropped["unknown_value"] += 1
+        elif quote is not None and _contradicts(key, values, raw, quote):
+            self.dropped["contradicted"] += 1
+        else:
+            self._keep(key, raw, self._quotation(quote) if quote is not None else self._value(key, raw))
+
+    def propose_text(self, key: str, values: Mapping[str, str], generated: str) -> None:
+        """Keeps the first of ``values`` that a completion states and the review contains.
+
+        The rule of the official code: a value's words are a contiguous part of a line's words; values of one
+        character and bare numbers never match. Of two values at one place the longer goes first.
+        """
+        stated = [raw for line in generated.splitlines() for raw in _stated(line, values.values())]
+        if not stated:
+            self.dropped["no_match"] += 1
+            return
+        proofs = ((raw, self._value(key, raw)) for raw in dict.fromkeys(stated))
+        raw, proof = next(((raw, proof) for raw, proof in proofs if proof), (stated[0], None))
+        self._keep(key, raw, proof)
+
+    def _keep(self, key: str, raw: str, proof: Evidence | None) -> None:
+        if proof is None:
+            self.dropped["no_span"] += 1
+        else:
+            self.values.append(AttributeValue(key, raw, self._source, proof))
+
+    def _quotation(self, quote: str) -> Evidence | None:
+        for name, field in self._fields.items():
+            span = field.find(quote)
+            if span is not None:
+                return Evidence(name, *span, field.text[slice(*span)])
+        return None
+
+    def _value(self, key: str, raw: str) -> Evidence | None:
+        lookup = arrange({key: (raw,)})
+        for name, field in self._fields.items():
+            for match in find_values(field.text, lookup, typos=False):
+                if match.form not in _LOOSE:
+                    return Evidence(name, match.start, match.end, field.text[match.start : match.end])
+        return self._quotation(raw)
+
+
+def _listed(key: str, values: Mapping[str, str], value: str) -> str | None:
+    shown = one_line(value)
+    if shown in values:
+        return values[shown]
+    form = normalise(key, value)
+    return next((raw for raw in values.values() if normalise(key, raw) == form), None)
+
+
+def _contradicts(key: str, values: Mapping[str, str], raw: str, quote: str) -> bool:
+    said = normalise(key, quote)
+    return said != normalise(key, raw) and any(said == normalise(key, other) for other in values.values())
+
+
+def _stated(line: str, values: Iterable[str]) -> list[str]:
+    words = [token.text for token in tokens(line)]
+    found: list[tuple[int, int, str]] = []
+    for raw in values:
+        wanted = [token.text for token in tokens(raw)]
+        joined = "".join(wanted)
+        starts = (at for at in range(len(words)) if words[at : at + len(wanted)] == wanted)
+        place = next(starts, None)
+        if place is not None and len(joined) > 1 and not joined.isdigit():
+            found.append((place, -len(wanted), raw))
+    return [raw for _, _, raw in sorted(found)]

@@ -1,0 +1,158 @@
+"""Attribute values that an instruction model finds, kept only where a span of the review proves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ameli_llm.attributes._proof import ProvenValues
+from ameli_llm.attributes.extractor import Extraction, ExtractionTask
+from ameli_llm.attributes.normalise import alternatives, is_ignored
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.errors import AmeliError
+from ameli_llm.templates.budget import cut_words, largest_fitting, review_excerpt
+from ameli_llm.templates.front import EXTRACT
+from ameli_llm.templates.load import Template, load_template
+from ameli_llm.templates.render import prompt_estimate, request
+from ameli_llm.templates.schema import reply_schema
+from ameli_llm.templates.text import one_line
+from ameli_llm.templates.vocabulary import Asked, ask_for
+from ameli_llm.types import Failure, State, Usage
+
+_Quoted = TypeAdapter(dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]])
+_Plain = TypeAdapter(dict[str, str])
+
+
+def create(engine: Engine, template: str = "", prompts: Path | None = None) -> LlmExtractor:
+    """The extractor; ``template`` "" is extract/json, ``prompts`` a folder of further templates."""
+    loaded = load_template(template or "extract/json", prompts)
+    if loaded.front.method not in EXTRACT:
+        raise AmeliError(
+            f"Template {loaded.name!r} is for {loaded.front.method}, not for extraction.",
+            hint="ameli-llm prompts list shows what each template is for.",
+        )
+    return LlmExtractor(engine, loaded)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """The requests for one review. ``keys`` maps keys as shown to raw keys."""
+
+    asked: Asked
+    keys: Mapping[str, str]
+    requests: tuple[ChatRequest, ...]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class LlmExtractor:
+    """One request per review, or with a completion template one per attribute of its list.
+
+    ``dropped`` counts by reason: "no_span" (the quotation, or without one the value, is not in the review),
+    "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values), "no_match"
+    (a completion that states no value), and "review_cut" when the review was too long for the prompt.
+    """
+
+    engine: Engine
+    template: Template
+
+    @property
+    def name(self) -> str:
+        """The file name of the module."""
+        return "llm"
+
+    def extract(self, tasks: Sequence[ExtractionTask]) -> list[Extraction]:
+        """One extraction per task; no request for a review without text or without anything to ask."""
+        asks = [self._ask(task) for task in tasks]
+        replies = iter(self.engine.chat([sent for ask in asks for sent in ask.requests]))
+        return [
+            self._read(task, ask, [next(replies) for _ in ask.requests])
+            for task, ask in zip(tasks, asks, strict=True)
+        ]
+
+    def _ask(self, task: ExtractionTask) -> _Ask:
+        limits = self.template.front.limits
+        review, cut = review_excerpt(task.review, limits.review)
+        shared = {"review": review, "mention": cut_words(task.review.mention, limits.name)}
+        completion = self.template.front.method == "completion"
+        asked = (
+            _listed(task, self.template.front.keys)
+            if completion
+            else ask_for(task.vocabulary, review, limits)
+        )
+        if not review or not asked:
+            return _Ask({}, {}, (), cut)
+        if completion:
+            requests = tuple(request(self.template, {**shared, "key": key}) for key in asked)
+            return _Ask(asked, {}, requests, cut)
+
+        def values(count: int) -> dict[str, object]:
+            shown = [{"key": key, "values": list(asked[key])} for key in list(asked)[:count]]
+            return {**shared, "attributes": shown}
+
+        count = largest_fitting(
+            len(asked), lambda n: prompt_estimate(self.template, values(n)) <= limits.prompt
+        )
+        kept = {key: asked[key] for key in list(asked)[:count]}
+        if not kept or self.template.front.reply is None:
+            return _Ask({}, {}, (), cut)
+        keys: dict[str, str] = {}
+        for key in kept:
+            keys.setdefault(one_line(key), key)
+        shown = {shown: list(kept[key]) for shown, key in keys.items()}
+        schema = reply_schema(self.template.front.reply, shown, self.template.front.sampling.max_tokens)
+        return _Ask(kept, keys, (request(self.template, values(count), schema=schema),), cut)
+
+    def _read(self, task: ExtractionTask, ask: _Ask, replies: Sequence[ChatReply]) -> Extraction:
+        proven = ProvenValues(task.review, self.name)
+        proven.dropped.update({"review_cut": 1} if ask.cut else {})
+        usage = sum((reply.usage for reply in replies), Usage())
+        failure = next((reply.failure for reply in replies if reply.failure), None)
+        if failure is None and self.template.front.method == "completion":
+            for key, reply in zip(ask.asked, replies, strict=True):
+                proven.propose_text(key, ask.asked[key], reply.text)
+        elif failure is None and replies:
+            failure = self._read_json(ask, replies[0], proven)
+        values = () if failure else tuple(proven.values)
+        return Extraction(values, dict(proven.dropped), usage, failure)
+
+    def _read_json(self, ask: _Ask, reply: ChatReply, proven: ProvenValues) -> Failure | None:
+        if reply.finish_reason == "length":
+            return Failure(State.INVALID_OUTPUT, f"Reply cut off after {reply.usage.completion} tokens.")
+        quoted = self.template.front.reply is not None and self.template.front.reply.form == "quoted"
+        try:
+            content = json.loads(reply.text, strict=False)
+            if quoted:
+                stated = {key: (pair[0], pair[1]) for key, pair in _Quoted.validate_python(content).items()}
+            else:
+                stated = {key: ("", value) for key, value in _Plain.validate_python(content).items()}
+        except (ValueError, RecursionError) as error:
+            kind = "does not follow its schema" if isinstance(error, ValidationError) else "is not JSON"
+            return Failure(State.INVALID_OUTPUT, f"Reply {kind}: {one_line(reply.text)[:60]!r}.")
+        for shown, (quote, value) in stated.items():
+            key = ask.keys.get(one_line(shown))
+            if key is None:
+                proven.dropped["unknown_key"] += 1
+            else:
+                proven.propose(key, ask.asked[key], value, quote if quoted else None)
+        return None
+
+
+def _listed(task: ExtractionTask, keys: Sequence[str]) -> Asked:
+    """The vocabulary's keys that the template lists, in the template's order, whatever their case."""
+    order = {key.casefold(): place for place, key in enumerate(keys)}
+    found = sorted(
+        (key for key in task.vocabulary if key.casefold() in order),
+        key=lambda key: (order[key.casefold()], key),
+    )
+    return {key: {one_line(value): value for value in _values(task, key)} for key in found}
+
+
+def _values(task: ExtractionTask, key: str) -> list[str]:
+    parts = (part for raw in task.vocabulary[key] for part in alternatives(key, raw))
+    return [part for part in parts if not is_ignored(part)]

@@ -1,0 +1,101 @@
+"""Fuses what several extractors found, by their precision on dev (ameli-facts section 3, "fuse1")."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from ameli_llm.attributes.extractor import Extraction
+from ameli_llm.attributes.normalise import NormalisedValue, agreement, normalise, normalise_all
+from ameli_llm.types import AttributeValue
+
+Precision = Mapping[str, Mapping[str, float]]
+"""Share of right values by extractor and key; "*" stands for all keys."""
+
+UNMEASURED = 0.9
+"""Precision of an extractor that no table speaks of."""
+ALL_KEYS = "*"
+_FEWEST = 6
+"""Values of one key that its own precision needs; with fewer, that of all keys counts."""
+
+_Votes = dict[NormalisedValue, dict[str, AttributeValue]]
+
+
+def merge(
+    extractions: Mapping[str, Extraction], precision: Precision, threshold: float = 0.5
+) -> tuple[AttributeValue, ...]:
+    """The values of one review, by key: those that most extractors propose, when at least two agree.
+
+    Where no two agree, the proposals of the most precise extractor for the key, if its precision exceeds
+    ``threshold``; of equals, the first in ``extractions``. Stated and denied values are fused apart. A value
+    carries the evidence of its most precise proposer.
+    """
+    order = {name: rank for rank, name in enumerate(extractions)}
+    groups: dict[tuple[str, bool], _Votes] = {}
+    for name, extraction in extractions.items():
+        for value in extraction.values:
+            votes = groups.setdefault((value.key, value.negated), {})
+            votes.setdefault(normalise(value.key, value.value), {}).setdefault(name, value)
+    merged: list[AttributeValue] = []
+    for (key, _), votes in groups.items():
+        ranked = {name: (-lookup_precision(precision, name, key), order[name]) for name in order}
+        merged += _fuse(votes, ranked, threshold)
+    return tuple(merged)
+
+
+def _fuse(votes: _Votes, ranked: Mapping[str, tuple[float, int]], threshold: float) -> list[AttributeValue]:
+    """``ranked`` holds (minus precision, order) of each extractor: smaller is better."""
+    most = max(len(proposers) for proposers in votes.values())
+    if most > 1:
+        winners = [proposers for proposers in votes.values() if len(proposers) == most]
+        return [proposers[min(proposers, key=ranked.__getitem__)] for proposers in winners]
+    best = min((name for proposers in votes.values() for name in proposers), key=ranked.__getitem__)
+    if -ranked[best][0] <= threshold:
+        return []
+    return [proposers[best] for proposers in votes.values() if best in proposers]
+
+
+def lookup_precision(precision: Precision, extractor: str, key: str) -> float:
+    """Precision for the key, else for all keys, else ``UNMEASURED``."""
+    table = precision.get(extractor, {})
+    return table.get(key, table.get(ALL_KEYS, UNMEASURED))
+
+
+def measure_precision(
+    found: Iterable[Mapping[str, Extraction]], gold: Iterable[Mapping[str, tuple[str, ...]]]
+) -> dict[str, dict[str, float]]:
+    """Precision by extractor and key from reviews and the attributes of their gold products, dev only.
+
+    A value counts as right when it agrees with the gold product (``normalise.agreement``), as wrong when it
+    conflicts, and not at all when the product lacks the key; a denied value the other way round. Several
+    values of one key at one place count once, right if one is. Keys with fewer than 6 counted values are
+    left to "*".
+    """
+    right: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    for extractions, attributes in zip(found, gold, strict=True):
+        for name, extraction in extractions.items():
+            for (key, negated), level in _levels(extraction, attributes):
+                for column in (key, ALL_KEYS):
+                    total[name, column] += 1
+                    right[name, column] += (level > 0) != negated
+    table: dict[str, dict[str, float]] = {}
+    for (name, key), count in sorted(total.items()):
+        if key == ALL_KEYS or count >= _FEWEST:
+            table.setdefault(name, {})[key] = right[name, key] / count
+    return table
+
+
+def _levels(
+    extraction: Extraction, attributes: Mapping[str, tuple[str, ...]]
+) -> list[tuple[tuple[str, bool], float]]:
+    """Key and polarity of each stated place that can be judged, with its best agreement."""
+    places: dict[tuple[object, ...], list[float]] = {}
+    for value in extraction.values:
+        known = normalise_all(value.key, attributes.get(value.key, ()))
+        level = agreement(normalise(value.key, value.value), known)
+        if level is not None:
+            where = value.evidence
+            place = (value.key, value.negated, where.field, where.image, where.box, where.start, where.end)
+            places.setdefault(place, []).append(level)
+    return [((str(place[0]), bool(place[1])), max(levels)) for place, levels in places.items()]

@@ -1,0 +1,86 @@
+"""``ameli-llm link``: the whole pipeline over a split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ameli_llm.cli.options import (
+    DatasetArgument,
+    EngineOption,
+    IndexOption,
+    JsonOption,
+    LimitOption,
+    ModelOption,
+    SettingsOption,
+    SplitOption,
+)
+from ameli_llm.cli.terminal import progress
+from ameli_llm.config import RunConfig, load_config, override
+
+if TYPE_CHECKING:
+    from ameli_llm.cli.linking import Outcome
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``link`` to the app."""
+    app.command("link")(link)
+
+
+def link(
+    dataset: DatasetArgument,
+    split: SplitOption,
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder; an unfinished run goes on.")],
+    config: Path | None = typer.Option(
+        None, "--config", metavar="FILE", help="Configuration, as tune writes it."
+    ),
+    engine: EngineOption = "",
+    model: ModelOption = "",
+    limit: LimitOption = None,
+    index: IndexOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Link the reviews of a split; with gold, evaluate and write a report.
+
+    The same command again takes an interrupted run up, and does nothing when it is finished. Exit code 1
+    when more reviews failed than the configuration allows.
+    """
+    from ameli_llm.cli.linking import link_split
+    from ameli_llm.cli.wiring import open_pipeline
+    from ameli_llm.dataset.load import load_dataset
+
+    resolved = resolve_config(config, engine, model, settings or ())
+    with progress() as show:
+        data = load_dataset(dataset)
+        chosen = data.split(split)
+        with open_pipeline(data, resolved, index, show) as pipeline:
+            outcome = link_split(pipeline, data, chosen, out, show, limit)
+    show_outcome(outcome, as_json)
+    if outcome.error_rate > resolved.engine.max_error_rate:
+        raise typer.Exit(1)
+
+
+def resolve_config(path: Path | None, engine: str, model: str, settings: Sequence[str]) -> RunConfig:
+    """The configuration file with the command line's overrides on top."""
+    named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
+    return override(load_config(path), [*named, *settings])
+
+
+def show_outcome(outcome: Outcome, as_json: bool) -> None:
+    """Prints where the run is and, with gold, its scores."""
+    from ameli_llm.cli.evaluate import print_scores
+
+    path = outcome.folder.path
+    if as_json:
+        content: dict[str, Any] = {"run": str(path), "fresh": outcome.fresh, "error_rate": outcome.error_rate}
+        typer.echo(json.dumps(content | {"metrics": outcome.metrics}))
+        return
+    if outcome.metrics is not None:
+        print_scores(outcome.metrics)
+        typer.echo(f"report: {path / 'report.html'}")
+    typer.echo(f"run: {path} ({outcome.fresh} linked now)")

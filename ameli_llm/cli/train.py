@@ -1,0 +1,107 @@
+"""``ameli-llm train``: models and adapters that are trained on a dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from ameli_llm.cli.terminal import progress, table
+from ameli_llm.config import load_config
+from ameli_llm.errors import AmeliError
+
+if TYPE_CHECKING:
+    from ameli_llm.fusion.adapter import ImageAdapter
+    from ameli_llm.fusion.contrastive import Epoch
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group ``train`` to the app."""
+    group = typer.Typer(help="Train a baseline or adapter.", no_args_is_help=True)
+    group.callback()(_train)
+    group.command("clip-adapter")(clip_adapter)
+    app.add_typer(group, name="train")
+
+
+def _train() -> None:
+    """Train a baseline or adapter."""
+
+
+def clip_adapter(
+    dataset: Path = typer.Argument(..., metavar="DATASET", help="Dataset folder."),
+    out: Path = typer.Option(..., "--out", metavar="DIR", help="Folder for the adapter."),
+    split: str = typer.Option("train", "--split", help="Split to train on."),
+    config: Path | None = typer.Option(
+        None, "--config", metavar="FILE", help="Configuration; its image encoder counts."
+    ),
+    index: Path | None = typer.Option(None, "--index", metavar="DIR", help="Index folder."),
+    epochs: int = typer.Option(30, min=1, help="Epochs at most; training stops early on dev."),
+    seed: int = typer.Option(0, help="Seed of weights and order."),
+    learning_rate: float = typer.Option(1e-3, min=0.0, help="Adam's learning rate."),
+    batch_size: int = typer.Option(64, min=2, help="Pairs a batch: each other's negatives."),
+    bottleneck: int = typer.Option(
+        0, min=0, help="Width between the two layers; 0: a quarter of the vector."
+    ),
+    temperature: float = typer.Option(1.0, min=1e-6, help="Divides the cosines; 1 is the paper's equation."),
+    form: Literal["paper", "official"] = typer.Option(
+        "paper", help="The paper's equations, or the official code's."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Train the image adapter of the paper's section 4.4 on the index's image vectors.
+
+    It adapts the vectors of whatever image encoder the index has. Early stopping is on the dev split or,
+    where that is the one trained on or there is none, on a fifth of the products.
+    """
+    from ameli_llm.cli.training import image_training_data
+    from ameli_llm.cli.wiring import open_or_build_index
+    from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.fusion.contrastive import TrainingSettings, train_adapter
+
+    settings = TrainingSettings(form, epochs, learning_rate, batch_size, bottleneck, temperature)
+    with progress() as show:
+        data = load_dataset(dataset)
+        chosen = data.split(split)
+        opened = open_or_build_index(data, load_config(config), index, show)
+        stamp = opened.manifest.image
+        if stamp is None:
+            raise AmeliError(
+                "The index has no image vectors.", hint="Set retrieval.image_encoder to clip or descriptor."
+            )
+        pairs, dev = image_training_data(data, chosen, opened, seed)
+        adapter, history = train_adapter(pairs, dev, settings, seed=seed, encoder=str(stamp), progress=show)
+    source = {"dataset": data.digest, "split": chosen.name, "pairs": len(pairs.entity_id)}
+    adapter = replace(adapter, training={**adapter.training, **source, "dev_reviews": len(dev.gold)})
+    adapter.save(out)
+    _show(adapter, history, out, as_json)
+
+
+def _show(adapter: ImageAdapter, history: Sequence[Epoch], out: Path, as_json: bool) -> None:
+    best = max(history, key=lambda epoch: (epoch.dev_recall or 0.0, -epoch.number))
+    if as_json:
+        content = {"adapter": str(out), "form": adapter.form, "encoder": adapter.encoder}
+        epochs = [asdict(epoch) for epoch in history]
+        typer.echo(
+            json.dumps({**content, "training": dict(adapter.training), "best": best.number, "epochs": epochs})
+        )
+        return
+    rows = [
+        ("untrained", history[0]),
+        (f"best, epoch {best.number}", best),
+        (f"last, epoch {len(history) - 1}", history[-1]),
+    ]
+    table(
+        ["", "loss", "dev R@1"],
+        [[name, f"{epoch.loss:.4f}", f"{100 * (epoch.dev_recall or 0.0):.2f}"] for name, epoch in rows],
+    )
+    counts = adapter.training
+    typer.echo(
+        f"{counts['pairs']} image pairs of {counts['split']}, {counts['dev_reviews']} reviews for dev R@1"
+    )
+    if adapter.form == "identity":
+        typer.echo("No epoch was better than the untrained vectors: the adapter is the identity.")
+    typer.echo(f"adapter of {adapter.encoder}: {out}")

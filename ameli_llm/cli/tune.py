@@ -1,0 +1,87 @@
+"""``ameli-llm tune``: weights, thresholds and calibration from one split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ameli_llm.cli.link import resolve_config
+from ameli_llm.cli.options import (
+    ConfigOption,
+    DatasetArgument,
+    EngineOption,
+    IndexOption,
+    JsonOption,
+    LimitOption,
+    ModelOption,
+    SettingsOption,
+    SplitOption,
+)
+from ameli_llm.cli.terminal import progress
+from ameli_llm.config import dump_config
+from ameli_llm.errors import AmeliError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``tune`` to the app."""
+    app.command("tune")(tune)
+
+
+def tune(
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Configuration to write.")],
+    split: SplitOption = "dev",
+    config: ConfigOption = None,
+    engine: EngineOption = "",
+    model: ModelOption = "",
+    precision: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Abstain so that links are right at this rate."),
+    ] = None,
+    limit: LimitOption = None,
+    index: IndexOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose retrieval and fusion weights, extractor precision, calibration and thresholds on a split.
+
+    Writes a configuration for link --config. The accuracy it prints is that of the split it tuned on.
+    """
+    from ameli_llm.cli.wiring import open_pipeline, tune_pipeline
+    from ameli_llm.dataset.load import load_dataset
+
+    resolved = resolve_config(config, engine, model, settings or ())
+    with progress() as show:
+        data = load_dataset(dataset)
+        chosen = data.split(split)
+        if not chosen.gold:
+            raise AmeliError(f"Split {split!r} of {dataset} has no gold to tune on.")
+        with open_pipeline(data, resolved, index, show) as pipeline:
+            tuned = tune_pipeline(pipeline, chosen.reviews[:limit], chosen.gold, show, precision)
+    write_config(out, dump_config(tuned.config))
+    if as_json:
+        content = {"config": str(out), "split": chosen.name, "n": tuned.n, "accuracy": tuned.accuracy}
+        typer.echo(json.dumps(content | {"chosen": tuned.config.model_dump(mode="json")}))
+        return
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in tuned.config.retrieval.weights.items())
+    fusion = tuned.config.fusion
+    typer.echo(f"retrieval weights: {weights}")
+    typer.echo(
+        f"fusion weights: retrieval {fusion.retrieval:g}, text {fusion.text:g}, image {fusion.image:g}"
+    )
+    typer.echo(f"mismatch filter: {'on' if fusion.mismatch_filter else 'off'}")
+    typer.echo(f"thresholds: nil {fusion.nil_threshold:.4f}, abstain {fusion.abstain_threshold:.4f}")
+    typer.echo(f"right on the {tuned.n} reviews tuned on: {100 * tuned.accuracy:.2f} %")
+    typer.echo(f"configuration: {out}")
+
+
+def write_config(path: Path, text: str) -> None:
+    """Writes a configuration file and its folder. Raises AmeliError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error

@@ -1,0 +1,124 @@
+"""What the comparators that ask an instruction model share: how things are described, asked and averaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ameli_llm.comparison.comparator import Attributes, ComparisonTask
+from ameli_llm.comparison.differences import differing
+from ameli_llm.engines.choices import MASKED
+from ameli_llm.engines.engine import ChatReply
+from ameli_llm.templates.budget import cut_words, review_excerpt
+from ameli_llm.templates.front import Limits
+from ameli_llm.templates.vocabulary import shares_word, words_of
+from ameli_llm.types import AttributeValue, Failure, State, Usage
+
+MAX_STATED = 8
+
+
+def shared_values(task: ComparisonTask, limits: Limits) -> dict[str, Any]:
+    """The placeholders that every request about one review has in common: the prefix that caches."""
+    review, _ = review_excerpt(task.review, limits.review)
+    return {
+        "review": review,
+        "mention": cut_words(task.review.mention.strip(), limits.name),
+        "stated": [_stated(value, limits) for value in task.extracted[:MAX_STATED]],
+    }
+
+
+def _stated(found: AttributeValue, limits: Limits) -> dict[str, Any]:
+    return {
+        "key": found.key,
+        "value": cut_words(found.value, limits.value),
+        "quote": cut_words(found.evidence.text, limits.value),
+        "negated": found.negated,
+    }
+
+
+def ordered_keys(task: ComparisonTask, among: Sequence[int], limits: Limits) -> tuple[str, ...]:
+    """Keys in which the candidates ``among`` differ, at most ``limits.keys``.
+
+    First those of which a value was extracted, then those with a value that shares a word with the review,
+    then the rest; within each, those that tell most pairs apart.
+    """
+    attributes = [task.attributes[at] for at in among]
+    extracted = {value.key for value in task.extracted}
+    words = words_of(task.review.text)
+
+    def use(key: str) -> int:
+        if key in extracted:
+            return 0
+        values = (value for candidate in attributes for value in candidate.get(key, ()))
+        return 1 if any(shares_word(value, words) for value in values) else 2
+
+    return tuple(sorted(differing(attributes), key=use))[: limits.keys]
+
+
+def described(
+    task: ComparisonTask, at: int, label: str, keys: Sequence[str], limits: Limits
+) -> dict[str, Any]:
+    """Candidate ``at`` as a template sees it: its letter, short name, and a value per key ("" if absent)."""
+    return {
+        "label": label,
+        "name": cut_words(task.candidates[at].name, limits.name),
+        "values": [value_text(task.attributes[at], key, limits) for key in keys],
+    }
+
+
+def value_text(attributes: Attributes, key: str, limits: Limits) -> str:
+    """The candidate's values of ``key`` as one short text, "" when it has none."""
+    return cut_words(", ".join(attributes.get(key, ())), limits.value)
+
+
+def orders_of(task: ComparisonTask, count: int, seed: int) -> list[list[int]]:
+    """``count`` orders of the candidates' positions, the same whatever order the task lists them in.
+
+    The candidates are shuffled from the order of their ids by ``seed`` and review id, then turned in equal
+    steps, so that each one stands in as many different places as there are orders; a new shuffle starts
+    when all turns are used up.
+    """
+    generator = np.random.default_rng((seed % 2**32, task.review.id))
+    by_id = sorted(range(len(task.candidates)), key=lambda at: task.candidates[at].id)
+    size = max(len(by_id), 1)
+    step = max(size // count, 1)
+    orders: list[list[int]] = []
+    while len(orders) < count:
+        base = [by_id[int(at)] for at in generator.permutation(len(by_id))]
+        turns = range(0, size, step)
+        orders.extend(base[turn:] + base[:turn] for turn in turns)
+    return orders[:count]
+
+
+def read_choice(reply: ChatReply, choices: Sequence[str]) -> Mapping[str, float] | Failure:
+    """A finite log-probability for each of ``choices``, or why there is none."""
+    if reply.failure is not None:
+        return reply.failure
+    if reply.text.strip() not in choices:
+        return Failure(State.INVALID_OUTPUT, f"Reply {reply.text[:40]!r} is none of {', '.join(choices)}.")
+    logprobs = reply.choice_logprobs or {}
+    missing = [choice for choice in choices if math.isnan(logprobs.get(choice, math.nan))]
+    if missing:
+        return Failure(State.INVALID_OUTPUT, f"Reply has no log-probability for {', '.join(missing)}.")
+    return {choice: max(logprobs[choice], MASKED) for choice in choices}
+
+
+def total_usage(replies: Iterable[ChatReply]) -> Usage:
+    """Tokens of several replies together."""
+    return sum((reply.usage for reply in replies), Usage())
+
+
+def average(orders: Sequence[Sequence[float]], ids: Sequence[int]) -> tuple[tuple[float, ...], int]:
+    """Mean of each column, and in how many rows another column is highest than in the mean.
+
+    Equal scores go to the smaller id in ``ids``.
+    """
+    mean = tuple(math.fsum(column) / len(orders) for column in zip(*orders, strict=True))
+
+    def best(row: Sequence[float]) -> int:
+        return min(range(len(row)), key=lambda at: (-row[at], ids[at]))
+
+    return mean, sum(1 for row in orders if best(row) != best(mean))

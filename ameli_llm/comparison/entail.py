@@ -1,0 +1,98 @@
+"""Does the review entail "the {key} of {mention} is {value}"? One question for each differing statement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ameli_llm.comparison._model import (
+    ordered_keys,
+    read_choice,
+    shared_values,
+    total_usage,
+    value_text,
+)
+from ameli_llm.comparison.comparator import Comparison, ComparisonTask
+from ameli_llm.comparison.differences import value_groups
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.templates.load import Template, load_template, require_method
+from ameli_llm.templates.render import request
+from ameli_llm.types import Failure
+
+
+def create(
+    engine: Engine,
+    template: str = "",
+    orders: int = 1,
+    seed: int = 0,
+    prompts: Path | None = None,
+) -> EntailComparator:
+    """The comparator; ``template`` "" is compare/entail, ``prompts`` a folder of further templates.
+
+    Statements are asked one by one, so ``orders`` and ``seed`` change nothing.
+    """
+    loaded = require_method(load_template(template or "compare/entail", prompts), "entail")
+    return EntailComparator(engine, loaded)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    holders: tuple[int, ...]
+    request: ChatRequest
+
+
+@dataclass(frozen=True)
+class EntailComparator:
+    """A candidate's score is the sum of log P(yes) - log P(no) over its differing statements.
+
+    After the paper's section 4.4 (text branch), with an instruction model in the place of its NLI encoder. A
+    statement that several candidates share is asked once; an attribute that a candidate lacks adds 0.
+    """
+
+    engine: Engine
+    template: Template
+
+    @property
+    def name(self) -> str:
+        """The file name of the module."""
+        return "entail"
+
+    def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
+        """One comparison per task; all scores are 0, without a request, when no attribute differs."""
+        asks = [self._asks(task) for task in tasks]
+        replies = iter(self.engine.chat([ask.request for group in asks for ask in group]))
+        return [
+            self._read(task, group, [next(replies) for _ in group])
+            for task, group in zip(tasks, asks, strict=True)
+        ]
+
+    def _asks(self, task: ComparisonTask) -> list[_Ask]:
+        limits = self.template.front.limits
+        shared = shared_values(task, limits)
+        asks = []
+        for key in ordered_keys(task, range(len(task.candidates)), limits):
+            holders: dict[Hashable, list[int]] = {}
+            for at, group in enumerate(value_groups(task.attributes, key)):
+                if group is not None:
+                    holders.setdefault(group, []).append(at)
+            for group_holders in holders.values():
+                spelt_by = min(group_holders, key=lambda at: task.candidates[at].id)
+                value = value_text(task.attributes[spelt_by], key, limits)
+                values = {**shared, "key": key, "value": value}
+                choices = tuple(self.template.front.choices)
+                asks.append(_Ask(tuple(group_holders), request(self.template, values, choices=choices)))
+        return asks
+
+    def _read(self, task: ComparisonTask, asks: Sequence[_Ask], replies: Sequence[ChatReply]) -> Comparison:
+        usage = total_usage(replies)
+        odds: list[list[float]] = [[] for _ in task.candidates]
+        for ask, reply in zip(asks, replies, strict=True):
+            choices = read_choice(reply, ask.request.choices)
+            if isinstance(choices, Failure):
+                return Comparison(usage=usage, failure=choices)
+            yes, no = ask.request.choices[:2]
+            for at in ask.holders:
+                odds[at].append(choices[yes] - choices[no])
+        return Comparison(tuple(math.fsum(terms) for terms in odds), usage=usage)

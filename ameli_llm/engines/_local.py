@@ -1,0 +1,70 @@
+"""Loading of models into this process: packages, folders, and what identifies the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Any
+
+from ameli_llm.config import EngineConfig
+from ameli_llm.engines._reply import one_line
+from ameli_llm.errors import AmeliError, MissingDependencyError
+
+_HEAD = 1 << 20
+
+
+def package(name: str, engine: str, install: str) -> Any:
+    """The imported package. Raises MissingDependencyError with the line that installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Engine {engine!r} needs the package {name} ({one_line(error)}).", hint=f"Type: {install}"
+        ) from error
+
+
+def model_name(config: EngineConfig) -> str:
+    """The configured model. Raises AmeliError when there is none."""
+    if not config.model:
+        raise AmeliError(
+            f"Engine {config.name!r} needs a model, and engine.model is empty.",
+            hint="Name a model of the hub, or a folder with config.json, a tokenizer and *.safetensors.",
+        )
+    return config.model
+
+
+def cannot_load(config: EngineConfig, error: Exception) -> AmeliError:
+    """The error to raise when ``config.model`` does not load."""
+    return AmeliError(
+        f"Engine {config.name!r} cannot load {config.model!r}: {one_line(error)}",
+        hint="It takes a model of the hub, or a folder with config.json, a tokenizer and *.safetensors.",
+    )
+
+
+def fingerprint(folder: Path) -> str:
+    """12 hex digits that change with the configuration, the tokenizer or the weights in ``folder``.
+
+    Small files count in full; of a weight file its name, size, and its first and last MiB do.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in (".json", ".jinja", ".txt", ".model", ".safetensors") or not path.is_file():
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}:".encode())
+        with path.open("rb") as file:
+            if path.suffix == ".safetensors":
+                digest.update(file.read(_HEAD))
+                file.seek(max(0, size - _HEAD))
+                digest.update(file.read(_HEAD))
+            else:
+                digest.update(file.read())
+    return digest.hexdigest()[:12]
+
+
+def revision(model: str, commit: object, build: str) -> str:
+    """Identity of the weights (folder fingerprint or hub commit) and of the software that runs them."""
+    folder = Path(model)
+    weights = fingerprint(folder) if folder.is_dir() else str(commit or "unknown")
+    return f"{weights}@{build}"

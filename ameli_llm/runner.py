@@ -1,0 +1,146 @@
+"""Drives a linker over the reviews of a split into a run folder, and takes an interrupted run up again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from ameli_llm.errors import AmeliError
+from ameli_llm.runs import PredictionRow, RunFolder
+from ameli_llm.types import Review, State
+
+MAY_CHANGE = frozenset(
+    f"config.engine.{name}" for name in ("base_url", "concurrency", "timeout", "max_error_rate")
+)
+"""Settings that do not decide results: a run may go on with other ones."""
+
+Progress = Callable[[int, int], None]
+"""Called with the reviews done and the reviews in all."""
+
+
+def fingerprint(content: Any) -> str:
+    """sha256 of the canonical JSON of ``content``."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def review_key(review: Review, spec: str, image_path: Callable[[str], Path | None]) -> str:
+    """Hash of everything that decides a review's row: its texts, its images' bytes and the run's ``spec``."""
+    images = [(name, _file_digest(image_path(name))) for name in review.images]
+    return fingerprint([review.id, review.header, review.body, review.mention, images, spec])
+
+
+def start_or_resume(folder: RunFolder, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest to go on with: the folder's own, or a new one that holds ``spec``.
+
+    Raises AmeliError when the folder holds a run with another ``spec``; how an engine is reached
+    (``MAY_CHANGE``) does not count. The folder must be open for writing.
+    """
+    asked: dict[str, Any] = json.loads(json.dumps(spec, default=str))
+    if not (folder.path / "run.json").is_file():
+        return {"spec": asked}
+    manifest = folder.manifest()
+    differences = _differences(manifest.get("spec", {}), asked)
+    changed = [line for name, line in differences if name not in MAY_CHANGE]
+    if changed:
+        raise AmeliError(
+            f"{folder.path} holds another run: {changed[0]}.",
+            hint="Choose another --out, or delete that folder.",
+        )
+    return {**manifest, "spec": asked}
+
+
+def finished(rows: Sequence[PredictionRow], keys: Mapping[int, str]) -> list[PredictionRow]:
+    """The rows that need not be done again: of this very content, and not failed for want of a reply."""
+    kept: dict[int, PredictionRow] = {}
+    for row in rows:
+        if keys.get(row.review_id) == row.key and row.state is not State.ENGINE_ERROR:
+            kept.setdefault(row.review_id, row)
+    return list(kept.values())
+
+
+def run(
+    link: Callable[[Sequence[Review]], list[PredictionRow]],
+    reviews: Sequence[Review],
+    keys: Mapping[int, str],
+    folder: RunFolder,
+    *,
+    batch_size: int,
+    workers: int,
+    progress: Progress,
+) -> int:
+    """Links what is not done yet and returns how many reviews that were.
+
+    Batches are cut by position in ``reviews``, done or not, and linked whole: what a batch computes does
+    not depend on where an earlier process was killed. The folder must be open for writing.
+    """
+    rows = list(folder.predictions())
+    kept = finished(rows, keys)
+    if len(kept) != len(rows) or not (folder.path / "predictions.jsonl").is_file():
+        folder.keep(kept)
+    done = {row.review_id for row in kept}
+    count = len(done)
+    progress(count, len(reviews))
+    if count == len(reviews):
+        return 0
+    folder.open_predictions()
+    batches = (reviews[start : start + batch_size] for start in range(0, len(reviews), batch_size))
+    pending = (batch for batch in batches if any(review.id not in done for review in batch))
+    for linked in _in_parallel(link, pending, workers):
+        fresh = [row for row in linked if row.review_id not in done]
+        folder.append(row.model_copy(update={"key": keys[row.review_id]}) for row in fresh)
+        count += len(fresh)
+        progress(count, len(reviews))
+    return count - len(done)
+
+
+def _in_parallel(
+    link: Callable[[Sequence[Review]], list[PredictionRow]],
+    batches: Iterator[Sequence[Review]],
+    workers: int,
+) -> Iterator[list[PredictionRow]]:
+    """Results as they come, with at most ``workers`` batches under way."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        running: set[Future[list[PredictionRow]]] = set()
+        try:
+            for batch in batches:
+                running.add(pool.submit(link, batch))
+                if len(running) >= workers:
+                    ready, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ready:
+                        yield future.result()
+            while running:
+                ready, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _file_digest(path: Path | None) -> str:
+    if path is None:
+        return "missing"
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted name and description of every leaf in which two JSON values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+    elif old != new:
+        yield where, f"{where} was {_short(old)}, now {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,146 @@
+"""Everything that is measured of one run, as one object and as the content of ``metrics.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ameli_llm.config import RunConfig
+from ameli_llm.errors import AmeliError
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
+from eval import trec
+from eval.agreement import AttributeScore, by_attribute
+from eval.calibration import Calibration, calibration
+from eval.error_budget import ErrorBudget, error_budget
+from eval.judged import Judged, judge, product_bootstrap
+from eval.metrics import Metrics, metrics
+from eval.slices import SliceScore, by_category, by_slice
+from eval.statistics import LEVEL, SAMPLES
+
+SEED = 0
+"""Seed of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures of a run: ``rows`` all its predictions, ``judged`` the scored ones by review id."""
+
+    rows: tuple[PredictionRow, ...]
+    judged: tuple[Judged, ...]
+    config: RunConfig
+    metrics: Metrics
+    error_budget: ErrorBudget
+    calibration: Calibration
+    categories: tuple[SliceScore, ...]
+    slices: tuple[SliceScore, ...]
+    attributes: tuple[AttributeScore, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The content of ``metrics.json``: shares from 0 to 1, 6 decimals, null for what cannot be measured.
+
+        The risk-coverage curve, a point a review, is left to the report. Two runs of the same configuration
+        differ in ``seconds`` only, which comes last.
+        """
+        scores = plain(self.metrics)
+        seconds = scores.pop("seconds")
+        confidence = plain(self.calibration)
+        del confidence["curve"]
+        return {
+            **scores,
+            "error_budget": plain(self.error_budget),
+            "calibration": confidence,
+            "by_category": plain(self.categories),
+            "by_slice": plain(self.slices),
+            "by_attribute": plain(self.attributes),
+            "intervals": {
+                "method": "percentile bootstrap over gold products",
+                "level": LEVEL,
+                "samples": SAMPLES,
+                "seed": SEED,
+            },
+            "seconds": seconds,
+        }
+
+
+def evaluate(
+    rows: Sequence[PredictionRow],
+    gold: Mapping[int, GoldRow],
+    config: RunConfig,
+    official_batch: int | None = None,
+) -> Evaluation:
+    """Measures ``rows``; ``config`` is the run's resolved configuration, as in ``run.json``."""
+    k, depth = config.retrieval.candidates, config.retrieval.depth
+    judged = judge(rows, gold)
+    bootstrap = product_bootstrap(judged, SAMPLES, SEED)
+    return Evaluation(
+        rows=tuple(rows),
+        judged=tuple(judged),
+        config=config,
+        metrics=metrics(rows, gold, k, depth=depth, official_batch=official_batch, seed=SEED),
+        error_budget=error_budget(judged, k, config.fusion),
+        calibration=calibration(judged),
+        categories=tuple(by_category(judged, k, bootstrap)),
+        slices=tuple(by_slice(judged, k, bootstrap)),
+        attributes=tuple(by_attribute(judged)),
+    )
+
+
+def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluation:
+    """Measures a run folder. Raises AmeliError when it is none, or empty, or broken."""
+    rows = list(run.require().predictions())
+    if not rows:
+        raise AmeliError(f"{run.path} has no predictions yet.", hint="Type its link command again.")
+    return evaluate(rows, run.gold(), run_config(run), official_batch)
+
+
+def spec(run: RunFolder) -> Mapping[str, Any]:
+    """What decided the run's result: the part ``spec`` of ``run.json``."""
+    content: Mapping[str, Any] = run.manifest().get("spec", {})
+    return content
+
+
+def run_config(run: RunFolder) -> RunConfig:
+    """The resolved configuration in ``run.json``. Raises AmeliError when this version cannot read it."""
+    try:
+        return RunConfig.model_validate(spec(run).get("config", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise AmeliError(f"{run.path / 'run.json'}: config.{where}: {first['msg']}.") from error
+
+
+def write_evaluation(run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
+    """Writes ``metrics.json`` and the TREC files into the run folder; the content of the former."""
+    document = evaluation.document()
+    write_json(run.path / "metrics.json", document)
+    write_text(run.path / "run.trec", trec.run_lines(evaluation.rows))
+    write_text(run.path / "retrieval.trec", trec.retrieval_lines(evaluation.rows))
+    write_text(run.path / "qrels.trec", trec.qrels_lines(run.gold()))
+    return document
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a derived file. Raises AmeliError when it cannot."""
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def plain(value: Any) -> Any:
+    """JSON types only: dataclasses become objects, floats have 6 decimals, NaN becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value

@@ -1,0 +1,148 @@
+"""Candidates of a review: the best products by a weighted sum of the retrievers' scores."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ameli_llm.config import RetrievalConfig
+from ameli_llm.dataset.load import Dataset
+from ameli_llm.types import Candidate, Review
+from retrieval import cross_encoder
+from retrieval.cross_encoder import CrossEncoderReranker
+from retrieval.index import Index
+from retrieval.priors import Priors, open_priors
+from retrieval.retrievers import RETRIEVERS
+from retrieval.retrievers.retriever import Query, Retriever, Scores, make_queries
+from retrieval.search import top_k
+
+PRIOR = "prior"
+TEXT = "sbert"
+
+
+class CandidateFinder:
+    """Runs the retrievers that ``config.weights`` names and sums their scores (paper, section 4.3).
+
+    ``prior: score`` adds the retriever "prior" and ``cross_encoder`` a score of that name, both with weight
+    1 unless ``weights`` names them. ``prior: filter`` drops candidates with P(e|m) = 0 or P(c|m) = 0 after
+    the ranking, but not for an unknown mention or when nothing would be left.
+    """
+
+    def __init__(self, index: Index, dataset: Dataset, config: RetrievalConfig) -> None:
+        self.index = index
+        self.config = config
+        self._dataset = dataset
+        names = [*config.weights]
+        if config.prior == "score" and PRIOR not in names:
+            names.append(PRIOR)
+        self.retrievers: dict[str, Retriever] = {
+            name: RETRIEVERS.load(name)(index, config) for name in names if name != cross_encoder.NAME
+        }
+        self._priors: Priors | None = open_priors(index) if config.prior == "filter" else None
+        self._reranker = (
+            CrossEncoderReranker(index, config.cross_encoder, config.pool) if config.cross_encoder else None
+        )
+
+    def with_weights(self, weights: Mapping[str, float]) -> CandidateFinder:
+        """A finder of the same retrievers, summed with other weights; those not named here are left out."""
+        other = copy.copy(self)
+        other.config = self.config.model_copy(update={"weights": dict(weights)})
+        other.retrievers = {name: self.retrievers[name] for name in weights}
+        return other
+
+    def queries(self, reviews: Sequence[Review]) -> list[Query]:
+        """A query per review; give the same ones to ``scores`` and ``rank`` to encode nothing twice."""
+        return make_queries(reviews, self._dataset.review_image)
+
+    def find(self, reviews: Sequence[Review], depth: int) -> list[list[Candidate]]:
+        """Up to ``depth`` candidates per review, best first, ties by smaller id."""
+        return self.rank(reviews, self.scores(reviews), depth)
+
+    def scores(self, reviews: Sequence[Review]) -> dict[str, Scores]:
+        """Each retriever's scores, [n, N] over the products in index order, NaN where it has no opinion."""
+        return self.score_queries(self.queries(reviews))
+
+    def score_queries(self, queries: Sequence[Query]) -> dict[str, Scores]:
+        """As ``scores``, for queries that the caller keeps."""
+        scores = {name: retriever.score(queries) for name, retriever in self.retrievers.items()}
+        if self._reranker:
+            text = (
+                scores[TEXT]
+                if TEXT in scores
+                else RETRIEVERS.load(TEXT)(self.index, self.config).score(queries)
+            )
+            scores[cross_encoder.NAME] = self._reranker.score(queries, text)
+        return scores
+
+    def rank(
+        self, reviews: Sequence[Review], scores: Mapping[str, Scores], depth: int
+    ) -> list[list[Candidate]]:
+        """The candidates that ``find`` gives for these reviews, whose ``scores`` are at hand."""
+        fused = fuse(scores, self.config.weights, self.config.pool)
+        if self._priors:
+            filter_by_prior(fused, self._priors, [review.mention for review in reviews])
+        ranking = top_k(fused, depth)
+        return [self._candidates(row, fused, ranking, scores) for row in range(len(fused))]
+
+    def _candidates(
+        self, row: int, fused: Scores, ranking: np.ndarray, scores: Mapping[str, Scores]
+    ) -> list[Candidate]:
+        return [
+            Candidate(
+                entity_id=int(self.index.product_ids[column]),
+                score=float(fused[row, column]),
+                scores={
+                    name: float(matrix[row, column])
+                    for name, matrix in scores.items()
+                    if not np.isnan(matrix[row, column])
+                },
+            )
+            for column in ranking[row]
+            if not np.isneginf(fused[row, column])
+        ]
+
+
+def fuse(scores: Mapping[str, Scores], weights: Mapping[str, float], pool: int) -> Scores:
+    """The weighted sum [n, N] over the union of each retriever's ``pool`` best; -inf outside the union.
+
+    A retriever without any opinion on a review adds 0 to all its candidates; a product on which it has
+    none, where it has one on others, gets the review's mean score of that retriever.
+    """
+    total: Scores | None = None
+    union: np.ndarray | None = None
+    for name, matrix in scores.items():
+        weighted = weights.get(name, 1.0) * filled(matrix)
+        inside = _best(matrix, pool)
+        total = weighted if total is None else total + weighted
+        union = inside if union is None else union | inside
+    if total is None or union is None:
+        raise ValueError("no scores to fuse")
+    return np.where(union, total, -np.inf).astype(np.float32)
+
+
+def filter_by_prior(fused: Scores, priors: Priors, mentions: Sequence[str]) -> None:
+    """Sets products that the mention cannot mean to -inf, in place; exceptions as in ``CandidateFinder``."""
+    for row, mention in zip(fused, mentions, strict=True):
+        keep = priors.possible(mention)
+        if keep is not None and (keep & ~np.isneginf(row)).any():
+            row[~keep] = -np.inf
+
+
+def filled(matrix: Scores) -> Scores:
+    """The scores without NaN: the row's mean, 0 in a row that has nothing else."""
+    known = ~np.isnan(matrix)
+    count = known.sum(axis=1, keepdims=True)
+    mean = np.where(known, matrix, 0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
+    return np.where(known, matrix, mean).astype(np.float32)
+
+
+def _best(matrix: Scores, pool: int) -> np.ndarray:
+    """True at the ``pool`` best scores of each row; NaN is never among them."""
+    if pool >= matrix.shape[1]:
+        return ~np.isnan(matrix)
+    inside = np.zeros(matrix.shape, dtype=bool)
+    np.put_along_axis(inside, top_k(matrix, pool), True, axis=1)
+    inside &= ~np.isnan(matrix)
+    return inside

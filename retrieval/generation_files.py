@@ -1,0 +1,136 @@
+"""The files of one generation: a Chroma store, exports of it for exact search, and the manifest."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ameli_llm.errors import AmeliError
+from retrieval.manifest import (
+    EncoderStamp,
+    IndexDamagedError,
+    Manifest,
+    file_checksum,
+    read_manifest,
+    vectors_checksum,
+    write_manifest,
+)
+from retrieval.snapshot import Entry, ImageEntry, Snapshot
+from retrieval.store import open_store
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+ENTRIES = "entries.jsonl"
+ARRAYS = ("product_ids", "text", "image", "image_owner")
+CHROMA = "chroma"
+
+
+def write_generation(
+    place: Path,
+    snapshot: Snapshot,
+    text: EncoderStamp,
+    image: EncoderStamp | None,
+    dataset_digest: str,
+    before: tuple[Path, Snapshot] | None,
+) -> None:
+    """Fills the empty folder ``place`` with ``snapshot``.
+
+    ``before`` is the folder and content of the generation that it follows: its Chroma store is copied and
+    only the difference is written. Raises AmeliError when Chroma does not hold what it was given.
+    """
+    _write_store(place / CHROMA, snapshot, before)
+    _export(place, snapshot)
+    names = [f"{name}.npy" for name in ARRAYS] + [ENTRIES]
+    manifest = Manifest(
+        dataset_digest=dataset_digest,
+        kb_version=snapshot.kb_version,
+        text=text,
+        image=image,
+        products=len(snapshot.entries),
+        images=len(snapshot.image),
+        unusable_images=sum(bool(image.problem) for entry in snapshot.entries for image in entry.images),
+        vectors=_checksum(snapshot),
+        checksums={name: file_checksum(place / name) for name in names},
+    )
+    write_manifest(place / MANIFEST, manifest)
+
+
+def read_generation(place: Path) -> tuple[Manifest, Snapshot]:
+    """The verified content of ``place``, vectors mapped into memory. Raises IndexDamagedError."""
+    manifest = read_manifest(place / MANIFEST)
+    try:
+        for name, checksum in manifest.checksums.items():
+            if file_checksum(place / name) != checksum:
+                raise IndexDamagedError(f"{name} has changed.")
+        arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+        entries = _read_entries(place / ENTRIES)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IndexDamagedError(f"{type(error).__name__}: {error}.") from error
+    snapshot = Snapshot(entries, arrays["text"], arrays["image"], arrays["image_owner"])
+    if manifest.products != len(entries) or manifest.vectors != _checksum(snapshot):
+        raise IndexDamagedError("its parts do not fit.")
+    return manifest, snapshot
+
+
+def _write_store(place: Path, snapshot: Snapshot, before: tuple[Path, Snapshot] | None) -> None:
+    if before is not None and (before[0] / CHROMA).is_dir():
+        shutil.copytree(before[0] / CHROMA, place)
+        if _attempt(lambda: _fill(place, snapshot, before[1])):
+            return
+        log.warning("The Chroma store of the index in %s is damaged and is made again.", place.parent.parent)
+        shutil.rmtree(place)
+    if not _fill(place, snapshot, None):
+        raise AmeliError("Chroma does not hold the vectors it was given.", hint="Index into another folder.")
+
+
+def _attempt(action: Callable[[], bool]) -> bool:
+    """False when Chroma cannot even open a store that was copied: it is made again then."""
+    try:
+        return action()
+    except AmeliError:
+        return False
+
+
+def _fill(place: Path, snapshot: Snapshot, before: Snapshot | None) -> bool:
+    with open_store(place) as store:
+        store.write(snapshot, before)
+        return store.holds(snapshot)
+
+
+def _export(place: Path, snapshot: Snapshot) -> None:
+    """Writes the vectors that ``_fill`` has just found in Chroma bit by bit."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "product_ids": np.array([entry.id for entry in snapshot.entries], dtype=np.int64),
+        "text": snapshot.text,
+        "image": snapshot.image,
+        "image_owner": snapshot.image_owner,
+    }
+    for name in ARRAYS:
+        np.save(place / f"{name}.npy", arrays[name], allow_pickle=False)
+    with (place / ENTRIES).open("w", encoding="utf-8") as file:
+        for entry in snapshot.entries:
+            file.write(json.dumps(asdict(entry)) + "\n")
+
+
+def _read_entries(path: Path) -> tuple[Entry, ...]:
+    with path.open(encoding="utf-8") as file:
+        return tuple(_entry(json.loads(line)) for line in file)
+
+
+def _entry(content: dict[str, Any]) -> Entry:
+    images = tuple(ImageEntry(**image) for image in content["images"])
+    return Entry(content["id"], content["name"], tuple(content["category"]), content["text"], images)
+
+
+def _checksum(snapshot: Snapshot) -> str:
+    ids = np.array([entry.id for entry in snapshot.entries], dtype=np.int64)
+    return vectors_checksum(ids, snapshot.text, snapshot.image_owner, snapshot.image)

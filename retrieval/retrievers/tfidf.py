@@ -1,0 +1,59 @@
+"""Cosine of the TF-IDF vectors of query text and product text: unlike BM25, it charges for what is not shared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from ameli_llm.config import RetrievalConfig
+from ameli_llm.errors import MissingDependencyError
+from retrieval.analysis import terms
+from retrieval.index import Index
+from retrieval.retrievers.retriever import Query, Scores
+
+NAME = "tfidf"
+
+
+class TFIDFRetriever:
+    """Scores are cosines, 0 to 1; term frequencies enter as 1 + log tf (Salton and Buckley 1988)."""
+
+    def __init__(self, folder: Path) -> None:
+        vocabulary: list[str] = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+        self._vectorizer = _vectorizer(vocabulary={term: column for column, term in enumerate(vocabulary)})
+        self._vectorizer.idf_ = np.load(folder / "idf.npy", allow_pickle=False)
+        self._products = sparse.load_npz(folder / "products.npz").T.tocsr()
+
+    def score(self, queries: Sequence[Query]) -> Scores:
+        """[n, N]; 0 where no term is shared."""
+        vectors = self._vectorizer.transform([query.text for query in queries])
+        return np.asarray((vectors @ self._products).toarray(), dtype=np.float32)
+
+
+def create(index: Index, config: RetrievalConfig) -> TFIDFRetriever:
+    """The retriever over the index's product texts; its tables are made once and kept with the index."""
+    return TFIDFRetriever(index.derived(NAME, lambda place: _write([e.text for e in index.entries], place)))
+
+
+def _write(texts: list[str], place: Path) -> None:
+    vectorizer = _vectorizer()
+    products = vectorizer.fit_transform(texts)
+    sparse.save_npz(place / "products.npz", products.astype(np.float32))
+    np.save(place / "idf.npy", vectorizer.idf_, allow_pickle=False)
+    (place / "vocabulary.json").write_text(
+        json.dumps(list(vectorizer.get_feature_names_out())), encoding="utf-8"
+    )
+
+
+def _vectorizer(**options: Any) -> Any:
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+    except ImportError as error:
+        raise MissingDependencyError(
+            "scikit-learn is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
+        ) from error
+    return TfidfVectorizer(analyzer=terms, sublinear_tf=True, dtype=np.float32, **options)

@@ -1,0 +1,178 @@
+"""The content of an index at one moment: products with their vectors, in ascending order of product id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ameli_llm.dataset.images import ImageProblem
+from ameli_llm.types import Product
+from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
+from retrieval.manifest import file_checksum
+from retrieval.texts import entity_text
+
+ImagePath: TypeAlias = Callable[[str], Path | None]
+Progress: TypeAlias = Callable[[str, int, int], None]
+TEXT_STEP = 256
+IMAGE_STEP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image of a product: SHA-256 of the file, and why it has no vector ("" when it has one)."""
+
+    name: str
+    digest: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an index keeps of a product; ``text`` is the text that was embedded."""
+
+    id: int
+    name: str
+    category: tuple[str, ...]
+    text: str
+    images: tuple[ImageEntry, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything in the entry, image contents included."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Entries and vectors. ``image_owner[j]`` is the row of the entry that image vector ``j`` belongs to."""
+
+    entries: tuple[Entry, ...]
+    text: Vectors
+    image: Vectors
+    image_owner: npt.NDArray[np.int64]
+
+    @property
+    def kb_version(self) -> str:
+        """SHA-256 over ids and contents of all products."""
+        return hashlib.sha256("".join(entry.digest for entry in self.entries).encode()).hexdigest()
+
+
+def describe(products: Iterable[Product], image_path: ImagePath) -> tuple[Entry, ...]:
+    """The entries of ``products`` in ascending order of id; reads every image file once for its hash."""
+    ordered = sorted(products, key=lambda product: product.id)
+    return tuple(
+        Entry(
+            id=product.id,
+            name=product.name,
+            category=product.category,
+            text=entity_text(product),
+            images=tuple(_image_entry(name, image_path(name)) for name in product.images),
+        )
+        for product in ordered
+    )
+
+
+def _image_entry(name: str, path: Path | None) -> ImageEntry:
+    if path is None:
+        return ImageEntry(name, "", "missing")
+    try:
+        return ImageEntry(name, file_checksum(path))
+    except OSError:
+        return ImageEntry(name, "", "missing")
+
+
+def embed(
+    entries: Sequence[Entry],
+    image_path: ImagePath,
+    text_encoder: TextEncoder,
+    image_encoder: ImageEncoder | None,
+    known: Snapshot | None,
+    progress: Progress | None = None,
+) -> Snapshot:
+    """The snapshot of ``entries``; a text or image that ``known`` has by content is not encoded again.
+
+    ``progress`` is called with the stage ("texts", "images"), the number done and the number to encode.
+    """
+    text = _embed_texts([entry.text for entry in entries], text_encoder, known, progress)
+    if image_encoder is None:
+        bare = tuple(_without_images(entry) for entry in entries)
+        return Snapshot(bare, text, np.zeros((0, 0), np.float32), np.zeros(0, np.int64))
+    vectors = _embed_images(entries, image_path, image_encoder, known, progress)
+    described = tuple(_with_problems(entry, vectors) for entry in entries)
+    rows: list[Vectors] = []
+    owners: list[int] = []
+    for row, entry in enumerate(described):
+        found = (vectors.get(image.digest) for image in entry.images)
+        usable = [vector for vector in found if isinstance(vector, np.ndarray)]
+        rows += usable
+        owners += [row] * len(usable)
+    images = np.stack(rows) if rows else np.zeros((0, image_encoder.dimension), np.float32)
+    return Snapshot(described, text, images, np.asarray(owners, dtype=np.int64))
+
+
+def _embed_texts(
+    texts: Sequence[str], encoder: TextEncoder, known: Snapshot | None, progress: Progress | None
+) -> Vectors:
+    have = {entry.text: row for row, entry in enumerate(known.entries)} if known else {}
+    missing = list(dict.fromkeys(text for text in texts if text not in have))
+    new: dict[str, Vectors] = {}
+    by_length = sorted(missing, key=len)
+    for start in range(0, len(missing), TEXT_STEP):
+        step = by_length[start : start + TEXT_STEP]
+        new.update(zip(step, encoder.encode(step), strict=True))
+        if progress:
+            progress("texts", min(start + TEXT_STEP, len(missing)), len(missing))
+    result = np.zeros((len(texts), encoder.dimension), dtype=np.float32)
+    for row, text in enumerate(texts):
+        result[row] = new[text] if text in new else known.text[have[text]]  # type: ignore[union-attr]
+    return result
+
+
+def _embed_images(
+    entries: Sequence[Entry],
+    image_path: ImagePath,
+    encoder: ImageEncoder,
+    known: Snapshot | None,
+    progress: Progress | None,
+) -> dict[str, Vectors | ImageProblem]:
+    """Vector or problem by image digest."""
+    vectors: dict[str, Vectors | ImageProblem] = dict(_known_images(known)) if known else {}
+    paths: dict[str, Path] = {}
+    for image in (image for entry in entries for image in entry.images):
+        path = image_path(image.name) if image.digest and image.digest not in vectors else None
+        if path is not None:
+            paths.setdefault(image.digest, path)
+    todo = list(paths.items())
+    for start in range(0, len(todo), IMAGE_STEP):
+        step = todo[start : start + IMAGE_STEP]
+        found = encoder.encode_images([path for _, path in step])
+        vectors.update((digest, vector) for (digest, _), vector in zip(step, found, strict=True))
+        if progress:
+            progress("images", min(start + IMAGE_STEP, len(todo)), len(todo))
+    return vectors
+
+
+def _known_images(known: Snapshot) -> Iterable[tuple[str, Vectors]]:
+    """Digest and vector of each image vector; problems are tried again, since they cost little."""
+    usable = [image.digest for entry in known.entries for image in entry.images if not image.problem]
+    return zip(usable, known.image, strict=True)
+
+
+def _with_problems(entry: Entry, vectors: dict[str, Vectors | ImageProblem]) -> Entry:
+    images = []
+    for image in entry.images:
+        vector = vectors.get(image.digest)
+        problem = image.problem if vector is None else getattr(vector, "reason", "")
+        images.append(ImageEntry(image.name, image.digest, problem))
+    return Entry(entry.id, entry.name, entry.category, entry.text, tuple(images))
+
+
+def _without_images(entry: Entry) -> Entry:
+    return Entry(entry.id, entry.name, entry.category, entry.text, ())

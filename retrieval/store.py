@@ -1,0 +1,154 @@
+"""The Chroma store of an index: a text and an image collection with metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ameli_llm.errors import AmeliError, MissingDependencyError
+from retrieval.encoders.encoder import Vectors
+from retrieval.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.api.models.Collection import Collection
+
+TEXT = "text"
+IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a collection without its vector; equal records have equal vectors under one encoder."""
+
+    id: str
+    document: str
+    metadata: dict[str, str | int]
+
+
+def text_records(snapshot: Snapshot) -> list[Record]:
+    """A record per product, in index order."""
+    return [
+        Record(
+            str(entry.id),
+            entry.text,
+            {"product": entry.id, "name": entry.name, "category": " -> ".join(entry.category)},
+        )
+        for entry in snapshot.entries
+    ]
+
+
+def image_records(snapshot: Snapshot) -> list[Record]:
+    """A record per image vector, in index order; the id is "product:position"."""
+    return [
+        Record(
+            f"{entry.id}:{position}", "", {"product": entry.id, "file": image.name, "digest": image.digest}
+        )
+        for entry in snapshot.entries
+        for position, image in enumerate(entry.images)
+        if not image.problem
+    ]
+
+
+@contextmanager
+def open_store(folder: Path) -> Iterator[Store]:
+    """The store in ``folder``, closed at the end of the block. Raises MissingDependencyError."""
+    try:
+        import chromadb
+        from chromadb.config import Settings
+    except ImportError as error:
+        raise MissingDependencyError(
+            "chromadb is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
+        ) from error
+    from chromadb.errors import ChromaError
+
+    try:
+        client = chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
+    except (ChromaError, ValueError, RuntimeError) as error:
+        raise AmeliError(f"Chroma cannot open {folder}: {_first_line(error)}") from error
+    try:
+        yield Store(client)
+    except ChromaError as error:
+        raise AmeliError(f"Chroma failed in {folder}: {_first_line(error)}") from error
+    finally:
+        client.close()  # type: ignore[attr-defined]  # the class has it, the interface not
+
+
+class Store:
+    """An open Chroma folder."""
+
+    def __init__(self, client: ClientAPI) -> None:
+        self._client = client
+
+    def write(self, snapshot: Snapshot, before: Snapshot | None) -> None:
+        """Brings both collections to ``snapshot``; ``before`` is what they hold, None when they are new."""
+        self._write(TEXT, text_records(snapshot), snapshot.text, text_records(before) if before else [])
+        self._write(IMAGE, image_records(snapshot), snapshot.image, image_records(before) if before else [])
+
+    def _write(self, name: str, records: list[Record], vectors: Vectors, before: list[Record]) -> None:
+        collection = self._client.get_or_create_collection(
+            name, embedding_function=None, configuration={"hnsw": {"space": "ip"}}
+        )
+        held = {record.id: record for record in before}
+        gone = sorted(held.keys() - {record.id for record in records})
+        changed = [row for row, record in enumerate(records) if held.get(record.id) != record]
+        batch = self._client.get_max_batch_size()
+        for start in range(0, len(gone), batch):
+            collection.delete(ids=gone[start : start + batch])
+        for start in range(0, len(changed), batch):
+            rows = changed[start : start + batch]
+            collection.upsert(
+                ids=[records[row].id for row in rows],
+                embeddings=vectors[rows],
+                documents=[records[row].document for row in rows],
+                metadatas=[records[row].metadata for row in rows],
+            )
+
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Whether both collections hold exactly the ids and vectors of ``snapshot``, bit by bit."""
+        return self._holds(TEXT, text_records(snapshot), snapshot.text) and self._holds(
+            IMAGE, image_records(snapshot), snapshot.image
+        )
+
+    def _holds(self, name: str, records: Sequence[Record], vectors: Vectors) -> bool:
+        collection = self._collection(name)
+        if collection is None or collection.count() != len(records):
+            return False
+        batch = self._client.get_max_batch_size()
+        for start in range(0, len(records), batch):
+            ids = [record.id for record in records[start : start + batch]]
+            found = collection.get(ids=ids, include=["embeddings"])
+            rows = {id_: row for row, id_ in enumerate(found["ids"])}
+            if len(rows) != len(ids):
+                return False
+            stored = np.asarray(found["embeddings"], dtype=np.float32)[[rows[id_] for id_ in ids]]
+            if not np.array_equal(stored, vectors[start : start + batch]):
+                return False
+        return True
+
+    def nearest(self, name: str, queries: Vectors, k: int) -> list[tuple[list[str], Vectors]]:
+        """Ids and dot products of the ``k`` nearest records by HNSW (approximate), a pair per query."""
+        collection = self._collection(name)
+        if collection is None:
+            raise AmeliError(f"The Chroma store has no collection {name!r}.", hint="Type: ameli-llm index")
+        k = min(k, collection.count())
+        found = collection.query(query_embeddings=queries, n_results=k, include=["distances"])
+        scores = [np.float32(1) - np.asarray(row, dtype=np.float32) for row in found["distances"] or []]
+        return list(zip(found["ids"], scores, strict=True))
+
+    def _collection(self, name: str) -> Collection | None:
+        from chromadb.errors import NotFoundError
+
+        try:
+            return self._client.get_collection(name, embedding_function=None)
+        except NotFoundError:
+            return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

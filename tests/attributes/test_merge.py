@@ -1,0 +1,90 @@
+"""Two or three extractors, one key, and what is left of their proposals."""
+
+from __future__ import annotations
+
+import pytest
+
+from ameli_llm.attributes.extractor import Extraction
+from ameli_llm.attributes.merge import measure_precision, merge
+from ameli_llm.types import AttributeValue, Evidence
+
+
+def found(source: str, *values: str, key: str = "Color") -> Extraction:
+    """Values in the order given, each at its own place; "-Red" is a denied one."""
+    return Extraction(
+        tuple(
+            AttributeValue(
+                key, value.lstrip("-"), source, Evidence("body", n, n + 1, "x"), value.startswith("-")
+            )
+            for n, value in enumerate(values)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("proposals", "precision", "expected"),
+    [
+        ({"rules": "Red"}, {}, [("Red", "rules")]),
+        ({"rules": "Red"}, {"rules": {"Color": 0.5}}, []),
+        ({"rules": "Red"}, {"rules": {"*": 0.51}}, [("Red", "rules")]),
+        ({"rules": "Red"}, {"rules": {"*": 0.9, "Color": 0.2}}, []),
+        ({"rules": "Red", "llm": "Blue"}, {"rules": {"*": 0.8}, "llm": {"*": 0.7}}, [("Red", "rules")]),
+        ({"rules": "Red", "llm": "Blue"}, {}, [("Red", "rules")]),
+        ({"llm": "Blue", "rules": "Red"}, {}, [("Blue", "llm")]),
+        (
+            {"rules": "Red", "ocr": "Grey", "llm": "gray"},
+            {"rules": {"*": 0.99}, "llm": {"*": 0.95}},
+            [("gray", "llm")],
+        ),
+        ({"rules": "Red", "llm": "-Red"}, {}, [("Red", "rules"), ("Red", "llm")]),
+    ],
+)
+def test_merge(
+    proposals: dict[str, str], precision: dict[str, dict[str, float]], expected: list[tuple[str, str]]
+) -> None:
+    merged = merge({name: found(name, value) for name, value in proposals.items()}, precision)
+    assert [(value.value, value.source) for value in merged] == expected
+
+
+def test_agreement_counts_below_the_threshold_too() -> None:
+    low = {"rules": {"*": 0.1}, "ocr": {"*": 0.1}}
+    assert merge({"rules": found("rules", "Red"), "ocr": found("ocr", "red")}, low)
+
+
+def test_keys_are_fused_apart() -> None:
+    merged = merge({"rules": found("rules", "Red"), "ocr": found("ocr", "Acme", key="Brand")}, {})
+    assert [value.key for value in merged] == ["Color", "Brand"]
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert merge({}, {}) == ()
+
+
+def test_precision_by_key_with_enough_values() -> None:
+    reviews = [{"rules": found("rules", "Red"), "ocr": found("ocr", "Blue")}] * 6
+    gold = [{"Color": ("red",)}] * 4 + [{"Color": ("Black",)}] * 2
+    assert measure_precision(reviews, gold) == {
+        "ocr": {"*": 0.0, "Color": 0.0},
+        "rules": {"*": 4 / 6, "Color": 4 / 6},
+    }
+
+
+def test_few_values_count_for_all_keys_only() -> None:
+    assert measure_precision([{"rules": found("rules", "Red")}], [{"Color": ("Red",)}]) == {
+        "rules": {"*": 1.0}
+    }
+
+
+def test_products_without_the_key_are_not_counted() -> None:
+    assert measure_precision([{"rules": found("rules", "Red")}], [{"Brand": ("Acme",)}]) == {}
+
+
+def test_a_denied_value_is_right_when_the_product_does_not_have_it() -> None:
+    reviews = [{"rules": found("rules", "-Red")}] * 2
+    assert measure_precision(reviews, [{"Color": ("Red",)}, {"Color": ("Blue",)}]) == {"rules": {"*": 0.5}}
+
+
+def test_alternatives_at_one_place_count_once() -> None:
+    place = Evidence("body", 0, 4, "blue")
+    both = Extraction(tuple(AttributeValue("Color", v, "rules", place) for v in ("Navy", "Red")))
+    assert measure_precision([{"rules": both}], [{"Color": ("Navy",)}]) == {"rules": {"*": 1.0}}

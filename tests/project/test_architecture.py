@@ -1,0 +1,152 @@
+"""The direction of imports, light edges, and what no file of the project may contain."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("ameli_llm", "retrieval", "eval")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+FOLDERS = (*PACKAGES, "prompts", "tests", "docs", "benchmarks", ".ci")
+TEXTS = sorted(
+    path
+    for path in [*ROOT.glob("*"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
+    if path.suffix in {".py", ".md", ".toml", ".txt", ".j2", ".yaml", ".json", ".html"}
+    or path.name in {"Makefile", "run"}
+    if path.is_file() and "__pycache__" not in path.parts
+)
+HEAVY = (
+    *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
+    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr", "onnxruntime"),
+)
+TRAINS_WITH_TORCH = {"ameli_llm.fusion.contrastive"}
+"""Modules that may import torch; whoever uses them imports them inside a function."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, wherever the import stands, with its line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            yield node.module or "", node.lineno
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+@pytest.mark.parametrize(
+    ("package", "excepted", "forbidden"),
+    [
+        ("ameli_llm", "ameli_llm.cli", ("retrieval", "eval", "ameli_llm.cli")),
+        ("retrieval", "", ("eval", "ameli_llm.cli")),
+        ("eval", "", ("ameli_llm.cli",)),
+    ],
+)
+def test_imports_point_one_way(package: str, excepted: str, forbidden: tuple[str, ...]) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in SOURCES
+        if within(module_name(path), package) and not (excepted and within(module_name(path), excepted))
+        for module, line in imported(path)
+        if any(within(module, other) for other in (*forbidden, "tests", "benchmarks"))
+    ]
+    assert wrong == []
+
+
+def test_the_rule_sees_a_wrong_import(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text("def f():\n    from retrieval.index import Index\n    import eval.metrics\n")
+    assert list(imported(path)) == [("retrieval.index", 2), ("eval.metrics", 3)]
+
+
+def test_nobody_hides_the_builtin_eval() -> None:
+    bare = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import) and any(alias.name == "eval" for alias in node.names)
+    ]
+    assert bare == []
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_core_install_can_import_everything_but_what_trains() -> None:
+    """Imports every module of the domain and of evaluation in one process in which no extra is installed."""
+    names = [module_name(p) for p in SOURCES if not within(module_name(p), "retrieval")]
+    code = (
+        "import importlib, json, sys\n"
+        "heavy, names = json.loads(sys.argv[1])\n"
+        "sys.modules.update(dict.fromkeys(heavy))\n"
+        "for name in names:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except ImportError as error: print(name, error)\n"
+    )
+    wanted = [name for name in names if name not in TRAINS_WITH_TORCH]
+    done = run_python(code, json.dumps([HEAVY, wanted]))
+    assert (done.stdout, done.returncode) == ("", 0), done.stdout + done.stderr
+
+
+LIGHT_COMMANDS = (["--help"], ["--version"], ["prompts", "list"], ["doctor"], ["doctor", "--json"])
+
+
+@pytest.mark.parametrize("arguments", LIGHT_COMMANDS, ids=" ".join)
+def test_command_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from ameli_llm.cli import main\n"
+        "heavy, sys.argv = sys.argv[1].split(), ['ameli-llm', *sys.argv[2:]]\n"
+        "try: main()\n"
+        "except SystemExit as end: code = end.code\n"
+        "print('\\nexit', code or 0, 'heavy', [name for name in heavy if name in sys.modules])\n"
+    )
+    done = run_python(code, " ".join(HEAVY), *arguments)
+    assert done.stdout.splitlines()[-1:] == ["exit 0 heavy []"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern", "suffixes"),
+    [
+        ("registry address", r"https?://[^ ]*(p[y]pi|pythonhoste[d]|npm[j]s|deb[.]debia[n])", ()),
+        ("path of one machine", r"(?<![\w.-])/(wor[k]|far[m]|roo[t]|hom[e]/[a-z]+|User[s]/[a-z]+)/", ()),
+        (
+            "pickle",
+            r"^\s*(import|from) (pickl[e]|dil[l]|jobli[b])\b|torch\.loa[d]\(|allow_pickle=Tru[e]",
+            (".py",),
+        ),
+        ("unfinished work", r"\b(TOD[O]|FIXM[E]|XX[X])\b", (".py",)),
+    ],
+)
+def test_no_file_contains(what: str, pattern: str, suffixes: tuple[str, ...]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+        for path in TEXTS
+        if not suffixes or path.suffix in suffixes
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.search(pattern, line)
+    ]
+    assert found == [], f"{what} in {found}"
+
+
+def test_no_pickled_file() -> None:
+    suffixes = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
+    assert [p for folder in FOLDERS for p in (ROOT / folder).rglob("*") if p.suffix in suffixes] == []
