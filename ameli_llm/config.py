@@ -29,7 +29,7 @@ class RetrievalConfig(_Section):
     depth: int = Field(100, ge=1, description="candidates kept in the run folder")
     candidates: int = Field(10, ge=1, description="K: candidates that are compared")
     weights: dict[str, float] = Field(
-        default_factory=lambda: {"bm25": 1.0, "sbert": 1.0, "title": 1.0, "image": 1.0},
+        default_factory=lambda: {"sbert": 10.0, "tfidf": 8.0, "title": 5.0, "header": 4.0, "image": 25.0},
         description="weight of each retriever's score in the sum; a retriever that is not named is not run",
     )
     prior: Literal["off", "filter", "score"] = Field("off", description="use of P(e|m) and P(c|m)")
@@ -151,3 +151,16 @@ def _validated(content: Any, what: str) -> RunConfig:
         raise AmeliError(
             f"{what}: {where or 'top level'}: {first['msg']}.", hint="docs/configuration.md lists every key."
         ) from error
+
+
+def retriever_alone(config: RunConfig, name: str) -> RunConfig:
+    """The configuration of a baseline: the ranking of one retriever, nothing extracted or compared."""
+    return config.model_copy(
+        update={
+            "retrieval": config.retrieval.model_copy(update={"weights": {name: 1.0}, "prior": "off"}),
+            "attributes": AttributesConfig(extractors=()),
+            "comparison": ComparisonConfig(comparator="none"),
+            "engine": EngineConfig(),
+            "fusion": FusionConfig(retrieval=1.0, text=0.0, image=0.0),
+        }
+    )

@@ -10,7 +10,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.generation_files import CHROMA, read_generation, write_generation
 from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest
 from retrieval.snapshot import Entry, ImagePath, Progress, Snapshot, describe, embed
-from retrieval.store import TEXT, open_store
+from retrieval.store import EF_FACTOR, TEXT, Store, open_store
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Index:
         self.text_vectors: Vectors = snapshot.text
         self.image_vectors: Vectors = snapshot.image
         self.image_owner: npt.NDArray[np.int64] = snapshot.image_owner
-        self._temporary: list[tempfile.TemporaryDirectory[str]] = []
+        self._stack = ExitStack()
+        self._chroma: tuple[int, Store] | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -80,10 +82,29 @@ class Index:
         return encoder
 
     def nearest_texts(self, queries: Vectors, k: int) -> list[tuple[npt.NDArray[np.int64], Vectors]]:
-        """Rows and dot products of the ``k`` nearest texts by Chroma (approximate), a pair per query."""
-        with open_store(self.place / CHROMA) as store:
-            found = store.nearest(TEXT, queries, k)
+        """Rows and dot products of the ``k`` nearest texts by Chroma (approximate), a pair per query.
+
+        Chroma is opened on first use. Raises IndexDamagedError when it does not hold the index's vectors.
+        """
+        if self._chroma is None or self._chroma[0] != k:
+            self._chroma = k, self._stack.enter_context(self._open_chroma(k))
+        found = self._chroma[1].nearest(TEXT, queries, k)
         return [(np.array([self.rows[int(i)] for i in ids], dtype=np.int64), s) for ids, s in found]
+
+    @contextmanager
+    def _open_chroma(self, k: int) -> Iterator[Store]:
+        place = self.place / CHROMA
+        with open_store(place) as store:
+            if not store.holds(self.snapshot):
+                raise IndexDamagedError(f"The Chroma store in {self.folder} is damaged.", hint=REBUILD)
+            store.widen(TEXT, EF_FACTOR * k)
+        with open_store(place) as store:
+            yield store
+
+    def close(self) -> None:
+        """Closes Chroma if it was opened; idempotent."""
+        self._stack.close()
+        self._chroma = None
 
     def derived(self, name: str, write: Callable[[Path], None]) -> Path:
         """A folder with what ``write`` makes of this generation, made on first use and kept with it.
@@ -97,8 +118,7 @@ class Index:
             place.parent.mkdir(exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=place.parent))
         except OSError:
-            self._temporary.append(tempfile.TemporaryDirectory(prefix="ameli-llm-"))
-            draft = Path(self._temporary[-1].name)
+            draft = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ameli-llm-")))
             write(draft)
             return draft
         try:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TEXT = "text"
 IMAGE = "image"
+EF_FACTOR = 4
+"""HNSW looks at this many times k products: at k itself it misses about a tenth of the right ones."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +133,27 @@ class Store:
                 return False
         return True
 
+    def widen(self, name: str, ef_search: int) -> bool:
+        """Sets how far HNSW looks; True when that was a change, which only a store opened anew follows."""
+        collection = self._require(name)
+        held = collection.configuration_json["hnsw"]["ef_search"]
+        if held != ef_search:
+            collection.modify(configuration={"hnsw": {"ef_search": ef_search}})
+        return bool(held != ef_search)
+
     def nearest(self, name: str, queries: Vectors, k: int) -> list[tuple[list[str], Vectors]]:
         """Ids and dot products of the ``k`` nearest records by HNSW (approximate), a pair per query."""
-        collection = self._collection(name)
-        if collection is None:
-            raise AmeliError(f"The Chroma store has no collection {name!r}.", hint="Type: ameli-llm index")
+        collection = self._require(name)
         k = min(k, collection.count())
         found = collection.query(query_embeddings=queries, n_results=k, include=["distances"])
         scores = [np.float32(1) - np.asarray(row, dtype=np.float32) for row in found["distances"] or []]
         return list(zip(found["ids"], scores, strict=True))
+
+    def _require(self, name: str) -> Collection:
+        collection = self._collection(name)
+        if collection is None:
+            raise AmeliError(f"The Chroma store has no collection {name!r}.", hint="Type: ameli-llm index")
+        return collection
 
     def _collection(self, name: str) -> Collection | None:
         from chromadb.errors import NotFoundError

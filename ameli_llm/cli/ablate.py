@@ -86,6 +86,7 @@ def ablate(
     Differences are paired with the whole pipeline, with 95 % intervals over gold products. Sources that the
     configuration does not use have no row.
     """
+    from ameli_llm.cli.evaluate import percent
     from ameli_llm.cli.linking import link_split
     from ameli_llm.cli.wiring import open_pipeline, resolve
     from ameli_llm.dataset.load import load_dataset
@@ -107,7 +108,10 @@ def ablate(
         typer.echo(json.dumps({"dataset": str(dataset), "split": chosen.name, "rows": rows}))
         return
     header = ["", "recall@10", "disambiguation F1", "end-to-end F1", "difference"]
-    table(header, [[row["row"], *(_cell(row[name]) for name in SHOWN)] for row in rows])
+    table(
+        header,
+        [[row["row"], *(percent(row[name]) for name in SHOWN[:-1]), _signed(row[SHOWN[-1]])] for row in rows],
+    )
 
 
 SHOWN = ("recall_10", "disambiguation_f1", "end_to_end_f1", "difference")
@@ -125,10 +129,10 @@ def _scores(metrics: Any, difference: Any) -> dict[str, Any]:
     }
 
 
-def _cell(interval: dict[str, Any] | None) -> str:
-    if interval is None or interval.get("value") is None:
+def _signed(difference: dict[str, Any] | None) -> str:
+    if difference is None:
         return "-"
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*(100 * interval[name] for name in ("value", "low", "high")))
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * difference[name] for name in ("value", "low", "high")))
 
 
 def _changed(config: RunConfig, **sections: dict[str, Any]) -> RunConfig:

@@ -103,7 +103,7 @@ def print_scores(document: Mapping[str, Any]) -> None:
     }
     _table(
         ("measure, %", "value [95 % interval]", "n"),
-        ((name, _percent(score), score["n"] if score else "-") for name, score in scores.items()),
+        ((name, percent(score), score["n"] if score else "-") for name, score in scores.items()),
     )
     _table(("state", "reviews"), m["states"].items())
     _print_parts(m)
@@ -121,7 +121,7 @@ def _print_parts(m: Mapping[str, Any]) -> None:
         _table(
             (title, "n", f"recall@{m['k']}", "end-to-end F1"),
             (
-                (p["name"], p["n"], _percent(p["recall_at_k"]), _percent(p["end_to_end_f1"]))
+                (p["name"], p["n"], percent(p["recall_at_k"]), percent(p["end_to_end_f1"]))
                 for p in parts[:_LISTED]
             ),
         )
@@ -146,7 +146,8 @@ def _closing_lines(m: Mapping[str, Any]) -> Iterable[str]:
     yield "seconds: " + ", ".join(f"{seconds:.2f} {stage}" for stage, seconds in m["seconds"].items())
 
 
-def _percent(score: Mapping[str, Any] | None) -> str:
+def percent(score: Mapping[str, Any] | None) -> str:
+    """A score of ``metrics.json`` with its interval, in percent; "-" when it could not be measured."""
     from eval.statistics import Interval
 
     return Interval(**score).percent() if score else "-"

@@ -2,4 +2,4 @@
 
 from ameli_llm.registry import Registry
 
-COMPARATORS = Registry("comparator", "ameli_llm.comparison", helpers=("comparator",))
+COMPARATORS = Registry("comparator", "ameli_llm.comparison", helpers=("comparator", "differences"))

@@ -81,6 +81,21 @@ def create(model: str = "") -> CLIP:
     return CLIP(model)
 
 
+def _name_and_tag(model: str) -> tuple[str, str | None]:
+    """What open_clip calls the model; never a name without weights, which it would fill with random ones."""
+    if model.startswith(LOCAL):
+        folder = Path(model.removeprefix(LOCAL))
+        if not any(folder.glob("*.safetensors")):
+            raise AmeliError(f"No CLIP checkpoint in {folder}: there is no .safetensors file.", hint=HINT)
+        return model, None
+    if model.startswith("hf-hub:"):
+        return model, None
+    name, _, tag = model.partition("/")
+    if not tag:
+        raise AmeliError(f"The CLIP model {model!r} has no pretrained tag.", hint=HINT)
+    return name, tag
+
+
 def _load(model: str) -> tuple[Any, Any, Any]:
     try:
         import open_clip
@@ -88,9 +103,9 @@ def _load(model: str) -> tuple[Any, Any, Any]:
         raise MissingDependencyError(
             "open_clip is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
         ) from error
-    name, _, tag = (model, "", "") if model.startswith(LOCAL) else model.partition("/")
+    name, tag = _name_and_tag(model)
     try:
-        network, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=tag or None)
+        network, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=tag)
         tokenizer = open_clip.get_tokenizer(name)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -128,7 +128,7 @@ def load_catalogue() -> Catalogue:
 
 def written(number: float) -> str:
     """A number as shops print it: 15.6, 14, 1000."""
-    return f"{number:g}" if abs(number) < 1e5 else str(round(number))
+    return f"{number:g}"
 
 
 def _category(raw: dict[str, Any], colours: dict[str, Colour], units: dict[str, Unit]) -> Category:
@@ -151,7 +151,7 @@ def _attribute(raw: dict[str, Any], section: str, units: dict[str, Unit]) -> Att
     return Attribute(
         key=raw["key"],
         section=section,
-        values=tuple(f"{written(v)} {unit.name}" if unit else str(v) for v in values),
+        values=tuple(_measured(v, unit) if unit else str(v) for v in values),
         numbers=tuple(float(v) for v in values) if unit else (),
         unit=unit,
         axis=raw.get("axis", False),
@@ -159,3 +159,7 @@ def _attribute(raw: dict[str, Any], section: str, units: dict[str, Unit]) -> Att
         say=tuple(raw.get("say", ("{}",))),
         words={value: tuple(words) for value, words in raw.get("words", {}).items()},
     )
+
+
+def _measured(number: float, unit: Unit) -> str:
+    return f"{written(number)} {unit.name.removesuffix('s') if number == 1 else unit.name}"

@@ -68,9 +68,9 @@ def said_model(model: str, rng: np.random.Generator) -> str:
 def roughen(text: str, rng: np.random.Generator, typos: float) -> str:
     """The text with typing errors in a share of its longer words, and with some writers' habits.
 
-    Words with digits stay as they are, and so does everything that is not a plain word.
+    Words with digits, and those behind a number, stay as they are.
     """
-    text = re.sub(r"[A-Za-z]{4,}", lambda m: _misspell(m[0], rng) if rng.random() < typos else m[0], text)
+    text = re.sub(r"(?<!\d )\b[A-Za-z]{4,}\b", lambda m: _misspell(m[0], rng) if rng.random() < typos else m[0], text)
     habit = rng.random()
     if habit < 0.10:
         for word, slang in _SLANG.items():

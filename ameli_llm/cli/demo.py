@@ -1,0 +1,82 @@
+"""``ameli-llm demo``: the main job on a small synthetic twin, with nothing but the installed packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ameli_llm.cli.terminal import progress, table
+from ameli_llm.cli.tune import write_config
+from ameli_llm.config import RunConfig, dump_config, retriever_alone
+from ameli_llm.errors import AmeliError
+
+PRODUCTS = 150
+REVIEWS = 400
+SEED = 0
+BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}
+OURS = "ameli-llm, no model"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``demo`` to the app."""
+    app.command("demo")(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for twin and runs.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Make a small synthetic twin, tune on its dev split, link its test split, print scores and report.
+
+    Needs no GPU, no model server and no network. The same command again goes on where it stopped.
+    """
+    from ameli_llm.cli.linking import link_split
+    from ameli_llm.cli.wiring import open_pipeline, tune_pipeline
+    from ameli_llm.config import load_config
+    from ameli_llm.dataset.load import load_dataset
+
+    twin, tuned = out / "twin", out / "tuned.yaml"
+    rows: list[list[str]] = []
+    with progress() as show:
+        _make_twin(twin, show)
+        data = load_dataset(twin)
+        test = data.split("test")
+        if not tuned.is_file():
+            dev = data.split("dev")
+            with open_pipeline(data, RunConfig(), progress=show) as pipeline:
+                chosen = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
+            write_config(tuned, dump_config(chosen.config))
+        configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
+        for name, config in {**configs, OURS: load_config(tuned)}.items():
+            folder = out / "runs" / name.split(",")[0].replace(" ", "-").lower()
+            with open_pipeline(data, config, progress=show) as pipeline:
+                outcome = link_split(pipeline, data, test, folder, show)
+            rows.append([name, *_scores(outcome.metrics)])
+    typer.echo(f"{len(test.reviews)} reviews of a synthetic twin with {len(data.products)} products")
+    typer.echo()
+    table(["%, 95 % interval", "recall@1", "recall@10", "disambiguation F1", "end-to-end F1"], rows)
+    typer.echo(f"report: {folder / 'report.html'}")
+
+
+def _make_twin(twin: Path, show: Any) -> None:
+    from ameli_llm.dataset.synth import write_twin
+
+    if (twin / "products.json").is_file():
+        return
+    if twin.exists():
+        raise AmeliError(
+            f"{twin} is there but incomplete.", hint=f"Delete it, or choose another --out: {twin}."
+        )
+    write_twin(twin, products=PRODUCTS, reviews=REVIEWS, seed=SEED, progress=show)
+
+
+def _scores(metrics: Any) -> list[str]:
+    from ameli_llm.cli.evaluate import percent
+
+    recall = metrics["recall"]
+    return [percent(recall["1"]), percent(recall["10"])] + [
+        percent(metrics[name]) for name in ("disambiguation_f1", "end_to_end_f1")
+    ]

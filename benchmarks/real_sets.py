@@ -1,0 +1,135 @@
+"""Real reviews, linked without a model: each half of dev is reported by what was tuned on the other half.
+
+    python benchmarks/real_sets.py FOLDER_WITH_DATASETS --out WORK
+
+FOLDER_WITH_DATASETS holds bestbuy, walmart, walmart_amazon and magento. Prints Markdown: recall and F1 with
+95 % intervals over gold products, the paired test against BM25 alone and SBERT alone, and the error budget.
+The halves have no gold product in common, and every row stands on the same reviews.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ameli_llm.cli.linking import link_split
+from ameli_llm.cli.wiring import open_pipeline, tune_pipeline
+from ameli_llm.config import RunConfig, retriever_alone
+from ameli_llm.dataset.halves import write_halves
+from ameli_llm.dataset.load import load_dataset
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from eval.evaluation import Evaluation, evaluate
+from eval.paired import Paired, compare
+
+SETS = ("walmart", "walmart_amazon", "magento", "bestbuy")
+BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}
+OURS = "ameli-llm, no model"
+COPIED = "copied_text"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The predictions of one method on both halves, each made by the configuration of the other half."""
+
+    rows: list[PredictionRow]
+    gold: dict[int, GoldRow]
+
+    def part(self, copied: bool) -> Pooled:
+        """The reviews with or without text copied from the product."""
+        kept = {i: gold for i, gold in self.gold.items() if (COPIED in gold.slices) == copied}
+        return Pooled([row for row in self.rows if row.review_id in kept], kept)
+
+    def evaluation(self) -> Evaluation:
+        """The measures over both halves."""
+        return evaluate(self.rows, self.gold, RunConfig())
+
+
+def main() -> None:
+    """Runs every set and prints its tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("datasets", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
+    options = parser.parse_args()
+    for name in options.sets:
+        methods = run_set(options.datasets / name, options.out / name)
+        for line in tables(name, methods):
+            print(line)
+
+
+def run_set(source: Path, work: Path) -> dict[str, Pooled]:
+    """Tunes and links both ways round; what is finished is not done again."""
+    if not work.exists():
+        write_halves(load_dataset(source), "dev", work)
+    runs: dict[str, list[RunFolder]] = {}
+    for half in ("a", "b"):
+        data = load_dataset(work / half)
+        dev, test = data.split("dev"), data.split("test")
+        with open_pipeline(data, RunConfig(), progress=show) as pipeline:
+            tuned = tune_pipeline(pipeline, dev.reviews, dev.gold, show).config
+        configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
+        for name, config in {**configs, OURS: tuned}.items():
+            folder = work / half / "runs" / name
+            with open_pipeline(data, config, progress=show) as pipeline:
+                runs.setdefault(name, []).append(link_split(pipeline, data, test, folder, show).folder)
+    return {name: pooled(folders) for name, folders in runs.items()}
+
+
+def pooled(folders: list[RunFolder]) -> Pooled:
+    """The runs as one."""
+    rows = [row for folder in folders for row in folder.predictions()]
+    return Pooled(rows, {i: gold for folder in folders for i, gold in folder.gold().items()})
+
+
+def tables(name: str, methods: Mapping[str, Pooled]) -> Iterator[str]:
+    """Markdown for one set; a set with copied mentions has a second table for them."""
+    copied = any(COPIED in gold.slices for gold in methods[OURS].gold.values())
+    for title, part in (("", False), ("copied mentions", True)) if copied else (("", None),):
+        shown = methods if part is None else {key: one.part(part) for key, one in methods.items()}
+        yield f"\n### {name}{' (not copied)' if part is False else ''}{f' ({title})' if title else ''}\n"
+        yield from score_table(shown)
+    yield from budget(methods[OURS])
+
+
+def score_table(methods: Mapping[str, Pooled]) -> Iterator[str]:
+    """A row per method, with the paired difference of ours to it."""
+    yield "| method | n | R@1 | R@10 | R@100 | disambiguation F1 | end-to-end F1 | ours minus it | exact p |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    ours = methods[OURS]
+    for name, one in methods.items():
+        if not any(candidate.score for row in one.rows for candidate in row.candidates):
+            continue  # a set without images has no image row
+        scores = one.evaluation().metrics
+        recall = [scores.recall[k] for k in ("1", "10", "100")]
+        cells = [name, str(scores.n), *(score.percent() if score else "-" for score in recall)]
+        cells += [scores.disambiguation_f1.percent(), scores.end_to_end_f1.percent()]
+        cells += ["", ""] if name == OURS else difference(compare(one.rows, one.gold, ours.rows, ours.gold))
+        yield f"| {' | '.join(cells)} |"
+
+
+def difference(paired: Paired) -> list[str]:
+    """Ours minus the other, in points, and the exact McNemar p."""
+    d = paired.difference
+    return [f"{100 * d.value:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]", f"{paired.p:.2g}"]
+
+
+def budget(ours: Pooled) -> Iterator[str]:
+    """What went wrong in our run, over all reviews of the set."""
+    found = ours.evaluation().error_budget
+    causes = ", ".join(f"{cause} {count}" for cause, count in found.causes.items() if count)
+    yield f"\nOf {found.errors} errors: {causes}."
+
+
+def show(stage: str, done: int, total: int) -> None:
+    """A line on stderr at the end of a stage."""
+    if done == total:
+        sys.stderr.write(f"{stage}: {total}\n")
+
+
+if __name__ == "__main__":
+    main()
