@@ -61,7 +61,7 @@ def _counts(found: Counter[str]) -> dict[str, int]:
 
 
 def _verdict(key: str, values: Iterable[AttributeRow], truth: Sequence[str]) -> str:
-    from ameli_llm.attributes.normalise import agreement, normalise, normalise_all
+    from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 
     product = normalise_all(key, truth)
     verdicts = set()

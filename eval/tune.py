@@ -128,8 +128,8 @@ def fit_fusion(rows: Sequence[PredictionRow], gold: Gold) -> FusionConfig:
         return FusionConfig(retrieval=1.0, text=0.0, image=0.0)
     retrieval, text, image = (_padded(asked, kind) for kind in ("retrieval", "text", "image"))
     right = np.array([_position(row, gold) for row in asked])
-    unit = float(np.nanstd(retrieval)) or 1.0
-    scale = [unit / (float(np.nanstd(part)) or math.inf) for part in (text, image)]
+    unit = _spread(retrieval) or 1.0
+    scale = [unit / (_spread(part) or math.inf) for part in (text, image)]
     best: tuple[tuple[float, float, float], FusionConfig] | None = None
     for of_text, of_image in product(GRID, GRID):
         weights = (of_text * scale[0], of_image * scale[1])
@@ -215,6 +215,12 @@ def _filled(matrix: Array) -> Array:
     known = ~np.isnan(matrix)
     mean = np.where(known, matrix, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     return np.where(known, matrix, mean[:, None])
+
+
+def _spread(matrix: Array) -> float:
+    """Standard deviation of the scores that are there, 0 without any."""
+    known = matrix[~np.isnan(matrix)]
+    return float(known.std()) if len(known) else 0.0
 
 
 def _quality(scores: Array, right: npt.NDArray[np.int_]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,10 +137,13 @@ class Store:
     def widen(self, name: str, ef_search: int) -> bool:
         """Sets how far HNSW looks; True when that was a change, which only a store opened anew follows."""
         collection = self._require(name)
-        held = collection.configuration_json["hnsw"]["ef_search"]
-        if held != ef_search:
-            collection.modify(configuration={"hnsw": {"ef_search": ef_search}})
-        return bool(held != ef_search)
+        with warnings.catch_warnings():
+            # Chroma warns that a collection without an embedding function was stored by an old version.
+            warnings.filterwarnings("ignore", "legacy embedding function", DeprecationWarning)
+            held = (collection.configuration.get("hnsw") or {}).get("ef_search")
+            if held != ef_search:
+                collection.modify(configuration={"hnsw": {"ef_search": ef_search}})
+        return held != ef_search
 
     def nearest(self, name: str, queries: Vectors, k: int) -> list[tuple[list[str], Vectors]]:
         """Ids and dot products of the ``k`` nearest records by HNSW (approximate), a pair per query."""

@@ -15,7 +15,5 @@ def shared_data() -> Path:
     """The folder with real datasets; its tests are skipped where it is absent."""
     root = Path(os.environ.get("AMELI_LLM_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not (root / "SHA256SUMS").is_file():
-        pytest.skip(
-            f"no real datasets at {root.name}/ beside the checkout (AMELI_LLM_SHARED_DATA names another place)"
-        )
+        pytest.skip("no real datasets beside the checkout; AMELI_LLM_SHARED_DATA names another place")
     return root

@@ -3,19 +3,5 @@
 from ameli_llm.registry import Registry
 
 EXTRACTORS = Registry(
-    "extractor",
-    "ameli_llm.attributes",
-    helpers=(
-        "colours",
-        "extractor",
-        "merge",
-        "models",
-        "negation",
-        "normalise",
-        "quantities",
-        "tokens",
-        "typos",
-        "units",
-        "vocabulary",
-    ),
+    "extractor", "ameli_llm.attributes", helpers=("extractor", "matching", "merge", "values")
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from ameli_llm.attributes.matching import find_values
-from ameli_llm.attributes.normalise import normalise
-from ameli_llm.attributes.tokens import tokens
-from ameli_llm.attributes.vocabulary import arrange
+from ameli_llm.attributes.matching.find import find_values
+from ameli_llm.attributes.matching.vocabulary import arrange
+from ameli_llm.attributes.values.normalise import normalise
+from ameli_llm.attributes.values.tokens import tokens
 from ameli_llm.templates.budget import MAX_CHARACTERS
 from ameli_llm.templates.text import SearchableText, one_line
 from ameli_llm.types import AttributeValue, Evidence, Review

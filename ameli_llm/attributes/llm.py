@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ameli_llm.attributes._proof import ProvenValues
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
-from ameli_llm.attributes.normalise import alternatives, is_ignored
+from ameli_llm.attributes.values.normalise import alternatives, is_ignored
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
 from ameli_llm.errors import AmeliError
 from ameli_llm.templates.budget import cut_words, largest_fitting, review_excerpt

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ameli_llm.attributes.extractor import Extraction
-from ameli_llm.attributes.normalise import NormalisedValue, agreement, normalise, normalise_all
+from ameli_llm.attributes.values.normalise import NormalisedValue, agreement, normalise, normalise_all
 from ameli_llm.types import AttributeValue
 
 Precision = Mapping[str, Mapping[str, float]]

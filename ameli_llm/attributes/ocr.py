@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ameli_llm.attributes.choice import choose
+from ameli_llm.attributes._readers import EngineName, ImageTexts, TextBox, load_reader
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
-from ameli_llm.attributes.matching import find_values
-from ameli_llm.attributes.negation import Context
-from ameli_llm.attributes.normalise import NormalisedValue
-from ameli_llm.attributes.readers import EngineName, ImageTexts, TextBox, load_reader
-from ameli_llm.attributes.vocabulary import Lookup, arrange
+from ameli_llm.attributes.matching.choice import choose
+from ameli_llm.attributes.matching.find import find_values
+from ameli_llm.attributes.matching.negation import Context
+from ameli_llm.attributes.matching.vocabulary import Lookup, arrange
+from ameli_llm.attributes.values.normalise import NormalisedValue
 from ameli_llm.dataset.images import ImageProblem
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import AttributeValue, Evidence, Review

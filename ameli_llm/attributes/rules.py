@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ameli_llm.attributes.choice import choose
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
-from ameli_llm.attributes.matching import find_values
-from ameli_llm.attributes.negation import Context
-from ameli_llm.attributes.normalise import NormalisedValue
-from ameli_llm.attributes.tokens import MAX_CHARS
-from ameli_llm.attributes.vocabulary import Lookup, arrange
+from ameli_llm.attributes.matching.choice import choose
+from ameli_llm.attributes.matching.find import find_values
+from ameli_llm.attributes.matching.negation import Context
+from ameli_llm.attributes.matching.vocabulary import Lookup, arrange
+from ameli_llm.attributes.values.normalise import NormalisedValue
+from ameli_llm.attributes.values.tokens import MAX_CHARS
 from ameli_llm.types import AttributeValue, Evidence, Review
 
 FIELDS = ("header", "body", "mention")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from ameli_llm.attributes.normalise import alternatives, normalise
+from ameli_llm.attributes.values.normalise import alternatives, normalise
 from ameli_llm.comparison.comparator import Attributes
 
 

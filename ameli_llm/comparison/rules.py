@@ -14,8 +14,14 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ameli_llm.attributes.merge import Precision, lookup_precision
-from ameli_llm.attributes.normalise import PARTIAL, NormalisedValue, agreement, normalise, normalise_all
-from ameli_llm.attributes.statistics import KBStatistics
+from ameli_llm.attributes.values.normalise import (
+    PARTIAL,
+    NormalisedValue,
+    agreement,
+    normalise,
+    normalise_all,
+)
+from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison.comparator import Attributes, Comparator, Comparison, ComparisonTask
 from ameli_llm.types import AttributeValue, Evidence
 

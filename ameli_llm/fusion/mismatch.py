@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ameli_llm.attributes.normalise import NormalisedValue, normalise_all
+from ameli_llm.attributes.values.normalise import NormalisedValue, normalise_all
 from ameli_llm.comparison.comparator import Attributes
 from ameli_llm.types import AttributeValue
 

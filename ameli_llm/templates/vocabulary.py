@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ameli_llm.attributes.normalise import alternatives, is_ignored, normalise
-from ameli_llm.attributes.tokens import tokens
+from ameli_llm.attributes.values.normalise import alternatives, is_ignored, normalise
+from ameli_llm.attributes.values.tokens import tokens
 from ameli_llm.templates.front import Limits
 from ameli_llm.templates.text import one_line
 from ameli_llm.types import Vocabulary

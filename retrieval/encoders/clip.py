@@ -14,6 +14,7 @@ from retrieval.encoders.encoder import Vectors, normalised, weights_revision
 
 LOCAL = "local-dir:"
 BATCH = 32
+PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 HINT = (
     "Set retrieval.image_model to NAME/TAG (ViT-B-32/openai) or to local-dir:FOLDER with "
     "open_clip_config.json and open_clip_model.safetensors."
@@ -93,6 +94,8 @@ def _name_and_tag(model: str) -> tuple[str, str | None]:
     name, _, tag = model.partition("/")
     if not tag:
         raise AmeliError(f"The CLIP model {model!r} has no pretrained tag.", hint=HINT)
+    if Path(tag).suffix in PICKLED:
+        raise AmeliError(f"The checkpoint {tag!r} may run code when it is read.", hint=HINT)
     return name, tag
 
 
@@ -105,9 +108,11 @@ def _load(model: str) -> tuple[Any, Any, Any]:
         ) from error
     name, tag = _name_and_tag(model)
     try:
-        network, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=tag)
+        network, _, preprocess = open_clip.create_model_and_transforms(
+            name, pretrained=tag, require_pretrained=True
+        )
         tokenizer = open_clip.get_tokenizer(name)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # open_clip, torch and safetensors each raise their own types
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AmeliError(f"Cannot load the CLIP model {model!r}: {first}", hint=HINT) from error
     network.eval()

@@ -59,7 +59,8 @@ class Palette:
 
     def _counts(self, lab: Pixels) -> Pixels:
         limit = float(np.arcsinh(CHROMA_LIMIT / NEUTRAL))
-        scaled = np.column_stack([lab[:, 0], np.arcsinh(lab[:, 1:] / NEUTRAL)])
+        chroma = np.arcsinh(lab[:, 1:] / NEUTRAL).clip(-limit, limit)
+        scaled = np.column_stack([lab[:, 0].clip(0, 100), chroma])
         ranges = ((0.0, 100.0), (-limit, limit), (-limit, limit))
         return np.histogramdd(scaled, bins=self.bins, range=ranges)[0]
 
@@ -166,7 +167,9 @@ def _tint(colours: Pixels) -> Pixels:
     red, green, blue = np.log(colours**2.2 + 0.004).T
     ratios = np.arcsinh(np.column_stack([red - green, (red + green) / 2 - blue]) * 2)
     limit = float(np.arcsinh(TINT_LIMIT * 2))
-    counts = np.histogramdd(ratios, bins=(TINT_BINS, TINT_BINS), range=((-limit, limit), (-limit, limit)))[0]
+    counts = np.histogramdd(
+        ratios.clip(-limit, limit), bins=(TINT_BINS, TINT_BINS), range=((-limit, limit), (-limit, limit))
+    )[0]
     smoothed: Pixels = gaussian_filter(counts, 0.7, mode="constant").ravel()
     return smoothed
 

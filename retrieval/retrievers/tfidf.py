@@ -1,4 +1,4 @@
-"""Cosine of the TF-IDF vectors of query text and product text: unlike BM25, it charges for what is not shared."""
+"""Cosine of the TF-IDF vectors of query and product text: unlike BM25, it charges for what is not shared."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class TFIDFRetriever:
 
     def score(self, queries: Sequence[Query]) -> Scores:
         """[n, N]; 0 where no term is shared."""
+        if not queries:
+            return np.zeros((0, self._products.shape[1]), dtype=np.float32)
         vectors = self._vectorizer.transform([query.text for query in queries])
         return np.asarray((vectors @ self._products).toarray(), dtype=np.float32)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ameli_llm.attributes.colours import find_colours
-from ameli_llm.attributes.models import find_models, same_model
-from ameli_llm.attributes.normalise import (
+from ameli_llm.attributes.values.colours import find_colours
+from ameli_llm.attributes.values.models import find_models, same_model
+from ameli_llm.attributes.values.normalise import (
     PARTIAL,
     agreement,
     alternatives,
@@ -18,9 +18,9 @@ from ameli_llm.attributes.normalise import (
     normalise,
     normalise_all,
 )
-from ameli_llm.attributes.quantities import find_quantities
-from ameli_llm.attributes.tokens import MAX_CHARS, fold, plain, tokens
-from ameli_llm.attributes.units import convert, units
+from ameli_llm.attributes.values.quantities import find_quantities
+from ameli_llm.attributes.values.tokens import MAX_CHARS, fold, plain, tokens
+from ameli_llm.attributes.values.units import convert, units
 
 ANY_TEXT = st.text(max_size=200)
 PRODUCT_TEXT = st.text(alphabet="0123456789 .,-/x'\"½GgBbTiInNcmftoz°%RredblackCafés®“”", max_size=60)

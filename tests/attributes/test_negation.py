@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ameli_llm.attributes.negation import Context
+from ameli_llm.attributes.matching.negation import Context
 
 
 def marked(sentence: str) -> tuple[str, int, int]:

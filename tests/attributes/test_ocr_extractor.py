@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from ameli_llm.attributes._readers import ImageTexts, RapidReader, Reader, TextBox
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.attributes.ocr import OcrExtractor, create
-from ameli_llm.attributes.readers import ImageTexts, RapidReader, Reader, TextBox
 from ameli_llm.errors import AmeliError, MissingDependencyError
 from ameli_llm.types import Review
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
-from ameli_llm.attributes.normalise import agreement, normalise, normalise_all
 from ameli_llm.attributes.rules import create
+from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 from ameli_llm.types import Review
 
 VOCABULARY = {

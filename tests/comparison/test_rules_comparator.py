@@ -8,8 +8,8 @@ from math import log
 
 import pytest
 
-from ameli_llm.attributes.normalise import normalise
-from ameli_llm.attributes.statistics import KBStatistics
+from ameli_llm.attributes.values.normalise import normalise
+from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison.comparator import ComparisonTask
 from ameli_llm.comparison.rules import create, verdicts
 from ameli_llm.errors import AmeliError

@@ -70,7 +70,9 @@ def roughen(text: str, rng: np.random.Generator, typos: float) -> str:
 
     Words with digits, and those behind a number, stay as they are.
     """
-    text = re.sub(r"(?<!\d )\b[A-Za-z]{4,}\b", lambda m: _misspell(m[0], rng) if rng.random() < typos else m[0], text)
+    text = re.sub(
+        r"(?<!\d )\b[A-Za-z]{4,}\b", lambda m: _misspell(m[0], rng) if rng.random() < typos else m[0], text
+    )
     habit = rng.random()
     if habit < 0.10:
         for word, slang in _SLANG.items():

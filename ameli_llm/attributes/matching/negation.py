@@ -10,9 +10,9 @@ from functools import cache
 from itertools import zip_longest
 from typing import Literal
 
-from ameli_llm.attributes.colours import find_colours
-from ameli_llm.attributes.tokens import MAX_CHARS, fold, plain, tokens
-from ameli_llm.attributes.units import load_table, units
+from ameli_llm.attributes.values.colours import find_colours
+from ameli_llm.attributes.values.tokens import MAX_CHARS, fold, plain, tokens
+from ameli_llm.attributes.values.units import load_table, units
 
 Standing = Literal["stated", "denied", "other_product"]
 

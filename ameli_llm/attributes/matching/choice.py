@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from ameli_llm.attributes.matching import Match
-from ameli_llm.attributes.negation import Context
-from ameli_llm.attributes.tokens import squash, tokens
-from ameli_llm.attributes.units import load_table
-from ameli_llm.attributes.vocabulary import Entry, context_words, names_key, neutral_labels
+from ameli_llm.attributes.matching.find import Match
+from ameli_llm.attributes.matching.negation import Context
+from ameli_llm.attributes.matching.vocabulary import Entry, context_words, names_key, neutral_labels
+from ameli_llm.attributes.values.tokens import squash, tokens
+from ameli_llm.attributes.values.units import load_table
 
 _SMALLEST_BARE_CAPACITY = 64
 """From this number on "the 512" can only be a capacity in gigabytes."""

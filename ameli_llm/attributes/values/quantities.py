@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from ameli_llm.attributes.tokens import MAX_CHARS, plain
-from ameli_llm.attributes.units import Unit, convert, unit_pattern, units
+from ameli_llm.attributes.values.tokens import MAX_CHARS, plain
+from ameli_llm.attributes.values.units import Unit, convert, unit_pattern, units
 
 Form = Literal["single", "size", "range"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import cdist
 
-from ameli_llm.attributes.tokens import fold
-from ameli_llm.attributes.units import load_table
+from ameli_llm.attributes.values.tokens import fold
+from ameli_llm.attributes.values.units import load_table
 
 _SHORTEST = 5
 

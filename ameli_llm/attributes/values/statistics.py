@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ameli_llm.attributes.normalise import NormalisedValue, normalise_all
+from ameli_llm.attributes.values.normalise import NormalisedValue, normalise_all
 from ameli_llm.errors import AmeliError
 
 

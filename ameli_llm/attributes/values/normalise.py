@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Literal
 
-from ameli_llm.attributes.colours import parse_colours
-from ameli_llm.attributes.models import same_model
-from ameli_llm.attributes.quantities import Quantity, find_quantities
-from ameli_llm.attributes.tokens import fold, plain, tokens
-from ameli_llm.attributes.units import load_table, units
+from ameli_llm.attributes.values.colours import parse_colours
+from ameli_llm.attributes.values.models import same_model
+from ameli_llm.attributes.values.quantities import Quantity, find_quantities
+from ameli_llm.attributes.values.tokens import fold, plain, tokens
+from ameli_llm.attributes.values.units import load_table, units
 
 Kind = Literal["quantity", "colour", "brand", "model", "text"]
 

@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from ameli_llm.attributes.normalise import NormalisedValue, alternatives, is_ignored, key_role, normalise
-from ameli_llm.attributes.tokens import fold, tokens
-from ameli_llm.attributes.units import load_table
+from ameli_llm.attributes.values.normalise import (
+    NormalisedValue,
+    alternatives,
+    is_ignored,
+    key_role,
+    normalise,
+)
+from ameli_llm.attributes.values.tokens import fold, tokens
+from ameli_llm.attributes.values.units import load_table
 from ameli_llm.types import Vocabulary
 
 _LONGEST_VALUE = 20

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ameli_llm.attributes.tokens import tokens
+from ameli_llm.attributes.values.tokens import tokens
 
 if TYPE_CHECKING:
     from pint import UnitRegistry

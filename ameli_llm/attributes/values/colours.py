@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from ameli_llm.attributes.tokens import Token, fold, tokens
-from ameli_llm.attributes.units import load_table
+from ameli_llm.attributes.values.tokens import Token, fold, tokens
+from ameli_llm.attributes.values.units import load_table
 
 _LONGEST_PHRASE = 4
 

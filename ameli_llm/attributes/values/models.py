@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ameli_llm.attributes.tokens import MAX_CHARS, plain, squash
+from ameli_llm.attributes.values.tokens import MAX_CHARS, plain, squash
 
 SHORTEST_PREFIX = 5
 """A model number that goes on ("WH1000XM4/B") is the same model from this many characters on."""

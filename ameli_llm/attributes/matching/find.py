@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ameli_llm.attributes.colours import Colour, find_colours
-from ameli_llm.attributes.models import SHORTEST_PREFIX, find_models, same_model
-from ameli_llm.attributes.quantities import Quantity, find_quantities, print_number
-from ameli_llm.attributes.tokens import Token, tokens
-from ameli_llm.attributes.typos import find_typos
-from ameli_llm.attributes.units import convert, units
-from ameli_llm.attributes.vocabulary import Entry, Lookup, context_words
+from ameli_llm.attributes.matching.typos import find_typos
+from ameli_llm.attributes.matching.vocabulary import Entry, Lookup, context_words
+from ameli_llm.attributes.values.colours import Colour, find_colours
+from ameli_llm.attributes.values.models import SHORTEST_PREFIX, find_models, same_model
+from ameli_llm.attributes.values.quantities import Quantity, find_quantities, print_number
+from ameli_llm.attributes.values.tokens import Token, tokens
+from ameli_llm.attributes.values.units import convert, units
 
 _MODEL_WORDS = 8
 """Letter and digit runs of the longest model number that is looked for."""

@@ -1,0 +1,1 @@
+"""What an attribute value means: tokens, units, colours, model numbers, and equality of values."""

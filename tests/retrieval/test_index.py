@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest_retrieval import draw, product_record, write_products
+
+from ameli_llm.config import RetrievalConfig
+from ameli_llm.dataset.load import Dataset, load_dataset
+from ameli_llm.errors import AmeliError
+from retrieval.generations import current, writer
+from retrieval.index import Index, build_index, open_index
+from retrieval.manifest import IndexDamagedError
+from retrieval.store import open_store
+
+Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
+
+
+class TestContent:
+    def test_rows_are_in_order_of_id(self, index: Index) -> None:
+        assert index.product_ids.tolist() == [10, 20, 30, 40, 50, 60]
+        assert index.text_vectors.shape == (6, 384)
+        assert index.image_owner.tolist() == [0, 0, 1, 2, 4]
+        assert np.linalg.norm(index.text_vectors, axis=1) == pytest.approx(1)
+
+    def test_vectors_are_those_of_the_encoder(self, index: Index) -> None:
+        assert index.text_encoder.encode([index.entries[2].text])[0] == pytest.approx(
+            index.text_vectors[2], abs=1e-5
+        )
+
+    def test_the_manifest_says_what_it_was_made_from(self, index: Index, dataset: Dataset) -> None:
+        manifest = index.manifest
+        assert (manifest.products, manifest.images, manifest.unusable_images) == (6, 5, 0)
+        assert manifest.dataset_digest == dataset.digest
+        assert manifest.text.model == "all-MiniLM-L6-v2"
+        assert manifest.image is not None
+        assert manifest.image.name == "descriptor"
+
+    def test_chroma_holds_the_same_with_metadata(self, index: Index) -> None:
+        with open_store(index.place / "chroma") as store:
+            assert store.holds(index.snapshot)
+            (ids, scores) = store.nearest("text", index.text_vectors[4:5], 2)[0]
+        assert ids[0] == "50"
+        assert scores[0] == pytest.approx(1, abs=1e-5)
+
+    def test_bad_images_are_counted_and_the_rest_is_indexed(
+        self, root: Path, records: list[dict[str, Any]], config: RetrievalConfig, tmp_path: Path
+    ) -> None:
+        images = root / "product_images"
+        (images / "10-0.png").write_bytes(b"")
+        (images / "20-0.png").write_text("no image")
+        (images / "30-0.png").unlink()
+        index = build_index(load_dataset(root), tmp_path / "out", config)
+        problems = [[image.problem for image in entry.images] for entry in index.entries]
+        assert problems == [["empty", ""], ["not_an_image"], ["missing"], [], [""], []]
+        assert index.image_owner.tolist() == [0, 4]
+        assert index.manifest.unusable_images == 3
+
+    def test_without_images(self, dataset: Dataset, tmp_path: Path) -> None:
+        config = RetrievalConfig(image_encoder="none")
+        index = build_index(dataset, tmp_path / "out", config)
+        assert index.image_encoder is None
+        assert len(index.image_vectors) == 0
+        assert open_index(tmp_path / "out", config).manifest.image is None
+
+
+class TestAgain:
+    def test_nothing_changed_nothing_encoded(
+        self, dataset: Dataset, folder: Path, config: RetrievalConfig, count_encoded: Count
+    ) -> None:
+        before = current(folder)
+        assert count_encoded(dataset, folder, config) == {}
+        assert current(folder) == before
+
+    def test_only_what_changed_is_encoded(
+        self,
+        root: Path,
+        records: list[dict[str, Any]],
+        folder: Path,
+        config: RetrievalConfig,
+        count_encoded: Count,
+    ) -> None:
+        old = open_index(folder, config)
+        records[1]["product_name"] = "Acme - Breeze 301 Blender - Blue"
+        records[5]["image_path"] = ["60-0.png"]
+        draw(root / "product_images" / "60-0.png", "green", "rectangle")
+        draw(root / "product_images" / "50-0.png", "purple")
+        del records[3]
+        write_products(root, records)
+        assert count_encoded(load_dataset(root), folder, config) == {"texts": 1, "images": 2}
+        new = open_index(folder, config)
+        assert new.product_ids.tolist() == [10, 20, 30, 50, 60]
+        assert np.array_equal(new.text_vectors[0], old.text_vectors[0])
+        assert not np.array_equal(new.text_vectors[1], old.text_vectors[1])
+        with open_store(new.place / "chroma") as store:
+            assert store.holds(new.snapshot)
+
+    def test_the_same_as_from_nothing(
+        self, root: Path, records: list[dict[str, Any]], folder: Path, config: RetrievalConfig, tmp_path: Path
+    ) -> None:
+        records[0]["product_name"] = "Changed"
+        write_products(root, records[:4])
+        changed = load_dataset(root)
+        again, fresh = build_index(changed, folder, config), build_index(changed, tmp_path / "fresh", config)
+        assert again.manifest.kb_version == fresh.manifest.kb_version
+        assert np.array_equal(again.product_ids, fresh.product_ids)
+        assert again.text_vectors == pytest.approx(np.asarray(fresh.text_vectors), abs=1e-5)
+        assert np.array_equal(again.image_vectors, fresh.image_vectors)
+
+    def test_old_generations_go(
+        self, root: Path, records: list[dict[str, Any]], folder: Path, config: RetrievalConfig
+    ) -> None:
+        (folder / "gen-0123456789abcdef").mkdir()
+        write_products(root, records[:3])
+        index = build_index(load_dataset(root), folder, config)
+        assert sorted(path.name for path in folder.glob("gen-*")) == [index.place.name]
+
+
+class TestUpsertAndDelete:
+    def test_upsert_adds_and_replaces(
+        self, root: Path, records: list[dict[str, Any]], index: Index, config: RetrievalConfig
+    ) -> None:
+        draw(root / "product_images" / "25-0.png", "orange")
+        new = product_record(25, "Nord - Toaster - Orange", "Toasters", "Toasts bread.", ["25-0.png"])
+        records[0]["product_name"] = "Acme - Breeze 400 Blender - Red"
+        write_products(root, [new, records[0]])
+        changed = load_dataset(root)
+        after = index.upsert(changed.products.values(), changed.product_image)
+        assert after.product_ids.tolist() == [10, 20, 25, 30, 40, 50, 60]
+        assert [after.entries[row].name.split(" - ")[1] for row in (0, 2)] == ["Breeze 400 Blender", "Toaster"]
+        assert np.array_equal(after.text_vectors[1], index.text_vectors[1])
+        assert after.image_owner.tolist() == [0, 0, 1, 2, 3, 5]
+        assert after.manifest.kb_version != index.manifest.kb_version
+        assert after.manifest.dataset_digest == ""
+        assert open_index(index.folder, config).product_ids.tolist() == after.product_ids.tolist()
+
+    def test_delete(self, index: Index) -> None:
+        after = index.delete([20, 60])
+        assert after.product_ids.tolist() == [10, 30, 40, 50]
+        assert after.image_owner.tolist() == [0, 0, 1, 3]
+        with open_store(after.place / "chroma") as store:
+            assert store.holds(after.snapshot)
+
+    def test_delete_and_upsert_give_the_old_version_back(self, dataset: Dataset, index: Index) -> None:
+        after = index.delete([20]).upsert([dataset.products[20]], dataset.product_image)
+        assert after.manifest.kb_version == index.manifest.kb_version
+
+    def test_delete_of_what_is_not_there(self, index: Index) -> None:
+        with pytest.raises(AmeliError, match="has no product 99"):
+            index.delete([10, 99])
+
+    def test_an_index_that_was_changed_meanwhile(self, index: Index) -> None:
+        index.delete([20])
+        with pytest.raises(AmeliError, match=r"has changed since it was opened\. Open it again\."):
+            index.delete([30])
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        "name", ["text.npy", "image.npy", "image_owner.npy", "product_ids.npy", "entries.jsonl", "manifest.json"]
+    )
+    @pytest.mark.parametrize("how", ["missing", "cut", "altered"])
+    def test_it_is_found_on_open_and_mended_by_index(
+        self, dataset: Dataset, folder: Path, config: RetrievalConfig, name: str, how: str
+    ) -> None:
+        place = current(folder)
+        assert place is not None
+        content = (place / name).read_bytes()
+        if how == "missing":
+            (place / name).unlink()
+        elif how == "cut":
+            (place / name).write_bytes(content[: len(content) // 2])
+        else:
+            (place / name).write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+        with pytest.raises(IndexDamagedError, match=r"is damaged: .*Type: ameli-llm index DATASET"):
+            open_index(folder, config)
+        assert len(build_index(dataset, folder, config)) == 6
+        assert len(open_index(folder, config, dataset.digest)) == 6
+
+    @pytest.mark.parametrize("how", ["missing", "cut", "altered"])
+    def test_a_damaged_chroma_store_is_made_again(
+        self, index: Index, dataset: Dataset, config: RetrievalConfig, how: str
+    ) -> None:
+        database = index.place / "chroma" / "chroma.sqlite3"
+        if how == "missing":
+            shutil.rmtree(index.place / "chroma")
+        elif how == "cut":
+            database.write_bytes(database.read_bytes()[:5000])
+        else:
+            with open_store(index.place / "chroma") as store:
+                store.write(index.delete([]).snapshot, index.snapshot)
+                shutil.rmtree(index.place, ignore_errors=True)
+        again = open_index(index.folder, config).delete([20])
+        with open_store(again.place / "chroma") as store:
+            assert store.holds(again.snapshot)
+
+    @pytest.mark.parametrize("pointer", ["", "gen-0000000000000000\n", "../../etc\n", "\xff"])
+    def test_a_pointer_to_nowhere_is_no_index(
+        self, folder: Path, config: RetrievalConfig, pointer: str
+    ) -> None:
+        (folder / "current").write_bytes(pointer.encode("latin-1"))
+        with pytest.raises(AmeliError, match=r"No index in .*Type: ameli-llm index DATASET"):
+            open_index(folder, config)
+
+    def test_another_format(self, folder: Path, config: RetrievalConfig) -> None:
+        place = current(folder)
+        assert place is not None
+        manifest = json.loads((place / "manifest.json").read_text())
+        (place / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+        with pytest.raises(IndexDamagedError, match="Index format 99, expected 1"):
+            open_index(folder, config)
+
+
+class TestEncoders:
+    def test_an_index_of_another_encoder(self, folder: Path) -> None:
+        message = "image vectors of 'descriptor', the configuration asks for 'none'"
+        with pytest.raises(AmeliError, match=message):
+            open_index(folder, RetrievalConfig(image_encoder="none"))
+        with pytest.raises(AmeliError, match="asks for 'sbert all-mpnet-base-v2'"):
+            open_index(folder, RetrievalConfig(text_model="all-mpnet-base-v2"))
+
+    def test_index_replaces_it(self, dataset: Dataset, folder: Path, config: RetrievalConfig) -> None:
+        bare = config.model_copy(update={"image_encoder": "none"})
+        assert build_index(dataset, folder, bare).manifest.image is None
+        assert open_index(folder, bare).manifest.image is None
+
+    def test_weights_that_have_changed_since(self, folder: Path, config: RetrievalConfig) -> None:
+        index = open_index(folder, config)
+        stamp = index.manifest.text.model_copy(update={"revision": "0" * 16})
+        index.manifest = index.manifest.model_copy(update={"text": stamp})
+        with pytest.raises(AmeliError, match="but the encoder at hand is sbert all-MiniLM-L6-v2"):
+            _ = index.text_encoder
+
+    def test_another_state_of_the_dataset(self, folder: Path, config: RetrievalConfig) -> None:
+        with pytest.raises(AmeliError, match="made from another state of the dataset"):
+            open_index(folder, config, "0" * 64)
+
+
+CHILD = """
+import resource, signal, sys
+from pathlib import Path
+from ameli_llm.config import RetrievalConfig
+from ameli_llm.dataset.load import load_dataset
+from ameli_llm.errors import AmeliError
+from retrieval.index import build_index
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+try:
+    build_index(load_dataset(Path(sys.argv[1])), Path(sys.argv[2]), RetrievalConfig(pool=10))
+except AmeliError as error:
+    print(error)
+    sys.exit(2)
+"""
+
+
+class TestProcesses:
+    def test_a_second_writer_is_turned_away_and_readers_are_not(
+        self, dataset: Dataset, folder: Path, config: RetrievalConfig
+    ) -> None:
+        with writer(folder):
+            child = self.build_in_child(dataset.root, folder, 10**9)
+            assert len(open_index(folder, config)) == 6
+        assert (child.returncode, child.stdout) == (
+            2,
+            f"Another process is writing the index in {folder}. Try again when it is done.\n",
+        )
+
+    @pytest.mark.parametrize("limit", [1000, 200_000])
+    def test_a_full_disk_leaves_the_old_index(
+        self,
+        root: Path,
+        records: list[dict[str, Any]],
+        folder: Path,
+        config: RetrievalConfig,
+        limit: int,
+    ) -> None:
+        before = current(folder)
+        write_products(root, records[:3])
+        child = self.build_in_child(root, folder, limit)
+        assert child.returncode == 2, child.stderr
+        assert child.stdout.count("\n") == 1
+        assert current(folder) == before
+        assert [path for path in folder.glob("gen-*")] == [before]
+        assert len(open_index(folder, config)) == 6
+
+    def build_in_child(self, root: Path, folder: Path, limit: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", CHILD, str(root), str(folder), str(limit)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+
+    def test_a_folder_that_cannot_be_made(
+        self, dataset: Dataset, config: RetrievalConfig, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(AmeliError, match="Cannot write an index to"):
+            build_index(dataset, tmp_path / "file" / "index", config)
+
+
+def test_derived_files_are_made_once(index: Index) -> None:
+    calls = []
+
+    def write(place: Path) -> None:
+        calls.append(place)
+        (place / "table").write_text("1")
+
+    assert index.derived("table", write) == index.derived("table", write) == index.place / "derived" / "table"
+    assert len(calls) == 1
+
+
+def test_derived_files_that_fail_leave_nothing(index: Index) -> None:
+    def fail(place: Path) -> None:
+        (place / "part").write_text("1")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(AmeliError, match="No space left on device"):
+        index.derived("table", fail)
+    assert not list((index.place / "derived").glob("table*"))
