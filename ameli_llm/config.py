@@ -9,11 +9,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ameli_llm.errors import AmeliError
+from ameli_llm.errors import AmeliError, UnknownNameError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RetrievalConfig(_Section):
@@ -30,6 +30,7 @@ class RetrievalConfig(_Section):
     candidates: int = Field(10, ge=1, description="K: candidates that are compared")
     weights: dict[str, float] = Field(
         default_factory=lambda: {"sbert": 10.0, "tfidf": 8.0, "title": 5.0, "header": 4.0, "image": 25.0},
+        min_length=1,
         description="weight of each retriever's score in the sum; a retriever that is not named is not run",
     )
     prior: Literal["off", "filter", "score"] = Field("off", description="use of P(e|m) and P(c|m)")
@@ -113,7 +114,7 @@ def load_config(path: Path | None) -> RunConfig:
         raise AmeliError(f"Cannot read configuration {path}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AmeliError(f"Configuration {path} is not YAML: {' '.join(str(error).split())}") from error
-    return _validated(content or {}, f"Configuration {path}")
+    return _validated({} if content is None else content, f"Configuration {path}")
 
 
 def dump_config(config: RunConfig) -> str:
@@ -133,13 +134,13 @@ def override(config: RunConfig, settings: Sequence[str]) -> RunConfig:
         section: Any = content
         for parent in parents:
             section = section.get(parent) if isinstance(section, dict) else None
-        if not equals or not isinstance(section, dict) or (len(parents) < 2 and last not in section):
+        if not equals or not isinstance(section, dict):
             raise AmeliError(f"No setting {setting!r}.", hint="Write KEY=VALUE, for instance fusion.text=2.")
         try:
             section[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise AmeliError(f"Setting {setting!r}: the value is not YAML.") from error
-    return _validated(content, "Setting")
+    return _validated(content, "--set")
 
 
 def _validated(content: Any, what: str) -> RunConfig:
@@ -148,9 +149,21 @@ def _validated(content: Any, what: str) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            unknown = UnknownNameError("setting", where, _siblings(first["loc"]))
+            raise AmeliError(f"{what}: {unknown.message}", hint=unknown.hint) from error
         raise AmeliError(
             f"{what}: {where or 'top level'}: {first['msg']}.", hint="docs/configuration.md lists every key."
         ) from error
+
+
+def _siblings(place: tuple[int | str, ...]) -> list[str]:
+    """Dotted names of the settings that stand where an unknown one was found."""
+    section: Any = RunConfig().model_dump()
+    *parents, _ = map(str, place)
+    for parent in parents:
+        section = section[parent]
+    return [".".join([*parents, name]) for name in section]
 
 
 def retriever_alone(config: RunConfig, name: str) -> RunConfig:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -63,26 +64,41 @@ def finished(rows: Sequence[PredictionRow], keys: Mapping[int, str]) -> list[Pre
     return list(kept.values())
 
 
+def resume(folder: RunFolder, keys: Mapping[int, str]) -> frozenset[int]:
+    """Ids of the reviews that need not be done again; other rows are removed from the predictions.
+
+    Raises AmeliError, and removes nothing, when the folder has reviews that are not asked for now (an earlier
+    ``--limit`` was higher). The folder must be open for writing.
+    """
+    rows = list(folder.predictions())
+    beyond = {row.review_id for row in rows} - keys.keys()
+    if beyond:
+        raise AmeliError(
+            f"{folder.path} holds {len(beyond)} reviews beyond the {len(keys)} asked for.",
+            hint="Raise --limit, or choose another --out.",
+        )
+    kept = finished(rows, keys)
+    if len(kept) != len(rows) or not _is_whole(folder.path / "predictions.jsonl"):
+        folder.keep(kept)
+    return frozenset(row.review_id for row in kept)
+
+
 def run(
     link: Callable[[Sequence[Review]], list[PredictionRow]],
     reviews: Sequence[Review],
     keys: Mapping[int, str],
     folder: RunFolder,
+    done: Set[int],
     *,
     batch_size: int,
     workers: int,
     progress: Progress,
 ) -> int:
-    """Links what is not done yet and returns how many reviews that were.
+    """Links what is not ``done`` yet and returns how many reviews that were.
 
     Batches are cut by position in ``reviews``, done or not, and linked whole: what a batch computes does
     not depend on where an earlier process was killed. The folder must be open for writing.
     """
-    rows = list(folder.predictions())
-    kept = finished(rows, keys)
-    if len(kept) != len(rows) or not (folder.path / "predictions.jsonl").is_file():
-        folder.keep(kept)
-    done = {row.review_id for row in kept}
     count = len(done)
     progress(count, len(reviews))
     if count == len(reviews):
@@ -120,6 +136,17 @@ def _in_parallel(
         finally:
             for future in running:
                 future.cancel()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is there and its last line, if any, is not torn."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(size - 1, 0))
+            return stream.read() in (b"", b"\n")
+    except FileNotFoundError:
+        return False
 
 
 def _file_digest(path: Path | None) -> str:

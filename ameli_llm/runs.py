@@ -166,23 +166,23 @@ class RunFolder:
                 try:
                     yield PredictionRow.model_validate_json(line)
                 except ValidationError as error:
-                    first = error.errors()[0]
-                    where = ".".join(str(part) for part in first["loc"])
-                    raise AmeliError(
-                        f"{path}: line {number}: {where} {first['msg']}".replace("  ", " ")
-                    ) from error
+                    raise AmeliError(f"{path}: line {number}: {_first(error)}.") from error
 
     def gold(self) -> dict[int, GoldRow]:
         """Gold by review id; empty when the run's dataset has none."""
         path = self.path / "gold.json"
-        if not path.is_file():
-            return {}
-        return {int(k): GoldRow.model_validate(v) for k, v in _read_object(path).items()}
+        rows: dict[int, GoldRow] = {}
+        for review, content in (_by_id(path) if path.is_file() else {}).items():
+            try:
+                rows[review] = GoldRow.model_validate(content)
+            except ValidationError as error:
+                raise AmeliError(f"{path}: review {review}: {_first(error)}.") from error
+        return rows
 
     def texts(self, name: str) -> dict[int, Any]:
         """``reviews.json`` or ``products.json`` of the run, by id, for reports; empty when absent."""
         path = self.path / f"{name}.json"
-        return {int(k): v for k, v in _read_object(path).items()} if path.is_file() else {}
+        return _by_id(path) if path.is_file() else {}
 
     def append(self, rows: Iterable[PredictionRow]) -> None:
         """Appends rows and flushes them. Thread-safe. Raises AmeliError when the disk is full."""
@@ -265,3 +265,17 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise AmeliError(f"{path} holds no JSON object.")
     return content
+
+
+def _by_id(path: Path) -> dict[int, Any]:
+    content = _read_object(path)
+    for key in content:
+        if not key.isdecimal():
+            raise AmeliError(f"{path}: {key!r} is no id.")
+    return {int(key): value for key, value in content.items()}
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

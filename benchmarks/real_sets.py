@@ -67,15 +67,16 @@ def run_set(source: Path, work: Path) -> dict[str, Pooled]:
     if not work.exists():
         write_halves(load_dataset(source), "dev", work)
     runs: dict[str, list[RunFolder]] = {}
+    index = work / "index"
     for half in ("a", "b"):
         data = load_dataset(work / half)
         dev, test = data.split("dev"), data.split("test")
-        with open_pipeline(data, RunConfig(), progress=show) as pipeline:
+        with open_pipeline(data, RunConfig(), index, show) as pipeline:
             tuned = tune_pipeline(pipeline, dev.reviews, dev.gold, show).config
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
         for name, config in {**configs, OURS: tuned}.items():
             folder = work / half / "runs" / name
-            with open_pipeline(data, config, progress=show) as pipeline:
+            with open_pipeline(data, config, index, show) as pipeline:
                 runs.setdefault(name, []).append(link_split(pipeline, data, test, folder, show).folder)
     return {name: pooled(folders) for name, folders in runs.items()}
 

@@ -31,7 +31,8 @@ BEGIN, END = "<!-- modules: begin -->", "<!-- modules: end -->"
 FOLDERS = (
     *("ameli_llm", "ameli_llm/dataset", "ameli_llm/dataset/synth"),
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
-    *("ameli_llm/attributes", "ameli_llm/templates", "ameli_llm/engines"),
+    *("ameli_llm/attributes", "ameli_llm/attributes/values", "ameli_llm/attributes/matching"),
+    *("ameli_llm/templates", "ameli_llm/engines"),
     *("ameli_llm/comparison", "ameli_llm/fusion", "eval", "ameli_llm/cli"),
 )
 """Folders in the order in which a review passes through them; others follow."""
@@ -56,7 +57,8 @@ fusion:
 
 `link`, `tune` and `ablate` take single keys on the command line too, on top of the file: `--set KEY=VALUE`
 with the dotted name and a YAML value, as often as needed. `--engine` and `--model` are short for
-`engine.name` and `engine.model`.
+`engine.name` and `engine.model`. YAML reads a bare `off` as false: write `retrieval.prior` as `"off"`, quotes
+included.
 
 ```sh
 ameli-llm link DATASET --split dev --out runs/b --set fusion.text=2 --set retrieval.prior=filter
@@ -158,12 +160,19 @@ def _shape(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join("`null`" if part is type(None) else _shape(part) for part in arguments)
-    if origin is tuple:
-        return f"list of {_shape(arguments[0])}s"
-    if origin is dict:
-        return f"name to {_shape(arguments[1])}"
-    named = {bool: "`true` or `false`", str: "text", int: "whole number", float: "number"}
-    return named[annotation]
+    if origin in (tuple, dict):
+        return f"`{_nested(annotation)}`"
+    return _nested(annotation)
+
+
+def _nested(annotation: Any) -> str:
+    """As YAML is written: ``[text, ...]``, ``{name: number}``."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is tuple:
+        return f"[{_nested(arguments[0])}, ...]"
+    if get_origin(annotation) is dict:
+        return f"{{name: {_nested(arguments[1])}}}"
+    return {bool: "true or false", str: "text", int: "whole number", float: "number"}[annotation]
 
 
 def commands() -> str:
@@ -195,7 +204,9 @@ def _command(name: str, command: Any) -> str:
         rows.append((f"`{shown.replace(' range>', '>')}`", " ".join(meaning.split())))
     text = "\n".join(line.strip() for line in (command.help or "").splitlines())
     signature = " ".join([*usage, "[OPTIONS]"])
-    return f"## {name}\n\n```\n{signature}\n```\n\n{text}\n\n{_table(('', ''), rows)}"
+    return (
+        f"## {name}\n\n```\n{signature}\n```\n\n{text}\n\n{_table(('argument or option', 'meaning'), rows)}"
+    )
 
 
 def modules() -> str:

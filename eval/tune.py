@@ -21,11 +21,13 @@ from ameli_llm.comparison.comparator import Comparator
 from ameli_llm.config import FusionConfig, RunConfig
 from ameli_llm.fusion.calibrate import fit_logistic
 from ameli_llm.fusion.combine import decide, features
+from ameli_llm.fusion.missing import filled
 from ameli_llm.linker import Linker
 from ameli_llm.runs import PredictionRow
 from ameli_llm.types import Candidate, Review
 from eval.conditional_logit import fit
-from retrieval.candidates import CandidateFinder, filled
+from eval.refusion import PAD, ScoreTable
+from retrieval.candidates import CandidateFinder
 from retrieval.search import top_k
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -123,17 +125,19 @@ def fit_fusion(rows: Sequence[PredictionRow], gold: Gold) -> FusionConfig:
     Paper, section 4.4: lambda is tuned on dev. Of equally accurate weights those under which the right
     candidates are likeliest win, then the smaller ones.
     """
-    asked = [row for row in rows if _position(row, gold) is not None]
-    if not asked:
+    table = ScoreTable.of(rows, gold)
+    asked = table.right != PAD
+    if not asked.any():
         return FusionConfig(retrieval=1.0, text=0.0, image=0.0)
-    retrieval, text, image = (_padded(asked, kind) for kind in ("retrieval", "text", "image"))
-    right = np.array([_position(row, gold) for row in asked])
+    retrieval, text, image = table.retrieval[asked], table.text[asked], table.image[asked]
+    right = table.right[asked]
     unit = _spread(retrieval) or 1.0
     scale = [unit / (_spread(part) or math.inf) for part in (text, image)]
+    filled_text, filled_image = filled(text), filled(image)
     best: tuple[tuple[float, float, float], FusionConfig] | None = None
     for of_text, of_image in product(GRID, GRID):
         weights = (of_text * scale[0], of_image * scale[1])
-        scores = retrieval + weights[0] * _filled(text) + weights[1] * _filled(image)
+        scores = retrieval + weights[0] * filled_text + weights[1] * filled_image
         key = (*_quality(scores, right), -(of_text + of_image))
         if best is None or key > best[0]:
             chosen = FusionConfig(retrieval=1.0, text=round(weights[0], 4), image=round(weights[1], 4))
@@ -191,30 +195,6 @@ def _read(
 def _right(rows: Sequence[PredictionRow], gold: Gold) -> int:
     """Reviews whose best candidate is the gold product, whatever their state."""
     return sum(bool(row.candidates) and row.candidates[0].entity_id == gold[row.review_id] for row in rows)
-
-
-def _position(row: PredictionRow, gold: Gold) -> int | None:
-    """Where the gold product stands among the compared candidates, None when it does not."""
-    ids = [candidate.entity_id for candidate in row.candidates[: row.compared]]
-    right = gold[row.review_id]
-    return ids.index(right) if right in ids else None
-
-
-def _padded(rows: Sequence[PredictionRow], kind: str) -> Array:
-    """[rows, K] scores of one kind; NaN where there is none."""
-    width = max(row.compared for row in rows)
-    matrix = np.full((len(rows), width), np.nan)
-    for line, row in zip(matrix, rows, strict=True):
-        values = [getattr(candidate, f"{kind}_score") for candidate in row.candidates[: row.compared]]
-        line[: row.compared] = [math.nan if value is None else value for value in values]
-    return matrix
-
-
-def _filled(matrix: Array) -> Array:
-    """Missing scores as ``fusion.combine.fuse`` takes them: the mean of the row's others, 0 without any."""
-    known = ~np.isnan(matrix)
-    mean = np.where(known, matrix, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return np.where(known, matrix, mean[:, None])
 
 
 def _spread(matrix: Array) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
+from ameli_llm.fusion.missing import filled
 from ameli_llm.types import Candidate, Review
 from retrieval import cross_encoder
 from retrieval.cross_encoder import CrossEncoderReranker
@@ -128,14 +129,6 @@ def filter_by_prior(fused: Scores, priors: Priors, mentions: Sequence[str]) -> N
         keep = priors.possible(mention)
         if keep is not None and (keep & ~np.isneginf(row)).any():
             row[~keep] = -np.inf
-
-
-def filled(matrix: Scores) -> Scores:
-    """The scores without NaN: the row's mean, 0 in a row that has nothing else."""
-    known = ~np.isnan(matrix)
-    count = known.sum(axis=1, keepdims=True)
-    mean = np.where(known, matrix, 0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    return np.where(known, matrix, mean).astype(np.float32)
 
 
 def _best(matrix: Scores, pool: int) -> np.ndarray:

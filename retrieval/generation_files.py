@@ -83,11 +83,14 @@ def read_generation(place: Path) -> tuple[Manifest, Snapshot]:
 
 def _write_store(place: Path, snapshot: Snapshot, before: tuple[Path, Snapshot] | None) -> None:
     if before is not None and (before[0] / CHROMA).is_dir():
-        shutil.copytree(before[0] / CHROMA, place)
-        if _attempt(lambda: _fill(place, snapshot, before[1])):
+        # Under a name of its own: a path that Chroma failed to open stays broken for the process.
+        copy = place.with_name(f"{CHROMA}.copy")
+        shutil.copytree(before[0] / CHROMA, copy)
+        if _attempt(lambda: _fill(copy, snapshot, before[1])):
+            copy.rename(place)
             return
         log.warning("The Chroma store of the index in %s is damaged and is made again.", place.parent.parent)
-        shutil.rmtree(place)
+        shutil.rmtree(copy)
     if not _fill(place, snapshot, None):
         raise AmeliError("Chroma does not hold the vectors it was given.", hint="Index into another folder.")
 

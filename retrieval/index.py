@@ -154,8 +154,8 @@ class Index:
                 raise AmeliError(
                     f"The index in {self.folder} has changed since it was opened.", hint="Open it again."
                 )
-            ordered = [entries[id_] for id_ in sorted(entries)]
-            snapshot = embed(ordered, image_path, self.text_encoder, self.image_encoder, self.snapshot)
+            ordered, known = [entries[id_] for id_ in sorted(entries)], self.snapshot
+            snapshot = embed(ordered, image_path, self.text_encoder, self.image_encoder, known, known)
             stamps = self.manifest.text, self.manifest.image
             with generations.new(self.folder) as place:
                 write_generation(place, snapshot, *stamps, "", (self.place, self.snapshot))
@@ -167,7 +167,7 @@ def build_index(
 ) -> Index:
     """The index of ``dataset`` in ``folder``, brought up to date: only what changed is embedded.
 
-    A damaged index, or one of another encoder, is replaced as a whole. Raises AmeliError when another
+    A damaged index is made again, and after a change of encoder all that this one encodes. Raises AmeliError when another
     process writes, the disk is full, or an encoder is not at hand; the index is then as it was.
     """
     with generations.writer(folder):
@@ -175,15 +175,26 @@ def build_index(
         image_encoder = _image_encoder(config)
         text = EncoderStamp.of(text_encoder)
         image = EncoderStamp.of(image_encoder) if image_encoder else None
-        old = _usable(folder, text, image)
-        entries = describe(dataset.products.values(), dataset.product_image)
-        known = old.snapshot if old else None
-        snapshot = embed(entries, dataset.product_image, text_encoder, image_encoder, known, progress)
+        old = _whole(folder)
+        same_text = old is not None and old.manifest.text == text
+        same_image = old is not None and old.manifest.image == image
+        if not (same_text and same_image) and old is not None:
+            log.warning("The index in %s is of another encoder and is made again.", folder)
+        snapshot = embed(
+            describe(dataset.products.values(), dataset.product_image),
+            dataset.product_image,
+            text_encoder,
+            image_encoder,
+            old.snapshot if old and same_text else None,
+            old.snapshot if old and same_image else None,
+            progress,
+        )
+        before = old if same_text and same_image else None
         versions = snapshot.kb_version, dataset.digest
-        if old is None or (old.manifest.kb_version, old.manifest.dataset_digest) != versions:
-            before = (old.place, old.snapshot) if old else None
+        if before is None or (before.manifest.kb_version, before.manifest.dataset_digest) != versions:
+            base = (before.place, before.snapshot) if before else None
             with generations.new(folder) as place:
-                write_generation(place, snapshot, text, image, dataset.digest, before)
+                write_generation(place, snapshot, text, image, dataset.digest, base)
     return _read(folder)
 
 
@@ -221,19 +232,15 @@ def _image_encoder(config: RetrievalConfig) -> ImageEncoder | None:
     return encoders.image_encoder(config.image_encoder, config.image_model)
 
 
-def _usable(folder: Path, text: EncoderStamp, image: EncoderStamp | None) -> Index | None:
-    """The current index when it is whole and of these encoders."""
+def _whole(folder: Path) -> Index | None:
+    """The current index, None when there is none or it is damaged."""
     if generations.current(folder) is None:
         return None
     try:
-        index = _read(folder)
+        return _read(folder)
     except IndexDamagedError as error:
         log.warning("%s It is made again.", error.message)
         return None
-    if (index.manifest.text, index.manifest.image) != (text, image):
-        log.warning("The index in %s is of another encoder and is made again.", folder)
-        return None
-    return index
 
 
 def _require_encoder(folder: Path, kind: str, stamp: EncoderStamp | None, name: str, model: str) -> None:

@@ -93,18 +93,21 @@ def embed(
     image_path: ImagePath,
     text_encoder: TextEncoder,
     image_encoder: ImageEncoder | None,
-    known: Snapshot | None,
+    known_texts: Snapshot | None,
+    known_images: Snapshot | None,
     progress: Progress | None = None,
 ) -> Snapshot:
-    """The snapshot of ``entries``; a text or image that ``known`` has by content is not encoded again.
+    """The snapshot of ``entries``.
 
+    A text that ``known_texts`` has, or an image whose content ``known_images`` has, is not encoded again;
+    both must be of these encoders.
     ``progress`` is called with the stage ("texts", "images"), the number done and the number to encode.
     """
-    text = _embed_texts([entry.text for entry in entries], text_encoder, known, progress)
+    text = _embed_texts([entry.text for entry in entries], text_encoder, known_texts, progress)
     if image_encoder is None:
         bare = tuple(_without_images(entry) for entry in entries)
         return Snapshot(bare, text, np.zeros((0, 0), np.float32), np.zeros(0, np.int64))
-    vectors = _embed_images(entries, image_path, image_encoder, known, progress)
+    vectors = _embed_images(entries, image_path, image_encoder, known_images, progress)
     described = tuple(_with_problems(entry, vectors) for entry in entries)
     rows: list[Vectors] = []
     owners: list[int] = []
@@ -149,13 +152,13 @@ def _embed_images(
         path = image_path(image.name) if image.digest and image.digest not in vectors else None
         if path is not None:
             paths.setdefault(image.digest, path)
-    todo = list(paths.items())
-    for start in range(0, len(todo), IMAGE_STEP):
-        step = todo[start : start + IMAGE_STEP]
+    pending = list(paths.items())
+    for start in range(0, len(pending), IMAGE_STEP):
+        step = pending[start : start + IMAGE_STEP]
         found = encoder.encode_images([path for _, path in step])
         vectors.update((digest, vector) for (digest, _), vector in zip(step, found, strict=True))
         if progress:
-            progress("images", min(start + IMAGE_STEP, len(todo)), len(todo))
+            progress("images", min(start + IMAGE_STEP, len(pending)), len(pending))
     return vectors
 
 

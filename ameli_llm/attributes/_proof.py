@@ -13,8 +13,8 @@ from ameli_llm.templates.budget import MAX_CHARACTERS
 from ameli_llm.templates.text import SearchableText, one_line
 from ameli_llm.types import AttributeValue, Evidence, Review
 
-_LOOSE = frozenset({"base colour"})
-"""Ways of matching that do not prove the value itself: "blue" is no proof of navy."""
+_LOOSE = frozenset({"base colour", "unsure colour", "nominal", "bare"})
+"""Ways of matching that do not prove the value itself: "blue" is no proof of navy, nor "15" of 15.6"."""
 
 
 class ProvenValues:

@@ -58,6 +58,7 @@ def synth(
     reviews: int = typer.Option(300, "--reviews", min=1, help="Reviews over all splits."),
     seed: int = typer.Option(0, "--seed", help="Same seed, same bytes."),
     difficulty: float = typer.Option(0.5, "--difficulty", min=0.0, max=1.0, help="0 easy, 1 hard."),
+    images: bool = typer.Option(True, "--images/--no-images", help="Draw the pictures."),
 ) -> None:
     """Write a synthetic twin of AMELI: products, reviews with gold, images; train, dev and test."""
     from ameli_llm.dataset.synth import write_twin

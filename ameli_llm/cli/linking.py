@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ameli_llm import provenance
 from ameli_llm.cli.wiring import Pipeline, Progress
-from ameli_llm.runner import review_key, run, start_or_resume
+from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
 from ameli_llm.types import State
 
@@ -39,8 +39,6 @@ def link_split(
 
     Gold is written beside the predictions for evaluation; the pipeline is given reviews without it.
     """
-    from ameli_llm.runner import fingerprint
-
     reviews = split.reviews[:limit]
     spec = {
         **pipeline.spec(),
@@ -51,15 +49,18 @@ def link_split(
     keys = {review.id: review_key(review, key, dataset.review_image) for review in reviews}
     with RunFolder(out) as folder:
         manifest = start_or_resume(folder, spec)
-        manifest = {"start": provenance.now(), **manifest, "seed": pipeline.config.seed}
-        manifest |= {"versions": provenance.versions(), "git": provenance.commit(), "end": None}
-        folder.write_manifest(manifest)
+        done = resume(folder, keys)
+        if len(done) < len(reviews) or not manifest.get("end"):
+            manifest = {"start": provenance.now(), **manifest, "seed": pipeline.config.seed}
+            manifest |= {"versions": provenance.versions(), "git": provenance.commit(), "end": None}
+            folder.write_manifest(manifest)
         _write_gold(folder, pipeline, split, {review.id for review in reviews})
         fresh = run(
             pipeline.linker.link,
             reviews,
             keys,
             folder,
+            done,
             batch_size=pipeline.batch_size,
             workers=pipeline.workers,
             progress=lambda done, total: progress("linking", done, total),
@@ -67,7 +68,7 @@ def link_split(
         rows = list(folder.predictions())
         _write_texts(folder, dataset, split, rows)
         metrics = _evaluate(folder) if split.gold else None
-        folder.write_manifest(manifest | {"end": provenance.now()})
+        folder.write_manifest(manifest | {"end": manifest["end"] or provenance.now()})
     return Outcome(folder, fresh, _error_rate(rows), metrics)
 
 

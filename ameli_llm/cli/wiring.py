@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ameli_llm
 from ameli_llm.comparison.comparator import Attributes, Comparator
 from ameli_llm.config import RunConfig
 from ameli_llm.errors import AmeliError
@@ -15,6 +16,7 @@ from ameli_llm.paths import cache_dir, index_dir
 
 if TYPE_CHECKING:
     from ameli_llm.attributes.extractor import Extractor
+    from ameli_llm.attributes.values.statistics import KBStatistics
     from ameli_llm.dataset.load import Dataset
     from ameli_llm.engines.engine import Engine
     from ameli_llm.linker import Linker
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from retrieval.index import Index
 
 Progress = Callable[[str, int, int], None]
+
+STATISTICS = "statistics.json"
 
 MODEL_COMPARATORS = ("listwise", "pairwise", "entail")
 """Comparators that ask a model, and so need an engine."""
@@ -142,7 +146,7 @@ def open_pipeline(
             attributes=attributes,
             source=finder,
             extractors=_extractors(dataset, config, engine, templates),
-            comparator=_comparator(config, attributes, engine, templates),
+            comparator=_comparator(config, attributes, opened, engine, templates),
             merging=config.attributes,
             fusion=config.fusion,
             candidates=config.retrieval.candidates,
@@ -165,7 +169,7 @@ def tune_pipeline(
     from eval.tune import tune
 
     def comparator_of(config: RunConfig) -> Comparator | None:
-        return _comparator(config, pipeline.linker.attributes, pipeline.engine, {})
+        return _comparator(config, pipeline.linker.attributes, pipeline.index, pipeline.engine, {})
 
     return tune(
         pipeline.finder, pipeline.linker, pipeline.config, comparator_of, reviews, gold, progress, precision
@@ -212,10 +216,13 @@ def _extractors(
 
 
 def _comparator(
-    config: RunConfig, attributes: Mapping[int, Attributes], engine: Engine | None, templates: dict[str, str]
+    config: RunConfig,
+    attributes: Mapping[int, Attributes],
+    index: Index,
+    engine: Engine | None,
+    templates: dict[str, str],
 ) -> Comparator | None:
     from ameli_llm.comparison import COMPARATORS
-    from ameli_llm.comparison.rules import KBStatistics
 
     chosen = config.comparison
     if chosen.comparator == "none":
@@ -223,13 +230,24 @@ def _comparator(
     create = COMPARATORS.load(chosen.comparator)
     if chosen.comparator not in MODEL_COMPARATORS:
         comparator: Comparator = create(
-            statistics=KBStatistics.of(attributes.values()), precision=config.attributes.precision
+            statistics=_statistics(attributes, index), precision=config.attributes.precision
         )
         return comparator
     name = chosen.template or f"compare/{chosen.comparator}"
     templates[name] = _identity(name)
     asking: Comparator = create(engine=engine, template=name, orders=chosen.orders, seed=config.seed)
     return asking
+
+
+def _statistics(attributes: Mapping[int, Attributes], index: Index) -> KBStatistics:
+    """How common each attribute value is; counted once per state of the knowledge base and kept with it."""
+    from ameli_llm.attributes.values.statistics import KBStatistics
+
+    def write(folder: Path) -> None:
+        (folder / STATISTICS).write_text(KBStatistics.of(attributes.values()).to_json(), encoding="utf-8")
+
+    place = index.derived(f"attributes-{ameli_llm.__version__}", write)
+    return KBStatistics.from_json((place / STATISTICS).read_text(encoding="utf-8"))
 
 
 def _identity(template: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ameli_llm.dataset.files import product_files, read_records, review_files
 from ameli_llm.dataset.load import Dataset
+from ameli_llm.dataset.records import ReviewRecord
 from ameli_llm.errors import AmeliError
 
 IMAGES = ("product_images", "review_images", "cleaned_review_images")
@@ -29,7 +29,7 @@ def write_halves(dataset: Dataset, split: str, out: Path) -> tuple[int, int]:
     records = read_records(review_files(dataset.root, split)[0])
     parts: tuple[list[Any], list[Any]] = ([], [])
     for record in records:
-        parts[_half(record.value)].append(record.value)
+        parts[_half(record.parse(ReviewRecord))].append(record.value)
     try:
         for name, (dev, test) in (("a", parts), ("b", parts[::-1])):
             place = out / name
@@ -47,7 +47,7 @@ def write_halves(dataset: Dataset, split: str, out: Path) -> tuple[int, int]:
     return len(parts[0]), len(parts[1])
 
 
-def _half(record: Mapping[str, Any]) -> int:
-    gold = record.get("gold_entity_info") or {}
-    name = f"product {gold['id']}" if gold.get("id") is not None else f"review {record['review_id']}"
+def _half(record: ReviewRecord) -> int:
+    gold = record.gold_entity_info
+    name = f"product {gold.id}" if gold and gold.id is not None else f"review {record.review_id}"
     return hashlib.sha256(name.encode()).digest()[0] % 2

@@ -19,7 +19,7 @@ from ameli_llm.types import Usage
 
 logger = logging.getLogger(__name__)
 
-_INSTALL = "uv pip install 'ameli-llm[retrieval]' xgrammar"
+_INSTALL = "uv pip install 'ameli-llm[transformers]'"
 
 
 def create(config: EngineConfig) -> Transformers:

@@ -158,7 +158,7 @@ def _check_placeholders(front: FrontMatter, where: str) -> None:
     given = GIVEN[front.method]
     for name in sorted(front.names - given):
         raise AmeliError(
-            f"Template {where}: placeholder {name!r} is not given to method {front.method!r}.",
+            f"Template {where}: variable {name!r} is not given to method {front.method!r}.",
             hint=suggest(name, given),
         )
 

@@ -27,7 +27,7 @@ def lint(name: str, folder: Path | None = None) -> list[Finding]:
     """Findings for template ``name``, none for a sound one.
 
     ``invalid``: it does not load or render (syntax, sandbox, unknown variable, missing block, unused required
-    placeholder). ``unused``: an allowed placeholder that is never used. ``no_none``: a list of candidates
+    variable). ``unused``: an allowed variable that is never used. ``no_none``: a list of candidates
     without a choice for none of them. ``unbounded``: a reply string without a length. ``not_delimited``: the
     review does not stand between <review> and </review>. ``over_budget``: more estimated prompt tokens than
     ``limits.prompt``, on a short example or on one with 10 candidates of 23 attributes and a long review.
@@ -42,9 +42,9 @@ def lint(name: str, folder: Path | None = None) -> list[Finding]:
 
 
 def _static(template: Template) -> Iterator[tuple[str, str]]:
-    for placeholder in template.front.placeholders.allowed:
-        if placeholder not in template.used:
-            yield "unused", f"placeholder {placeholder!r} is allowed and never used"
+    for variable in template.front.placeholders.allowed:
+        if variable not in template.used:
+            yield "unused", f"variable {variable!r} is allowed and never used"
     if template.front.method == "listwise" and template.front.none is None:
         yield "no_none", "no choice means 'none of these'; add one to choices and name it in none"
 

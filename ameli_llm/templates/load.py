@@ -133,7 +133,7 @@ def _load(name: str, path: Path, roots: list[Path]) -> Template:
         used |= _collect(environment, include, where, roots, front, files, ())
     for variable in front.placeholders.required:
         if variable not in used:
-            raise AmeliError(f"Template {where}: required placeholder {variable!r} is never used.")
+            raise AmeliError(f"Template {where}: required variable {variable!r} is never used.")
     return Template(
         name=name,
         path=path,

@@ -113,7 +113,7 @@ def check_nodes(tree: nodes.Template, where: str) -> None:
             if node.recursive:
                 raise _refused(where, node, "a recursive loop is not available in templates")
             if isinstance(node.iter, nodes.Const):
-                raise _refused(where, node, "a loop runs over a placeholder or one of its fields")
+                raise _refused(where, node, "a loop runs over a variable or one of its fields")
         if isinstance(node, nodes.Include):
             if not isinstance(node.template, nodes.Const) or not isinstance(node.template.value, str):
                 raise _refused(where, node, "include takes one file name in quotes")

@@ -99,7 +99,6 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["ameli-llm", *map(str, arguments)])
-        monkeypatch.setattr(cli, "app", fresh_app(cli.app))
         capsys.readouterr()
         code = 0
         try:
@@ -110,3 +109,97 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         return Done(code, shown.out, shown.err)
 
     return run
+
+
+def bomb() -> bytes:
+    """The header of a PNG of 50,000 x 50,000 pixels, and next to no data."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(header) - 4) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 4) + b"IDAT\x78\x9c\x03\x00"
+
+
+def bad_images(good: bytes) -> dict[str, bytes]:
+    return {
+        "empty.jpg": b"",
+        "cut.jpg": good[: len(good) // 2],
+        "text.png": b"<html>not found</html>",
+        "huge.png": bomb(),
+    }
+
+
+def hostile_reviews(images: Sequence[str]) -> list[dict[str, Any]]:
+    """Reviews that break naive code, each with the pictures ``images``; the products are 1 to 3."""
+    texts = {
+        "one character": ("", "x", ""),
+        "nothing": ("", "", ""),
+        "nulls": (None, None, None),
+        "long": ("Long", "the blender is 1100 W and blue. " * 3200, "blender"),
+        "one long word": ("", "w" * 100_000, "x" * 1000),
+        "emoji": ("\U0001f600" * 20, "\U0001f468\u200d\U0001f469\u200d\U0001f467 1100\U0001f4a1W", "\u2615"),
+        "right to left": ("\u202eegassem", "\u05de\u05db\u05d5\u05e0\u05ea \u05e7\u05e4\u05d4 1100W \u202b", "\u0642\u0647\u0648\u0629"),
+        "NUL and half a pair": ("a\x00b", "white\x00 1100\ud800W", "coffee\x00maker"),
+        "control": ("\x1b[2J\x07", "{{ 7 * 7 }} {% raw %} </script><|im_end|>\r\n\t%s%n", "' OR 1=1"),
+        "no pictures": ("White", "a white one of 1100 W", "coffee maker"),
+    }  # fmt: skip
+    return [
+        {
+            "review_id": number,
+            "header": header,
+            "body": body,
+            "mention": mention,
+            "review_image_path": [] if name == "no pictures" else list(images),
+            "gold_entity_info": {"id": 1 + number % 3, "product_name": "x"},
+        }
+        for number, (name, (header, body, mention)) in enumerate(texts.items(), start=9000)
+    ]
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 products and 40 reviews; the train split is hostile, and so are some product pictures."""
+    root = tmp_path_factory.mktemp("data") / "twin"
+    write_twin(root, products=24, reviews=40, seed=1)
+    good = next((root / "product_images").iterdir()).read_bytes()
+    for folder in ("product_images", "review_images"):
+        for name, content in bad_images(good).items():
+            (root / folder / name).write_bytes(content)
+    names = [*bad_images(good), "missing.jpg", "../outside.jpg", "a" * 300 + ".jpg"]
+    products = json.loads((root / "products.json").read_text(encoding="utf-8"))
+    for product, name in zip(products, [*names, names], strict=False):
+        product["image_path"] = [*product["image_path"], name] if isinstance(name, str) else name
+    (root / "products.json").write_text(json.dumps(products), encoding="utf-8")
+    (root / "train" / "reviews.json").write_text(json.dumps(hostile_reviews(names)), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def index(ameli: Callable[..., Done], dataset: Path) -> Done:
+    """The index of ``dataset`` in the cache, made by the command; what it printed."""
+    return ameli("index", dataset)
+
+
+@pytest.fixture
+def copied(dataset: Path, tmp_path: Path) -> Callable[..., Path]:
+    """copied(change): the dataset elsewhere, its test reviews changed by ``change``; same index content."""
+
+    def make(change: Callable[[list[dict[str, Any]]], Any], name: str = "copy") -> Path:
+        root = tmp_path / name
+        (root / "test").mkdir(parents=True)
+        (root / "products.json").write_bytes((dataset / "products.json").read_bytes())
+        for folder in ("product_images", "review_images", "cleaned_review_images"):
+            shutil.copytree(dataset / folder, root / folder)
+        reviews = json.loads((dataset / "test" / "reviews.json").read_text(encoding="utf-8"))
+        changed = change(reviews)
+        (root / "test" / "reviews.json").write_text(
+            json.dumps(reviews if changed is None else changed), encoding="utf-8"
+        )
+        return root
+
+    return make
+
+
+@pytest.fixture
+def in_index(cache: Path, dataset: Path, index: Done) -> tuple[str, str]:
+    """The option that names the index of ``dataset``, for its copies."""
+    (place,) = (cache / "index").glob(f"{dataset.name}-*")
+    return "--index", str(place)

@@ -57,6 +57,29 @@ def write_products(root: Path, records: list[dict[str, Any]]) -> None:
     (root / "products.json").write_text(json.dumps(records), encoding="utf-8")
 
 
+class Workshop:
+    """Changes the dataset folder ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def draw(self, name: str, colour: str, shape: str = "ellipse") -> None:
+        draw(self.root / "product_images" / name, colour, shape)
+
+    def record(self, *args: Any) -> dict[str, Any]:
+        return product_record(*args)
+
+    def dataset(self, records: list[dict[str, Any]]) -> Dataset:
+        """The dataset with these products instead of those it had."""
+        write_products(self.root, records)
+        return load_dataset(self.root)
+
+
+@pytest.fixture
+def workshop(root: Path) -> Workshop:
+    return Workshop(root)
+
+
 @pytest.fixture
 def records() -> list[dict[str, Any]]:
     """The six product records."""

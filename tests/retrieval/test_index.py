@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest_retrieval import draw, product_record, write_products
 
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset, load_dataset
@@ -52,7 +52,7 @@ class TestContent:
         assert scores[0] == pytest.approx(1, abs=1e-5)
 
     def test_bad_images_are_counted_and_the_rest_is_indexed(
-        self, root: Path, records: list[dict[str, Any]], config: RetrievalConfig, tmp_path: Path
+        self, root: Path, config: RetrievalConfig, tmp_path: Path
     ) -> None:
         images = root / "product_images"
         (images / "10-0.png").write_bytes(b"")
@@ -82,7 +82,7 @@ class TestAgain:
 
     def test_only_what_changed_is_encoded(
         self,
-        root: Path,
+        workshop: Any,
         records: list[dict[str, Any]],
         folder: Path,
         config: RetrievalConfig,
@@ -91,11 +91,10 @@ class TestAgain:
         old = open_index(folder, config)
         records[1]["product_name"] = "Acme - Breeze 301 Blender - Blue"
         records[5]["image_path"] = ["60-0.png"]
-        draw(root / "product_images" / "60-0.png", "green", "rectangle")
-        draw(root / "product_images" / "50-0.png", "purple")
+        workshop.draw("60-0.png", "green", "rectangle")
+        workshop.draw("50-0.png", "purple")
         del records[3]
-        write_products(root, records)
-        assert count_encoded(load_dataset(root), folder, config) == {"texts": 1, "images": 2}
+        assert count_encoded(workshop.dataset(records), folder, config) == {"texts": 1, "images": 2}
         new = open_index(folder, config)
         assert new.product_ids.tolist() == [10, 20, 30, 50, 60]
         assert np.array_equal(new.text_vectors[0], old.text_vectors[0])
@@ -104,38 +103,43 @@ class TestAgain:
             assert store.holds(new.snapshot)
 
     def test_the_same_as_from_nothing(
-        self, root: Path, records: list[dict[str, Any]], folder: Path, config: RetrievalConfig, tmp_path: Path
+        self,
+        workshop: Any,
+        records: list[dict[str, Any]],
+        folder: Path,
+        config: RetrievalConfig,
+        tmp_path: Path,
     ) -> None:
         records[0]["product_name"] = "Changed"
-        write_products(root, records[:4])
-        changed = load_dataset(root)
-        again, fresh = build_index(changed, folder, config), build_index(changed, tmp_path / "fresh", config)
+        changed = workshop.dataset(records[:4])
+        again, fresh = build_index(changed, folder, config), build_index(changed, folder / "fresh", config)
         assert again.manifest.kb_version == fresh.manifest.kb_version
         assert np.array_equal(again.product_ids, fresh.product_ids)
         assert again.text_vectors == pytest.approx(np.asarray(fresh.text_vectors), abs=1e-5)
         assert np.array_equal(again.image_vectors, fresh.image_vectors)
 
     def test_old_generations_go(
-        self, root: Path, records: list[dict[str, Any]], folder: Path, config: RetrievalConfig
+        self, workshop: Any, records: list[dict[str, Any]], folder: Path, config: RetrievalConfig
     ) -> None:
         (folder / "gen-0123456789abcdef").mkdir()
-        write_products(root, records[:3])
-        index = build_index(load_dataset(root), folder, config)
+        index = build_index(workshop.dataset(records[:3]), folder, config)
         assert sorted(path.name for path in folder.glob("gen-*")) == [index.place.name]
 
 
 class TestUpsertAndDelete:
     def test_upsert_adds_and_replaces(
-        self, root: Path, records: list[dict[str, Any]], index: Index, config: RetrievalConfig
+        self, workshop: Any, records: list[dict[str, Any]], index: Index, config: RetrievalConfig
     ) -> None:
-        draw(root / "product_images" / "25-0.png", "orange")
-        new = product_record(25, "Nord - Toaster - Orange", "Toasters", "Toasts bread.", ["25-0.png"])
+        workshop.draw("25-0.png", "orange")
+        new = workshop.record(25, "Nord - Toaster - Orange", "Toasters", "Toasts bread.", ["25-0.png"])
         records[0]["product_name"] = "Acme - Breeze 400 Blender - Red"
-        write_products(root, [new, records[0]])
-        changed = load_dataset(root)
+        changed = workshop.dataset([new, records[0]])
         after = index.upsert(changed.products.values(), changed.product_image)
         assert after.product_ids.tolist() == [10, 20, 25, 30, 40, 50, 60]
-        assert [after.entries[row].name.split(" - ")[1] for row in (0, 2)] == ["Breeze 400 Blender", "Toaster"]
+        assert [after.entries[row].name.split(" - ")[1] for row in (0, 2)] == [
+            "Breeze 400 Blender",
+            "Toaster",
+        ]
         assert np.array_equal(after.text_vectors[1], index.text_vectors[1])
         assert after.image_owner.tolist() == [0, 0, 1, 2, 3, 5]
         assert after.manifest.kb_version != index.manifest.kb_version
@@ -165,7 +169,8 @@ class TestUpsertAndDelete:
 
 class TestDamage:
     @pytest.mark.parametrize(
-        "name", ["text.npy", "image.npy", "image_owner.npy", "product_ids.npy", "entries.jsonl", "manifest.json"]
+        "name",
+        ["text.npy", "image.npy", "image_owner.npy", "product_ids.npy", "entries.jsonl", "manifest.json"],
     )
     @pytest.mark.parametrize("how", ["missing", "cut", "altered"])
     def test_it_is_found_on_open_and_mended_by_index(
@@ -187,7 +192,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("how", ["missing", "cut", "altered"])
     def test_a_damaged_chroma_store_is_made_again(
-        self, index: Index, dataset: Dataset, config: RetrievalConfig, how: str
+        self, index: Index, config: RetrievalConfig, how: str
     ) -> None:
         database = index.place / "chroma" / "chroma.sqlite3"
         if how == "missing":
@@ -196,8 +201,7 @@ class TestDamage:
             database.write_bytes(database.read_bytes()[:5000])
         else:
             with open_store(index.place / "chroma") as store:
-                store.write(index.delete([]).snapshot, index.snapshot)
-                shutil.rmtree(index.place, ignore_errors=True)
+                store.write(replace(index.snapshot, text=-index.snapshot.text), None)
         again = open_index(index.folder, config).delete([20])
         with open_store(again.place / "chroma") as store:
             assert store.holds(again.snapshot)
@@ -231,6 +235,13 @@ class TestEncoders:
         bare = config.model_copy(update={"image_encoder": "none"})
         assert build_index(dataset, folder, bare).manifest.image is None
         assert open_index(folder, bare).manifest.image is None
+
+    def test_what_the_other_encoder_made_is_kept(
+        self, dataset: Dataset, folder: Path, config: RetrievalConfig, count_encoded: Count
+    ) -> None:
+        bare = config.model_copy(update={"image_encoder": "none"})
+        assert count_encoded(dataset, folder, bare) == {}
+        assert count_encoded(dataset, folder, config) == {"images": 5}
 
     def test_weights_that_have_changed_since(self, folder: Path, config: RetrievalConfig) -> None:
         index = open_index(folder, config)
@@ -270,25 +281,25 @@ class TestProcesses:
             assert len(open_index(folder, config)) == 6
         assert (child.returncode, child.stdout) == (
             2,
-            f"Another process is writing the index in {folder}. Try again when it is done.\n",
+            f"Another process is writing the index in {folder}. Wait until it is done, then try again.\n",
         )
 
     @pytest.mark.parametrize("limit", [1000, 200_000])
     def test_a_full_disk_leaves_the_old_index(
         self,
-        root: Path,
+        workshop: Any,
         records: list[dict[str, Any]],
         folder: Path,
         config: RetrievalConfig,
         limit: int,
     ) -> None:
         before = current(folder)
-        write_products(root, records[:3])
-        child = self.build_in_child(root, folder, limit)
+        workshop.dataset(records[:3])
+        child = self.build_in_child(workshop.root, folder, limit)
         assert child.returncode == 2, child.stderr
         assert child.stdout.count("\n") == 1
         assert current(folder) == before
-        assert [path for path in folder.glob("gen-*")] == [before]
+        assert list(folder.glob("gen-*")) == [before]
         assert len(open_index(folder, config)) == 6
 
     def build_in_child(self, root: Path, folder: Path, limit: int) -> subprocess.CompletedProcess[str]:

@@ -104,7 +104,7 @@ def test_unknown_folder(tmp_path: Path) -> None:
         (HEAD + BLOCKS.replace(SYSTEM, ""), "block 'system' is missing."),
         (HEAD + "hello\n" + BLOCKS, "text outside of the blocks system and user."),
         (HEAD + BLOCKS.replace("system", "sistem"), "line 11: no block named 'sistem'"),
-        (HEAD + SYSTEM + "{% block user %}x{% endblock %}", "required placeholder 'review' is never used."),
+        (HEAD + SYSTEM + "{% block user %}x{% endblock %}", "required variable 'review' is never used."),
         (HEAD + BLOCKS + "x" * MAX_BYTES, "a template has at most 65536."),
     ],
 )
@@ -127,7 +127,7 @@ def test_yaml_booleans_as_choices_are_explained(tmp_path: Path) -> None:
         ("{{ ''.__class__ }}", "line 16: '__class__' is not available in templates."),
         ("{{ review['__class__'] }}", None),
         ("{% for i in range(10**9) %}x{% endfor %}", "a call such as range(...) is not available"),
-        ("{% for i in 'abc' %}x{% endfor %}", "a loop runs over a placeholder or one of its fields."),
+        ("{% for i in 'abc' %}x{% endfor %}", "a loop runs over a variable or one of its fields."),
         ("{% for a in attributes %}" * 3 + "{% endfor %}" * 3, "more than 2 nested loops."),
         ("{% set x = review %}", "set is not available in templates."),
         ("{% macro f() %}{% endmacro %}", "macro is not available in templates."),

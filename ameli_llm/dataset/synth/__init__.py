@@ -21,12 +21,14 @@ def write_twin(
     reviews: int,
     seed: int,
     difficulty: float = 0.5,
+    images: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
     """Write a synthetic data set into the new or empty folder ``out``; equal arguments give equal bytes.
 
-    ``progress`` is called with a stage ("products", "reviews"), the number done and the total. Raises
-    AmeliError when an argument is out of range or the folder holds files.
+    Without ``images`` no picture is drawn and the records name none. ``progress`` is called with a stage
+    ("products", "reviews"), the number done and the total. Raises AmeliError when an argument is out of range
+    or the folder holds files.
     """
     from ameli_llm.dataset.synth.canvas import Fonts
     from ameli_llm.dataset.synth.catalogue import load_catalogue
@@ -36,8 +38,8 @@ def write_twin(
     _prepare(out)
     catalogue, fonts = load_catalogue(), Fonts()
     plan = make_plan(catalogue, products, reviews, seed, difficulty)
-    write_products(plan, out, fonts, progress)
-    write_reviews(plan, out, catalogue, fonts, progress)
+    write_products(plan, out, fonts if images else None, progress)
+    write_reviews(plan, out, catalogue, fonts if images else None, progress)
 
 
 def _check(products: int, reviews: int, seed: int, difficulty: float) -> None:

@@ -88,16 +88,20 @@ def _split_at(share: float) -> str:
     return SPLITS[-1][0]
 
 
-def write_products(plan: Plan, out: Path, fonts: Fonts, progress: Progress | None) -> None:
-    """products.json and product_images/."""
-    (out / "product_images").mkdir()
+def write_products(plan: Plan, out: Path, fonts: Fonts | None, progress: Progress | None) -> None:
+    """products.json and, with ``fonts`` to print on them, product_images/."""
+    if fonts:
+        (out / "product_images").mkdir()
     records = []
     for position, item in enumerate(plan.items):
         rng = generator(plan.seed, "product", position)
         names = [f"{position + 1:07d}{ending}.jpg" for ending in ("_sd", "cv11d", "cv12d")]
         names = names[: int(rng.integers(1, 4))]
-        for view, name in enumerate(names):
-            _save(product_image(item, view, fonts), out / "product_images" / name, 88)
+        if fonts:
+            for view, name in enumerate(names):
+                _save(product_image(item, view, fonts), out / "product_images" / name, 88)
+        else:
+            names = []
         records.append(product_record(item, position + 1, plan.seed, names))
         if progress:
             progress("products", position + 1, len(plan.items))
@@ -105,14 +109,18 @@ def write_products(plan: Plan, out: Path, fonts: Fonts, progress: Progress | Non
 
 
 def write_reviews(
-    plan: Plan, out: Path, catalogue: Catalogue, fonts: Fonts, progress: Progress | None
+    plan: Plan, out: Path, catalogue: Catalogue, fonts: Fonts | None, progress: Progress | None
 ) -> None:
-    """SPLIT/reviews.json, review_images/ and, for about 70 % of the photos, cleaned_review_images/."""
-    for folder in ("review_images", "cleaned_review_images", *(name for name, _ in SPLITS)):
+    """SPLIT/reviews.json and, with ``fonts``, review_images/ and, for about 70 % of the photos, their crops.
+
+    The crops are in cleaned_review_images/.
+    """
+    pictures = ("review_images", "cleaned_review_images") if fonts else ()
+    for folder in (*pictures, *(name for name, _ in SPLITS)):
         (out / folder).mkdir()
     records: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in SPLITS}
     for position, draft in enumerate(drafts(plan, catalogue)):
-        names = _write_photos(plan, draft, position + 1, out, fonts)
+        names = _write_photos(plan, draft, position + 1, out, fonts) if fonts else []
         records[plan.splits[position]].append(_review_record(plan, draft, position, names))
         if progress:
             progress("reviews", position + 1, len(plan.golds))
