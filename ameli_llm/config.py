@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ameli_llm.errors import AmeliError, UnknownNameError
 
@@ -35,6 +35,12 @@ class RetrievalConfig(_Section):
     )
     prior: Literal["off", "filter", "score"] = Field("off", description="use of P(e|m) and P(c|m)")
     cross_encoder: str = Field("", description="cross-encoder over the text pool; empty: none")
+
+    @field_validator("prior", mode="before")
+    @classmethod
+    def _unquoted_off(cls, value: Any) -> Any:
+        """YAML reads a bare off as false."""
+        return "off" if value is False else value
 
 
 class AttributesConfig(_Section):

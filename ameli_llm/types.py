@@ -65,7 +65,7 @@ class Review:
 
     @property
     def text(self) -> str:
-        """Header, period, body: the query text of the official code (ameli-facts, section 2)."""
+        """Header, period, body: the query text of the official AMELI code."""
         return ". ".join(part for part in (self.header.strip(), self.body.strip()) if part)
 
 

@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def weights() -> None:
         gold[review] = GoldRow(gold=int(10 * review + rng.integers(CANDIDATES)))
     refusion = Refusion(ScoreTable.of(rows, {i: row.gold for i, row in gold.items()}))
     tries = [FusionConfig(text=float(w), image=1.0) for w in np.linspace(0, 2, 21)]
-    again = [timed(lambda fusion=fusion: refusion.score(fusion)) for fusion in tries]
+    again = [timed(partial(refusion.score, fusion)) for fusion in tries]
     whole = [timed(lambda: evaluate(rows, gold, RunConfig())) for _ in range(3)]
     fast, slow = statistics.median(again), statistics.median(whole)
     print(f"| {REVIEWS} reviews x {CANDIDATES} candidates | seconds, median | ratio |")
@@ -87,8 +88,6 @@ def weights() -> None:
 
 def templates(work: Path, reviews: int) -> None:
     """Part 2: requests that reach the model."""
-    from tests.plugin_vllm import make_tiny_model
-
     from ameli_llm.cli.linking import link_split
     from ameli_llm.cli.wiring import open_pipeline
     from ameli_llm.config import RunConfig, override
@@ -96,6 +95,7 @@ def templates(work: Path, reviews: int) -> None:
     from ameli_llm.dataset.synth import write_twin
     from ameli_llm.engines.cache import CachedEngine
     from ameli_llm.templates import prompts_folder
+    from tests.plugin_vllm import make_tiny_model
 
     write_twin(work / "twin", products=40, reviews=10 * reviews, seed=0, images=False)
     model = make_tiny_model(work / "model")

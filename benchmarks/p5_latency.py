@@ -15,9 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from ameli_llm.types import Review
 
 SIZES = (1_000, 5_000, 35_598)
 
@@ -94,12 +97,12 @@ def measure(work: Path, size: int, reviews: int, images: bool) -> dict[str, floa
     return result | {"alone": float(np.median(alone)), "peak": peak()}
 
 
-def one_by_one(link: object, reviews: object) -> list[float]:
+def one_by_one(link: Callable[[Sequence[Review]], object], reviews: Sequence[Review]) -> list[float]:
     """Milliseconds of each review, after five to warm up."""
     spent = []
-    for review in [*reviews[:5], *reviews]:  # type: ignore[index]
+    for review in [*reviews[:5], *reviews]:
         started = time.perf_counter()
-        link([review])  # type: ignore[operator]
+        link([review])
         spent.append(1000 * (time.perf_counter() - started))
     return spent[5:]
 

@@ -57,8 +57,7 @@ fusion:
 
 `link`, `tune` and `ablate` take single keys on the command line too, on top of the file: `--set KEY=VALUE`
 with the dotted name and a YAML value, as often as needed. `--engine` and `--model` are short for
-`engine.name` and `engine.model`. YAML reads a bare `off` as false: write `retrieval.prior` as `"off"`, quotes
-included.
+`engine.name` and `engine.model`.
 
 ```sh
 ameli-llm link DATASET --split dev --out runs/b --set fusion.text=2 --set retrieval.prior=filter

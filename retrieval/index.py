@@ -26,6 +26,7 @@ from retrieval import encoders, generations
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.generation_files import CHROMA, read_generation, write_generation
 from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest
+from retrieval.search import search
 from retrieval.snapshot import Entry, ImagePath, Progress, Snapshot, describe, embed
 from retrieval.store import EF_FACTOR, TEXT, Store, open_store
 
@@ -81,11 +82,16 @@ class Index:
         _require_same(self.folder, "image", stamp, EncoderStamp.of(encoder))
         return encoder
 
-    def nearest_texts(self, queries: Vectors, k: int) -> list[tuple[npt.NDArray[np.int64], Vectors]]:
-        """Rows and dot products of the ``k`` nearest texts by Chroma (approximate), a pair per query.
+    def nearest_texts(
+        self, queries: Vectors, k: int, *, exact: bool = True
+    ) -> list[tuple[npt.NDArray[np.int64], Vectors]]:
+        """Rows and dot products of the ``k`` nearest texts, best first, a pair per query.
 
-        Chroma is opened on first use. Raises IndexDamagedError when it does not hold the index's vectors.
+        Not ``exact``: by Chroma's HNSW, which is opened on first use. Raises IndexDamagedError when it does
+        not hold the index's vectors.
         """
+        if exact:
+            return list(zip(*search(self.text_vectors, queries, k), strict=True))
         if self._chroma is None or self._chroma[0] != k:
             self._chroma = k, self._stack.enter_context(self._open_chroma(k))
         found = self._chroma[1].nearest(TEXT, queries, k)
@@ -167,8 +173,8 @@ def build_index(
 ) -> Index:
     """The index of ``dataset`` in ``folder``, brought up to date: only what changed is embedded.
 
-    A damaged index is made again, and after a change of encoder all that this one encodes. Raises AmeliError when another
-    process writes, the disk is full, or an encoder is not at hand; the index is then as it was.
+    A damaged index is made again; after a change of encoder, what that encoder makes. Raises AmeliError when
+    another process writes, the disk is full, or an encoder is not at hand; the index is then as it was.
     """
     with generations.writer(folder):
         text_encoder = encoders.text_encoder(config.text_encoder, config.text_model)
@@ -176,20 +182,14 @@ def build_index(
         text = EncoderStamp.of(text_encoder)
         image = EncoderStamp.of(image_encoder) if image_encoder else None
         old = _whole(folder)
-        same_text = old is not None and old.manifest.text == text
-        same_image = old is not None and old.manifest.image == image
-        if not (same_text and same_image) and old is not None:
+        texts = old.snapshot if old and old.manifest.text == text else None
+        images = old.snapshot if old and old.manifest.image == image else None
+        before = old if texts and images else None
+        if old and not before:
             log.warning("The index in %s is of another encoder and is made again.", folder)
-        snapshot = embed(
-            describe(dataset.products.values(), dataset.product_image),
-            dataset.product_image,
-            text_encoder,
-            image_encoder,
-            old.snapshot if old and same_text else None,
-            old.snapshot if old and same_image else None,
-            progress,
-        )
-        before = old if same_text and same_image else None
+        image_path = dataset.product_image
+        entries = describe(dataset.products.values(), image_path)
+        snapshot = embed(entries, image_path, text_encoder, image_encoder, texts, images, progress)
         versions = snapshot.kb_version, dataset.digest
         if before is None or (before.manifest.kb_version, before.manifest.dataset_digest) != versions:
             base = (before.place, before.snapshot) if before else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TEXT = "text"
 IMAGE = "image"
+HINT = "Is the disk full? An index that was there before is as it was."
 EF_FACTOR = 4
 """HNSW looks at this many times k products: at k itself it misses about a tenth of the right ones."""
 
@@ -73,11 +74,11 @@ def open_store(folder: Path) -> Iterator[Store]:
     try:
         client = chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
     except (ChromaError, ValueError, RuntimeError) as error:
-        raise AmeliError(f"Chroma cannot open {folder}: {_first_line(error)}") from error
+        raise AmeliError(f"Chroma cannot open {folder}: {_first_line(error)}.", hint=HINT) from error
     try:
         yield Store(client)
     except ChromaError as error:
-        raise AmeliError(f"Chroma failed in {folder}: {_first_line(error)}") from error
+        raise AmeliError(f"Chroma failed in {folder}: {_first_line(error)}.", hint=HINT) from error
     finally:
         client.close()  # type: ignore[attr-defined]  # the class has it, the interface not
 

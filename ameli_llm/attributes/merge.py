@@ -1,4 +1,4 @@
-"""Fuses what several extractors found, by their precision on dev (ameli-facts section 3, "fuse1")."""
+"""Fuses what several extractors found, by their precision on dev ("fuse1" of the official AMELI code)."""
 
 from __future__ import annotations
 

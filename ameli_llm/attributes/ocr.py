@@ -1,6 +1,6 @@
 """Extractor "ocr": values of the candidates that are printed on what the review's pictures show.
 
-As the paper does it (AMELI v1; ameli-facts section 3): strings longer than one character that are recognised
+As the paper does it (AMELI v1, section 4.2): strings longer than one character that are recognised
 with a confidence above 0.5, matched against the candidates' values. Confidence and box stay in the evidence.
 """
 

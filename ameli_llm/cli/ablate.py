@@ -21,6 +21,7 @@ from ameli_llm.cli.options import (
     SplitOption,
 )
 from ameli_llm.cli.terminal import progress, table
+from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
     from ameli_llm.config import RunConfig
@@ -98,6 +99,8 @@ def ablate(
     with progress() as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
+        if not chosen.gold:
+            raise AmeliError(f"Split {split!r} of {dataset} has no gold to measure with.")
         for name, variant in ablations(resolved):
             folder = out / name.replace(" ", "-")
             with open_pipeline(data, variant, index, show) as pipeline:
@@ -120,11 +123,10 @@ SHOWN = ("recall_10", "disambiguation_f1", "end_to_end_f1", "difference")
 def _scores(metrics: Any, difference: Any) -> dict[str, Any]:
     from eval.evaluation import plain
 
-    scored = metrics or {"recall": {"10": None}, "disambiguation_f1": None, "end_to_end_f1": None}
     return {
-        "recall_10": scored["recall"]["10"],
-        "disambiguation_f1": scored["disambiguation_f1"],
-        "end_to_end_f1": scored["end_to_end_f1"],
+        "recall_10": metrics["recall"]["10"],
+        "disambiguation_f1": metrics["disambiguation_f1"],
+        "end_to_end_f1": metrics["end_to_end_f1"],
         "difference": plain(difference.difference) if difference else None,
     }
 

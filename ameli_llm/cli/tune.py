@@ -24,6 +24,9 @@ from ameli_llm.cli.terminal import progress
 from ameli_llm.config import dump_config
 from ameli_llm.errors import AmeliError
 
+FEW = 50
+"""Reviews below which tuning is warned of."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds ``tune`` to the app."""
@@ -61,6 +64,8 @@ def tune(
             raise AmeliError(f"Split {split!r} of {dataset} has no gold to tune on.")
         with open_pipeline(data, resolved, index, show) as pipeline:
             tuned = tune_pipeline(pipeline, chosen.reviews[:limit], chosen.gold, show, precision)
+    if tuned.n < FEW:
+        typer.echo(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
     write_config(out, dump_config(tuned.config))
     if as_json:
         content = {"config": str(out), "split": chosen.name, "n": tuned.n, "accuracy": tuned.accuracy}

@@ -1,4 +1,4 @@
-"""The attributes of a product, by key, as its page writes them (ameli-facts section 3)."""
+"""The attributes of a product, by key, as its page writes them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def attribute_dictionary(product: Product, *, title: bool = False) -> dict[str, 
     models that begin with a digit, and takes "Pack 2" and "DDR3" for some.
 
     ``title`` adds the whole title as "Product Title", as the official code does; choosing among titles is
-    linking itself, so this is for reproducing that behaviour only (ameli-facts, leak L6).
+    linking itself, so this is for reproducing that behaviour only.
     """
     main = [row for row in product.spec if row.section in _SECTIONS and _informative(row.value)]
     rows = main or [row for row in product.spec if _informative(row.value)]

@@ -1,4 +1,4 @@
-"""Reads a dataset folder: the plain layout of the contract, or the AMELI release's own file names."""
+"""Reads a dataset folder: the plain layout of docs/datasets.md, or the AMELI release's own file names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The edge of the AMELI format: one JSON record in, one frozen ``Product`` or ``Review`` out.
 
-Fields and nulls follow ameli-facts sections 1.2 and 1.3. Fields that the pipeline does not use are
+Fields and nulls are those of the AMELI release (docs/datasets.md). Fields that the pipeline does not use are
 neither read nor checked, and extra fields are allowed.
 """
 

@@ -2,7 +2,7 @@
 
 Paper, section 4.4: H^ = H + ReLU(H W1) W2, with separate weights for review and entity images, then the
 cosine. ``official`` is the released code's form instead: one shared pair of matrices and
-0.8 H + 0.2 ReLU(ReLU(H W1) W2) (ameli-facts, 4.3 and 7).
+0.8 H + 0.2 ReLU(ReLU(H W1) W2) (class A_adapt_contrast).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def filter_mismatches(
 ) -> list[int]:
     """The ranking with its first candidate without a mismatch in front, the others in their order.
 
-    Paper, section 4.4; the official code's rule m1 (ameli-facts, 4.4). ``ranking`` holds entity ids, best
+    Paper, section 4.4; rule m1 of the official AMELI code. ``ranking`` holds entity ids, best
     first. When every candidate has a mismatch the ranking stays as it is.
     """
     stated = list(extracted)

@@ -25,7 +25,7 @@ class SBERTRetriever:
         if not self._approximate:
             return np.asarray(vectors @ self._index.text_vectors.T, dtype=np.float32)
         scores = np.zeros((len(queries), len(self._index)), dtype=np.float32)
-        nearest = self._index.nearest_texts(vectors, self._pool)
+        nearest = self._index.nearest_texts(vectors, self._pool, exact=False)
         for row, (products, found) in zip(scores, nearest, strict=True):
             row[:] = found.min(initial=1.0)
             row[products] = found

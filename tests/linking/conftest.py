@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ameli_llm.dataset.synth import write_twin
+
 ROOT = Path(__file__).parents[2]
-CHEAP = (
-    *("--set", "retrieval.weights={title: 5.0, image: 20.0}"),
-    *("--set", "attributes.extractors=[rules]"),
-)
-"""A pipeline without torch and without OCR: seconds a run."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,17 @@ class Done:
         return json.loads(self.out)
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "ameli_llm", *map(str, arguments)]
-
-
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache folder of all runs here: index, OCR results, replies."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def cheap() -> tuple[str, ...]:
+    """Options for a pipeline without torch and without OCR: seconds a run."""
+    weights = "retrieval.weights={title: 5.0, image: 20.0}"
+    return "--set", weights, "--set", "attributes.extractors=[rules]"
 
 
 @pytest.fixture(autouse=True)
@@ -63,18 +66,17 @@ def _cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def start(cache: Path) -> Callable[..., subprocess.Popen[str]]:
-    """start(*arguments): the real command as a process of its own."""
+    """start(*arguments, before=()): the real command as a process of its own, behind the words ``before``."""
 
-    def begin(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    def begin(*arguments: object, before: Sequence[str] = ()) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            command(*arguments),
+            [*before, sys.executable, "-m", "ameli_llm", *map(str, arguments)],
             cwd=ROOT,
             env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
         )
 
     return begin
@@ -84,8 +86,8 @@ def start(cache: Path) -> Callable[..., subprocess.Popen[str]]:
 def ameli(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Done]:
     """ameli(*arguments): the real command, run to its end."""
 
-    def run(*arguments: object, **options: Any) -> Done:
-        process = start(*arguments, **options)
+    def run(*arguments: object, before: Sequence[str] = ()) -> Done:
+        process = start(*arguments, before=before)
         out, err = process.communicate(timeout=280)
         return Done(process.returncode, out, err)
 
@@ -128,17 +130,17 @@ def bad_images(good: bytes) -> dict[str, bytes]:
 
 
 def hostile_reviews(images: Sequence[str]) -> list[dict[str, Any]]:
-    """Reviews that break naive code, each with the pictures ``images``; the products are 1 to 3."""
+    """Reviews that break naive code, each with the pictures ``images``; the products are 1 to 9."""
     texts = {
         "one character": ("", "x", ""),
         "nothing": ("", "", ""),
         "nulls": (None, None, None),
         "long": ("Long", "the blender is 1100 W and blue. " * 3200, "blender"),
         "one long word": ("", "w" * 100_000, "x" * 1000),
-        "emoji": ("\U0001f600" * 20, "\U0001f468\u200d\U0001f469\u200d\U0001f467 1100\U0001f4a1W", "\u2615"),
-        "right to left": ("\u202eegassem", "\u05de\u05db\u05d5\u05e0\u05ea \u05e7\u05e4\u05d4 1100W \u202b", "\u0642\u0647\u0648\u0629"),
+        "emoji": ("\U0001f600" * 20, "\U0001f468\u200d\U0001f469 1100\U0001f4a1W", "\u2615"),
+        "right to left": ("\u202eegassem", "\u05de\u05db\u05d5 1100W \u202b", "\u0642\u0647\u0648"),
         "NUL and half a pair": ("a\x00b", "white\x00 1100\ud800W", "coffee\x00maker"),
-        "control": ("\x1b[2J\x07", "{{ 7 * 7 }} {% raw %} </script><|im_end|>\r\n\t%s%n", "' OR 1=1"),
+        "control": ("\x1b[2J\x07", "{{ 7 * 7 }} {% raw %} </script><|im_end|>\r\n%s%n", "' OR 1=1"),
         "no pictures": ("White", "a white one of 1100 W", "coffee maker"),
     }  # fmt: skip
     return [
@@ -148,7 +150,7 @@ def hostile_reviews(images: Sequence[str]) -> list[dict[str, Any]]:
             "body": body,
             "mention": mention,
             "review_image_path": [] if name == "no pictures" else list(images),
-            "gold_entity_info": {"id": 1 + number % 3, "product_name": "x"},
+            "gold_entity_info": {"id": 1 + number % 9, "product_name": "x"},
         }
         for number, (name, (header, body, mention)) in enumerate(texts.items(), start=9000)
     ]
@@ -203,3 +205,22 @@ def in_index(cache: Path, dataset: Path, index: Done) -> tuple[str, str]:
     """The option that names the index of ``dataset``, for its copies."""
     (place,) = (cache / "index").glob(f"{dataset.name}-*")
     return "--index", str(place)
+
+
+@pytest.fixture(scope="session")
+def linked(
+    ameli: Callable[..., Any],
+    dataset: Path,
+    index: Any,
+    cheap: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[object]]:
+    """A run over the test split, and the words of its command."""
+    run = tmp_path_factory.mktemp("runs") / "linked"
+    words: list[object] = ["link", dataset, "--split", "test", "--out", run, *cheap]
+    done = ameli(*words, "--json")
+    assert done.code == 0, done
+    assert done.json.keys() == {"run", "fresh", "error_rate", "metrics"}
+    assert (done.json["run"], done.json["fresh"], done.json["error_rate"]) == (str(run), 8, 0.0)
+    assert done.json["metrics"] == json.loads((run / "metrics.json").read_text("utf-8"))
+    return run, words

@@ -172,7 +172,8 @@ def test_a_broken_file(tmp_path: Path, name: str, read: object, content: str, co
     ("name", "content", "complaint"),
     [
         ("gold", {"x": {"gold": 1}}, "'x' is no id."),
-        ("gold", {"1": {"gold": "one"}}, "review 1: gold: Input should be a valid integer, unable to parse string as an integer."),
+        ("gold", {"1": {"gold": 1.5}}, "review 1: gold: Input should be a valid integer, got a number with a "
+         "fractional part."),
         ("gold", {"1": 2}, "review 1: Input should be a valid dictionary or instance of GoldRow."),
         ("reviews", {"x": {}}, "'x' is no id."),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.runner import finished, fingerprint, resume, review_key, run, start_or_resume
+from ameli_llm.runner import fingerprint, finished, resume, review_key, run, start_or_resume
 from ameli_llm.runs import PredictionRow, RunFolder, write_json
 from ameli_llm.types import Review, State
 

@@ -1,4 +1,4 @@
-"""Pages that are made from the program say what it is now, and no page shows a command that does not exist."""
+"""Pages made from the program say what it is now, and no page shows a command or file that does not exist."""
 
 from __future__ import annotations
 
@@ -102,3 +102,13 @@ def test_links_lead_to_files() -> None:
         if not (page.parent / target).is_file()
     ]
     assert broken == []
+
+
+def test_shown_scripts_exist() -> None:
+    shown = {
+        script
+        for page in PAGES
+        for script in re.findall(r"python ((?:docs|benchmarks)/\w+\.py)", page.read_text(encoding="utf-8"))
+    }
+    assert "docs/generate.py" in shown
+    assert [script for script in sorted(shown) if not (ROOT / script).is_file()] == []

@@ -104,6 +104,16 @@ def test_chroma_finds_what_exact_search_finds(index: Index, dataset: Dataset) ->
     index.close()
 
 
+def test_nearest_texts(index: Index) -> None:
+    vectors = index.text_encoder.encode(["earbuds", "blender"])
+    for exact in (True, False):
+        (first, scores), (second, _) = index.nearest_texts(vectors, 2, exact=exact)
+        assert first[0] == 3
+        assert set(second) == {0, 1}
+        assert scores == pytest.approx(np.sort(vectors[0] @ index.text_vectors.T)[:-3:-1], abs=1e-6)
+    index.close()
+
+
 @pytest.mark.parametrize("name", RETRIEVERS.names())
 @pytest.mark.parametrize(
     "review",

@@ -1,4 +1,4 @@
-"""Product pages: a variant as a record of ``products.json`` (ameli-facts, section 1.2)."""
+"""Product pages: a variant as a record of ``products.json`` (docs/datasets.md)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def product_record(item: Item, product_id: int, seed: int, images: list[str]) ->
     sentences = [pick(rng, _OPENINGS).format(**words)]
     sentences += [feature.text for feature in family.features[:2]]
     sentences.append(pick(rng, _CLOSINGS))
-    sku = images[0][:7]
+    sku = f"{product_id:07d}"
     slug = title(item).lower().replace('"', "").replace(" - ", " ").replace(" ", "-")
     return {
         "id": product_id,

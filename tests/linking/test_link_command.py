@@ -1,0 +1,207 @@
+"""The commands that link, from end to end, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ameli_llm.runs import RunFolder
+from tests.linking.contract import conforms, lines, metrics_but_seconds
+
+
+def test_the_index_command_says_what_it_made(index: Any) -> None:
+    assert index.code == 0, index
+    assert "24" in index.out
+    assert "Traceback" not in index.err
+
+
+def test_a_run_folder_is_what_the_contract_says(linked: tuple[Path, list[object]]) -> None:
+    conforms(linked[0], 8)
+
+
+def test_the_same_command_again_does_nothing(
+    linked: tuple[Path, list[object]], here: Callable[..., Any]
+) -> None:
+    run, words = linked
+    kept = {name: (run / name).read_bytes() for name in ("predictions.jsonl", "run.json", "metrics.json")}
+    before = (run / "predictions.jsonl").stat()
+    done = here(*words)
+    assert done.code == 0, done
+    assert f"run: {run} (0 linked now)" in done.out
+    after = (run / "predictions.jsonl").stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+
+
+def test_evaluate_compare_and_report_read_the_run(
+    linked: tuple[Path, list[object]], here: Callable[..., Any], tmp_path: Path
+) -> None:
+    run, _ = linked
+    before = (run / "metrics.json").read_bytes()
+    assert here("evaluate", run, "--json").json == json.loads(before)
+    assert (run / "metrics.json").read_bytes() == before
+    compared = here("compare", run, run, "--json").json
+    assert (compared["n"], compared["fixed"], compared["broken"]) == (8, [], [])
+    page = tmp_path / "both.html"
+    assert here("report", run, run, "--out", page, "--json").json == {"report": str(page)}
+    assert page.stat().st_size > 10_000
+
+
+def test_fewer_reviews_than_the_folder_holds_are_refused(
+    linked: tuple[Path, list[object]], here: Callable[..., Any]
+) -> None:
+    run, words = linked
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert here(*words, "--limit", 3).error == (
+        f"{run} holds 5 reviews beyond the 3 asked for. Raise --limit, or choose another --out."
+    )
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_another_configuration_in_the_same_folder_is_refused(
+    linked: tuple[Path, list[object]], here: Callable[..., Any]
+) -> None:
+    run, words = linked
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert here(*words, "--set", "fusion.text=2").error == (
+        f"{run} holds another run: config.fusion.text was 1.0, now 2.0. "
+        "Choose another --out, or delete that folder."
+    )
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_second_process_on_the_folder_is_told(
+    linked: tuple[Path, list[object]], ameli: Callable[..., Any]
+) -> None:
+    run, words = linked
+    with RunFolder(run):
+        done = ameli(*words)
+    assert done.error == f"Another process is writing to {run}. Wait for it, or choose another --out."
+
+
+def test_tune_link_and_compare(
+    linked: tuple[Path, list[object]],
+    here: Callable[..., Any],
+    dataset: Path,
+    cheap: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    tuned, run = tmp_path / "new" / "tuned.yaml", tmp_path / "tuned"
+    chosen = here("tune", dataset, "--out", tuned, *cheap, "--precision", 0.9, "--json").json
+    assert (chosen["split"], chosen["n"]) == ("dev", 5)
+    assert set(chosen["chosen"]["retrieval"]["weights"]) == {"title", "image"}
+    assert set(chosen["chosen"]["fusion"]["calibration"]) == {"link", "nil"}
+    again = tmp_path / "again.yaml"
+    here("tune", dataset, "--out", again, *cheap, "--precision", 0.9)
+    assert again.read_bytes() == tuned.read_bytes()
+    done = here("link", dataset, "--split", "test", "--out", run, "--config", tuned)
+    assert done.code == 0, done
+    conforms(run, 8)
+    assert json.loads((run / "run.json").read_text())["spec"]["config"] == chosen["chosen"]
+    changed = here("compare", linked[0], run, "--json").json["changed"]
+    assert "config.retrieval.weights.image" in changed
+
+
+def test_ablate_has_a_row_for_each_source(
+    linked: tuple[Path, list[object]],
+    here: Callable[..., Any],
+    dataset: Path,
+    cheap: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    words = ("ablate", dataset, "--split", "test", "--out", tmp_path, "--limit", 4, *cheap)
+    rows = here(*words, "--json").json["rows"]
+    assert [row["row"] for row in rows] == ["full", "without attributes", "without text", "without image"]
+    for row in rows:
+        conforms(Path(row["run"]), 4)
+        assert (row["difference"] is None) == (row["row"] == "full")
+    table = here(*words)
+    assert table.code == 0
+    assert [line.split("  ")[0] for line in table.out.splitlines()[1:5]] == [row["row"] for row in rows]
+
+
+def test_reviews_without_gold_are_linked_and_not_scored(
+    here: Callable[..., Any],
+    copied: Callable[..., Path],
+    in_index: tuple[str, str],
+    cheap: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    def without(reviews: list[dict[str, Any]]) -> None:
+        for review in reviews:
+            del review["gold_entity_info"]
+
+    root, run = copied(without), tmp_path / "run"
+    done = here("link", root, "--split", "test", "--out", run, *in_index, *cheap)
+    assert (done.code, done.out) == (0, f"run: {run} (8 linked now)\n")
+    assert len(lines(run)) == 8
+    assert not (run / "gold.json").exists()
+    assert not (run / "metrics.json").exists()
+    options = ("--split", "test", *in_index, *cheap)
+    message = f"Split 'test' of {root} has no gold to "
+    assert here("tune", root, *options, "--out", tmp_path / "t.yaml").error == f"{message}tune on."
+    assert here("ablate", root, *options, "--out", tmp_path / "a").error == f"{message}measure with."
+
+
+def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(
+    linked: tuple[Path, list[object]],
+    ameli: Callable[..., Any],
+    here: Callable[..., Any],
+    dataset: Path,
+    cheap: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    """A limit on the size of files stands for the full disk: the write fails in the middle of a line."""
+    run = tmp_path / "run"
+    words = ("link", dataset, "--split", "test", "--out", run, *cheap)
+    done = ameli(*words, before=("sh", "-c", 'ulimit -f 40; exec "$@"', "sh"))
+    assert done.error == (
+        f"Cannot write {run / 'predictions.jsonl'}: File too large. "
+        "Make room and type the same command again: finished reviews are kept."
+    )
+    assert here(*words).code == 0
+    conforms(run, 8)
+    assert metrics_but_seconds(run) == metrics_but_seconds(linked[0])
+
+
+def repeated(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each review 20 times, under ids of their own: ten batches."""
+    return [review | {"review_id": 100 * n + i} for n in range(20) for i, review in enumerate(reviews)]
+
+
+def test_a_killed_run_goes_on_to_the_same_result(
+    start: Callable[..., subprocess.Popen[str]],
+    here: Callable[..., Any],
+    copied: Callable[..., Path],
+    in_index: tuple[str, str],
+    cheap: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    root = copied(repeated)
+    words = ["link", root, "--split", "test", *in_index, *cheap, "--out"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    with start(*words, killed) as process:
+        predictions = killed / "predictions.jsonl"
+        while process.poll() is None and not (predictions.exists() and predictions.stat().st_size):
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    first = len(lines(killed))
+    assert 0 < first < 160
+    assert not (killed / "metrics.json").exists()
+    assert here(*words, killed, "--json").json["fresh"] == 160 - first
+    assert here(*words, whole).code == 0
+    conforms(killed, 160)
+    assert metrics_but_seconds(killed) == metrics_but_seconds(whole)
+    spent = {"seconds", "stage_seconds"}
+    for ours, theirs in zip(lines(killed), lines(whole), strict=True):
+        assert {k: v for k, v in ours.items() if k not in spent} == {
+            k: v for k, v in theirs.items() if k not in spent
+        }
