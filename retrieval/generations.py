@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
@@ -9,8 +10,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ameli_llm.errors import AmeliError
 
@@ -24,19 +23,18 @@ def writer(folder: Path) -> Iterator[None]:
     """Holds the one writer's place of an index. Raises AmeliError at once when another process has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise AmeliError(
-            f"Another process is writing the index in {folder}.",
-            hint="Wait until it is done, then try again.",
-        ) from error
+        stream = (folder / LOCK).open("w", encoding="ascii")
     except OSError as error:
         raise AmeliError(f"Cannot write an index to {folder}: {error.strerror}.") from error
-    try:
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AmeliError(
+                f"Another process is writing the index in {folder}.",
+                hint="Wait until it is done, then try again.",
+            ) from error
         yield
-    finally:
-        lock.release()
 
 
 def current(folder: Path) -> Path | None:

@@ -37,7 +37,8 @@ def link_split(
 ) -> Outcome:
     """Links the first ``limit`` reviews of ``split`` (all: None) into ``out`` and, with gold, evaluates.
 
-    Gold is written beside the predictions for evaluation; the pipeline is given reviews without it.
+    Gold is written beside the predictions for evaluation; the pipeline is given reviews without it. Raises
+    AmeliError when there is something left to link and the engine fails its canary.
     """
     reviews = split.reviews[:limit]
     spec = {
@@ -50,6 +51,8 @@ def link_split(
     with RunFolder(out) as folder:
         manifest = start_or_resume(folder, spec)
         done = resume(folder, keys)
+        if len(done) < len(reviews) and pipeline.engine is not None:
+            pipeline.engine.canary()
         if len(done) < len(reviews) or not manifest.get("end"):
             manifest = {"start": provenance.now(), **manifest, "seed": pipeline.config.seed}
             manifest |= {"versions": provenance.versions(), "git": provenance.commit(), "end": None}

@@ -60,10 +60,11 @@ def tune(
     with progress() as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
-        if not chosen.gold:
+        reviews = chosen.reviews[:limit]
+        if not any(review.id in chosen.gold for review in reviews):
             raise AmeliError(f"Split {split!r} of {dataset} has no gold to tune on.")
         with open_pipeline(data, resolved, index, show) as pipeline:
-            tuned = tune_pipeline(pipeline, chosen.reviews[:limit], chosen.gold, show, precision)
+            tuned = tune_pipeline(pipeline, reviews, chosen.gold, show, precision)
     if tuned.n < FEW:
         typer.echo(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
     write_config(out, dump_config(tuned.config))

@@ -128,7 +128,7 @@ def open_pipeline(
 ) -> Iterator[Pipeline]:
     """The pipeline of ``config`` over ``dataset``; closes the engine at the end.
 
-    Raises AmeliError when a part cannot be made or the engine fails its canary.
+    Raises AmeliError when a part cannot be made.
     """
     from ameli_llm.dataset.attributes import attribute_dictionary
     from ameli_llm.linker import Linker
@@ -165,8 +165,14 @@ def tune_pipeline(
     progress: Progress,
     precision: float | None = None,
 ) -> Tuned:
-    """The configuration that ``eval.tune`` chooses for the pipeline on these reviews."""
+    """The configuration that ``eval.tune`` chooses for the pipeline on these reviews.
+
+    Raises AmeliError when the engine fails its canary.
+    """
     from eval.tune import tune
+
+    if pipeline.engine is not None:
+        pipeline.engine.canary()
 
     def comparator_of(config: RunConfig) -> Comparator | None:
         return _comparator(config, pipeline.linker.attributes, pipeline.index, pipeline.engine, {})
@@ -177,19 +183,16 @@ def tune_pipeline(
 
 
 def open_engine(config: RunConfig) -> Engine | None:
-    """The engine that the configuration names, behind the reply cache, after its canary; None for "none"."""
+    """The engine that the configuration names, behind the reply cache; None for "none".
+
+    It has not been asked anything yet: whoever starts work with it calls its canary first.
+    """
     if config.engine.name == "none":
         return None
     from ameli_llm.engines import ENGINES
     from ameli_llm.engines.cache import CachedEngine
 
-    engine = CachedEngine(ENGINES.load(config.engine.name)(config.engine), cache_dir() / "replies.sqlite")
-    try:
-        engine.canary()
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return CachedEngine(ENGINES.load(config.engine.name)(config.engine), cache_dir() / "replies.sqlite")
 
 
 def _extractors(

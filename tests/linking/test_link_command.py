@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ameli_llm.runs import RunFolder
 from tests.linking.contract import conforms, lines, metrics_but_seconds
 
@@ -143,7 +145,23 @@ def test_reviews_without_gold_are_linked_and_not_scored(
     assert len(lines(run)) == 8
     assert not (run / "gold.json").exists()
     assert not (run / "metrics.json").exists()
-    options = ("--split", "test", *in_index, *cheap)
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", 7)], ids=["all", "the first seven"])
+def test_without_gold_there_is_nothing_to_tune_on_or_measure_with(
+    here: Callable[..., Any],
+    copied: Callable[..., Path],
+    in_index: tuple[str, str],
+    cheap: tuple[str, ...],
+    tmp_path: Path,
+    limit: tuple[object, ...],
+) -> None:
+    def without(reviews: list[dict[str, Any]]) -> None:
+        for review in reviews[:7] if limit else reviews:
+            del review["gold_entity_info"]
+
+    root = copied(without)
+    options = ("--split", "test", *in_index, *cheap, *limit)
     message = f"Split 'test' of {root} has no gold to "
     assert here("tune", root, *options, "--out", tmp_path / "t.yaml").error == f"{message}tune on."
     assert here("ablate", root, *options, "--out", tmp_path / "a").error == f"{message}measure with."

@@ -1,0 +1,96 @@
+"""The whole pipeline with a real vLLM server: its model knows nothing, but every request goes through it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.linking.contract import conforms, lines, metrics_but_seconds
+from tests.linking.relay import relayed
+
+CANARY = 2
+"""Model calls before every run."""
+
+REVIEWS = 6
+
+
+@pytest.fixture
+def words(
+    dataset: Path, in_index: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[object, ...]:
+    """The command but for server and folder: one review at a time, two calls each, an empty reply cache."""
+    monkeypatch.setenv("AMELI_LLM_CACHE", str(tmp_path / "cache"))
+    settings = (
+        "retrieval.weights={title: 5.0, image: 20.0}",
+        "attributes.extractors=[rules, llm]",
+        "retrieval.candidates=4",
+        "engine.concurrency=1",
+        "engine.max_error_rate=1.0",
+    )
+    options = [word for setting in settings for word in ("--set", setting)]
+    run = ("link", dataset, "--split", "test", "--limit", REVIEWS, "--engine", "vllm_server")
+    return *run, *in_index, *options
+
+
+def at(base_url: str, out: Path, **settings: object) -> tuple[object, ...]:
+    options = {"base_url": base_url, **settings}
+    return "--out", out, *(w for k, v in options.items() for w in ("--set", f"engine.{k}={v}"))
+
+
+def test_extraction_and_comparison_go_through_the_model_once(
+    words: tuple[object, ...], here: Callable[..., Any], vllm_server: Any, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    with relayed(vllm_server.base_url) as relay:
+        done = here(*words, *at(relay.base_url, first))
+        assert done.code == 0, done
+        assert relay.calls == CANARY + 2 * REVIEWS
+        conforms(first, REVIEWS)
+        rows = lines(first)
+        assert all(row["tokens"]["prompt"] > 100 and row["tokens"]["completion"] > 1 for row in rows)
+        assert {row["state"] for row in rows} <= {"linked", "nil", "invalid_output"}
+        compared = [row for row in rows if row["candidates"][0]["text_score"] is not None]
+        assert len(compared) == REVIEWS
+        assert all(row["none_score"] < 0 and row["orders"] == 1 for row in rows)
+        spec = json.loads((first / "run.json").read_text())["spec"]
+        assert set(spec["templates"]) == {"extract/json", "compare/listwise"}
+        assert spec["engine"]["name"] == "vllm_server"
+        assert spec["engine"]["model"] == "tiny"
+
+        relay.calls = 0
+        assert here(*words, *at(relay.base_url, second)).code == 0
+        assert relay.calls == CANARY
+    assert metrics_but_seconds(second) == metrics_but_seconds(first)
+
+
+def test_a_server_killed_in_mid_run_costs_engine_errors_that_the_next_run_mends(
+    words: tuple[object, ...], here: Callable[..., Any], vllm_server: Any, tmp_path: Path
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    allowed = {"max_error_rate": 0.4}
+    with relayed(vllm_server.base_url, dies_after=CANARY + 5) as relay:
+        done = here(*words, *at(relay.base_url, run, **allowed))
+    assert done.code == 1, done
+    conforms(run, REVIEWS)
+    before = {row["review_id"]: row for row in lines(run)}
+    failed = {id_ for id_, row in before.items() if row["state"] == "engine_error"}
+    assert len(failed) == REVIEWS - 2
+    assert all(relay.base_url in row["error"] for id_, row in before.items() if id_ in failed)
+
+    with relayed(vllm_server.base_url) as relay:
+        done = here(*words, *at(relay.base_url, run), "--json")
+        assert done.code == 0, done
+        assert done.json["fresh"] == len(failed)
+        assert relay.calls == CANARY + 2 * len(failed) - 1, "the reply that had come is not asked for again"
+        conforms(run, REVIEWS)
+        after = {row["review_id"]: row for row in lines(run)}
+        assert {id_: row for id_, row in after.items() if id_ not in failed} == {
+            id_: row for id_, row in before.items() if id_ not in failed
+        }
+        assert "engine_error" not in {row["state"] for row in after.values()}
+        assert here(*words, *at(relay.base_url, whole)).code == 0
+    assert metrics_but_seconds(run) == metrics_but_seconds(whole)
