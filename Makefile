@@ -27,6 +27,7 @@ VLLM = $(shell .venv/bin/uv pip show -q --python .venv/bin/python vllm 2>/dev/nu
 demo: $(DEMO_SET)
 	.venv/bin/ameli-llm demo
 
+test: export OMP_NUM_THREADS ?= 1
 test: $(TEST_SET)
 	.venv/bin/python -m pytest
 
