@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ameli_llm.cli.options import SettingsOption
 from ameli_llm.cli.terminal import table
+from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
+    from ameli_llm.runs import RunFolder
     from eval.paired import Paired
 
 _LISTED = 10
@@ -30,13 +33,21 @@ def evaluate(
         False, "--official", help="Count as the official AMELI code does; prints only, writes nothing."
     ),
     batch_size: int = typer.Option(16, "--batch-size", min=1, help="Batch size of --official."),
+    settings: SettingsOption = None,
     as_json: bool = typer.Option(False, "--json", help="Print the content of metrics.json."),
 ) -> None:
-    """Score a run: metrics.json and the TREC files go into its folder, the tables to stdout."""
+    """Score a run: metrics.json and the TREC files go into its folder, the tables to stdout.
+
+    With --set fusion.KEY=VALUE, score what another fusion would answer from the run's stored scores: prints
+    only, links nothing anew.
+    """
     from ameli_llm.runs import RunFolder
     from eval.evaluation import evaluate_run, write_evaluation
 
     folder = RunFolder(run)
+    if settings:
+        _refuse(folder, settings, as_json)
+        return
     evaluation = evaluate_run(folder, batch_size if official else None)
     document = evaluation.document() if official else write_evaluation(folder, evaluation)
     if as_json:
@@ -78,6 +89,25 @@ def report(
 
     path = write_report(RunFolder(run), out, RunFolder(run_b) if run_b else None)
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
+
+
+def _refuse(folder: RunFolder, settings: Sequence[str], as_json: bool) -> None:
+    from ameli_llm.config import override
+    from eval.evaluation import plain, run_config
+    from eval.refusion import Refusion, ScoreTable
+
+    config = run_config(folder.require())
+    changed = override(config, settings)
+    if changed.model_copy(update={"fusion": config.fusion}) != config:
+        raise AmeliError("evaluate --set takes settings of fusion only.", hint="For others, link again.")
+    gold = {review: row.gold for review, row in folder.gold().items()}
+    scored = Refusion(ScoreTable.of(list(folder.predictions()), gold)).score(changed.fusion)
+    if as_json:
+        typer.echo(json.dumps(plain(scored)))
+        return
+    scores = (("disambiguation F1", scored.disambiguation_f1), ("end-to-end F1", scored.end_to_end_f1))
+    _table(("measure, %", "value [95 % interval]", "n"), ((name, s.percent(), s.n) for name, s in scores))
+    _table(("state", "reviews"), scored.states.items())
 
 
 def print_scores(document: Mapping[str, Any]) -> None:

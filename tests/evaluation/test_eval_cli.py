@@ -51,6 +51,20 @@ def test_json_is_the_content_of_the_file(run: Path) -> None:
     assert set(printed["end_to_end_f1"]) == {"value", "low", "high", "n"}
 
 
+def test_another_fusion_is_scored_from_stored_scores_and_not_written(run: Path) -> None:
+    printed = json.loads(_call("evaluate", run, "--set", "fusion.abstain_threshold=1", "--json").stdout)
+    assert printed["states"] == {
+        "linked": 0,
+        "nil": 0,
+        "abstained": 2,
+        "invalid_output": 0,
+        "engine_error": 0,
+    }
+    assert not (run / "metrics.json").exists()
+    refused = _call("evaluate", run, "--set", "retrieval.candidates=5")
+    assert str(refused.exception) == "evaluate --set takes settings of fusion only. For others, link again."
+
+
 def test_official_counting_is_printed_and_not_written(run: Path) -> None:
     result = _call("evaluate", run, "--official", "--batch-size", "2")
     assert "official protocol: batches of 2, 0 reviews dropped" in result.stdout
