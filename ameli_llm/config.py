@@ -29,7 +29,14 @@ class RetrievalConfig(_Section):
     depth: int = Field(100, ge=1, description="candidates kept in the run folder")
     candidates: int = Field(10, ge=1, description="K: candidates that are compared")
     weights: dict[str, float] = Field(
-        default_factory=lambda: {"sbert": 10.0, "tfidf": 8.0, "title": 5.0, "header": 4.0, "image": 25.0},
+        default_factory=lambda: {
+            "sbert": 10.0,
+            "tfidf": 8.0,
+            "title": 5.0,
+            "header": 4.0,
+            "image": 25.0,
+            "prior": 3.0,
+        },
         min_length=1,
         description="weight of each retriever's score in the sum; a retriever that is not named is not run",
     )
