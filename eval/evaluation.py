@@ -20,6 +20,7 @@ from eval.calibration import Calibration, calibration
 from eval.error_budget import ErrorBudget, error_budget
 from eval.judged import Judged, judge, product_bootstrap
 from eval.metrics import Metrics, metrics
+from eval.official import BATCH_SIZE, OFFICIAL
 from eval.slices import SliceScore, by_category, by_slice
 from eval.statistics import LEVEL, SAMPLES
 
@@ -73,6 +74,7 @@ def evaluate(
     gold: Mapping[int, GoldRow],
     config: RunConfig,
     official_batch: int | None = None,
+    gold_inserted: bool = False,
 ) -> Evaluation:
     """Measures ``rows``; ``config`` is the run's resolved configuration, as in ``run.json``."""
     k, depth = config.retrieval.candidates, config.retrieval.depth
@@ -82,7 +84,15 @@ def evaluate(
         rows=tuple(rows),
         judged=tuple(judged),
         config=config,
-        metrics=metrics(rows, gold, k, depth=depth, official_batch=official_batch, seed=SEED),
+        metrics=metrics(
+            rows,
+            gold,
+            k,
+            depth=depth,
+            official_batch=official_batch,
+            gold_inserted=gold_inserted,
+            seed=SEED,
+        ),
         error_budget=error_budget(judged, k, config.fusion),
         calibration=calibration(judged),
         categories=tuple(by_category(judged, k, bootstrap)),
@@ -92,11 +102,16 @@ def evaluate(
 
 
 def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluation:
-    """Measures a run folder. Raises AmeliError when it is none, or empty, or broken."""
+    """Measures a run folder; one made by ``link --official`` is always counted that way.
+
+    Raises AmeliError when it is none, or empty, or broken.
+    """
     rows = list(run.require().predictions())
     if not rows:
         raise AmeliError(f"{run.path} has no predictions yet.", hint="Type its link command again.")
-    return evaluate(rows, run.gold(), run_config(run), official_batch)
+    inserted = spec(run).get("protocol") == OFFICIAL
+    batch = official_batch or (BATCH_SIZE if inserted else None)
+    return evaluate(rows, run.gold(), run_config(run), batch, inserted)
 
 
 def spec(run: RunFolder) -> Mapping[str, Any]:

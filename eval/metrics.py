@@ -36,10 +36,10 @@ Parts = tuple[list[int], list[int]]
 class Protocol:
     """How the scores were counted.
 
-    ``official`` is what can be reproduced, after a run, of the official AMELI code: the last incomplete batch
-    (in order of review id) is dropped, the best candidate is the answer whatever the state, and F1 is
-    accuracy over candidate positions. Its insertion of gold into candidate lists is not reproduced: an
-    inserted product has no scores in a run.
+    ``official`` counts as the official AMELI code does: the last incomplete batch (in order of review id) is
+    dropped, the best candidate is the answer whatever the state, and F1 is accuracy over candidate positions.
+    Gold in short candidate lists has to be inserted when linking (``link --official``); a run made without
+    says so in ``not_reproduced``.
     """
 
     name: str = "honest"
@@ -80,13 +80,15 @@ def metrics(
     *,
     depth: int = max(CUTOFFS),
     official_batch: int | None = None,
+    gold_inserted: bool = False,
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Metrics:
     """The scores of ``rows``, in whatever order they come.
 
     ``k`` candidates were compared and ``depth`` kept: recall beyond ``depth`` is unknown and None.
-    ``official_batch`` counts as the official code does with that batch size (``Protocol``).
+    ``official_batch`` counts as the official code does with that batch size (``Protocol``), ``gold_inserted``
+    says that the run was made with gold put into short candidate lists (``eval.official``).
     Raises AmeliError on a review predicted twice.
     """
     ordered = in_order(rows)
@@ -95,7 +97,8 @@ def metrics(
     if official_batch:
         dropped = len(judged) % official_batch
         judged = [_answered(one) for one in judged[: len(judged) - dropped]]
-        protocol = Protocol("official", official_batch, dropped, ("gold inserted into candidate lists",))
+        missing = () if gold_inserted else ("gold inserted into candidate lists",)
+        protocol = Protocol("official", official_batch, dropped, missing)
         score = _accuracy
     bootstrap = product_bootstrap(judged, samples, seed)
     known = [one.in_kb for one in judged]

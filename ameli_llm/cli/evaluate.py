@@ -122,7 +122,7 @@ def print_scores(document: Mapping[str, Any]) -> None:
         typer.echo(
             f"{protocol['name']} protocol: batches of {protocol['batch_size']}, "
             f"{protocol['reviews_dropped']} reviews dropped; "
-            f"not reproduced: {', '.join(protocol['not_reproduced'])}"
+            f"not reproduced: {', '.join(protocol['not_reproduced']) or 'nothing'}"
         )
     typer.echo()
     scores = {f"recall@{k}": score for k, score in m["recall"].items()} | {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ameli_llm.cli.options import (
+    ConfigOption,
     DatasetArgument,
     EngineOption,
     IndexOption,
@@ -35,14 +36,19 @@ def link(
     dataset: DatasetArgument,
     split: SplitOption,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder; an unfinished run goes on.")],
-    config: Path | None = typer.Option(
-        None, "--config", metavar="FILE", help="Configuration, as tune writes it."
-    ),
+    config: ConfigOption = None,
     engine: EngineOption = "",
     model: ModelOption = "",
     limit: LimitOption = None,
     index: IndexOption = None,
     settings: SettingsOption = None,
+    official: Annotated[
+        bool,
+        typer.Option(
+            "--official",
+            help="As the official AMELI code: gold put into short lists, its counting.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Link the reviews of a split; with gold, evaluate and write a report.
@@ -59,7 +65,7 @@ def link(
         data = load_dataset(dataset)
         chosen = data.split(split)
         with open_pipeline(data, resolved, index, show) as pipeline:
-            outcome = link_split(pipeline, data, chosen, out, show, limit)
+            outcome = link_split(pipeline, data, chosen, out, show, limit, official)
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:
         raise typer.Exit(1)

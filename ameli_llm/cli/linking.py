@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +34,23 @@ def link_split(
     out: Path,
     progress: Progress,
     limit: int | None = None,
+    official: bool = False,
 ) -> Outcome:
     """Links the first ``limit`` reviews of ``split`` (all: None) into ``out`` and, with gold, evaluates.
 
-    Gold is written beside the predictions for evaluation; the pipeline is given reviews without it. Raises
-    AmeliError when there is something left to link and the engine fails its canary.
+    Gold is written beside the predictions for evaluation; the pipeline is given reviews without it, unless
+    ``official`` asks for the official code's insertion of gold (``eval.official``). Raises AmeliError when
+    there is something left to link and the engine fails its canary.
     """
+    from eval.official import HONEST, OFFICIAL, GoldInserted
+
+    linker = pipeline.linker
+    if official:
+        linker = replace(linker, source=GoldInserted(linker.source, split.gold, linker.candidates))
     reviews = split.reviews[:limit]
     spec = {
         **pipeline.spec(),
+        "protocol": OFFICIAL if official else HONEST,
         "dataset": {"name": dataset.root.resolve().name, "split": split.name}
         | {"products": dataset.digest, "reviews": split.digest},
     }
@@ -59,7 +67,7 @@ def link_split(
             folder.write_manifest(manifest)
         _write_gold(folder, pipeline, split, {review.id for review in reviews})
         fresh = run(
-            pipeline.linker.link,
+            linker.link,
             reviews,
             keys,
             folder,

@@ -223,3 +223,26 @@ def test_a_killed_run_goes_on_to_the_same_result(
         assert {k: v for k, v in ours.items() if k not in spent} == {
             k: v for k, v in theirs.items() if k not in spent
         }
+
+
+def test_the_official_protocol_is_a_switch_that_the_run_records(
+    index: Any, dataset: Path, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = [
+        "--set",
+        "attributes.extractors=[]",
+        "--set",
+        "retrieval.candidates=30",
+        "--set",
+        "retrieval.depth=30",
+    ]
+    run = tmp_path / "run"
+    done = here("link", dataset, "--split", "test", "--out", run, "--official", *settings)
+    assert done.code == 0, done
+    assert json.loads((run / "run.json").read_text())["spec"]["protocol"] == "official"
+    # K is more than there are products: every list is short, and gold is in all of them.
+    protocol = json.loads((run / "metrics.json").read_text())["protocol"]
+    assert (protocol["name"], protocol["batch_size"], protocol["not_reproduced"]) == ("official", 16, [])
+    refused = here("link", dataset, "--split", "test", "--out", run, *settings)
+    assert refused.code == 2
+    assert 'protocol was "official", now "honest"' in refused.err
