@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,17 +31,24 @@ def top_k(scores: Scores, k: int) -> Rows:
 def search(vectors: Scores, queries: Scores, k: int) -> tuple[Rows, Scores]:
     """The ``k`` nearest rows of ``vectors`` [N, d] to each query [n, d], with their dot products, best first.
 
-    Exact: recall is 1.0. Memory beyond the result is ``BLOCK`` x N floats.
+    Exact: recall is 1.0. Memory beyond the result is ``BLOCK`` x N floats. The partial sorts of a block run
+    in as many threads as there are cores (NumPy sorts without the interpreter lock).
     """
     k = min(k, len(vectors))
     rows = np.empty((len(queries), k), dtype=np.int64)
     found = np.empty((len(queries), k), dtype=np.float32)
-    for start in range(0, len(queries), BLOCK):
-        scores = queries[start : start + BLOCK] @ vectors.T
-        for offset, row in enumerate(scores):
-            best = _top_k_row(row, k)
-            rows[start + offset] = best
-            found[start + offset] = row[best]
+
+    def select(at: int, row: Scores) -> None:
+        rows[at] = _top_k_row(row, k)
+        found[at] = row[rows[at]]
+
+    if len(queries) == 1:
+        select(0, queries[0] @ vectors.T)
+        return rows, found
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(queries), BLOCK):
+            scores = queries[start : start + BLOCK] @ vectors.T
+            list(pool.map(select, range(start, start + len(scores)), scores))
     return rows, found
 
 
