@@ -33,8 +33,8 @@ class RetrievalConfig(_Section):
             "sbert": 10.0,
             "tfidf": 8.0,
             "title": 5.0,
-            "header": 4.0,
-            "image": 25.0,
+            "header": 6.0,
+            "image": 30.0,
             "prior": 3.0,
         },
         min_length=1,
@@ -92,8 +92,8 @@ class FusionConfig(_Section):
     """How the scores become one, and when the answer is withheld."""
 
     retrieval: float = Field(1.0, description="weight of the retrieval score")
-    text: float = Field(1.0, description="weight of the comparison score")
-    image: float = Field(0.0, description="weight of the image score")
+    text: float = Field(0.3, description="weight of the comparison score")
+    image: float = Field(10.0, description="weight of the image score")
     mismatch_filter: bool = Field(False, description="the paper's attribute-mismatch filter")
     nil_threshold: float = Field(0.2, ge=0, le=1, description="nil below this probability of being in the KB")
     abstain_threshold: float = Field(0.0, ge=0, le=1, description="below this confidence: abstained")
