@@ -7,7 +7,9 @@ descriptors is the weighted mean of the blocks' coefficients, between 0 and 1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,8 +94,11 @@ class Descriptor:
         self.dimension = self._fine.size + GRID**2 * self._coarse.size + TINT_BINS**2 + edges
 
     def encode_images(self, paths: Sequence[Path]) -> list[Vectors | ImageProblem]:
-        """One vector or the reason why there is none per path."""
-        return [self._describe_file(path) for path in paths]
+        """One vector or the reason why there is none per path; as many at a time as there are cores."""
+        if len(paths) < 2:
+            return [self._describe_file(path) for path in paths]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(self._describe_file, paths))
 
     def describe(self, image: Image) -> Vectors:
         """The descriptor of an RGB image, float32 [dimension] of length 1."""
