@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ameli_llm.config import FusionConfig
 from ameli_llm.runs import RunFolder
 from tests.linking.contract import conforms, lines, metrics_but_seconds
 
@@ -72,7 +73,7 @@ def test_another_configuration_in_the_same_folder_is_refused(
     run, words = linked
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     assert here(*words, "--set", "fusion.text=2").error == (
-        f"{run} holds another run: config.fusion.text was 1.0, now 2.0. "
+        f"{run} holds another run: config.fusion.text was {FusionConfig().text}, now 2.0. "
         "Choose another --out, or delete that folder."
     )
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
