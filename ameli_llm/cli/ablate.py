@@ -11,6 +11,7 @@ import typer
 
 from ameli_llm.cli.link import resolve_config
 from ameli_llm.cli.options import (
+    ConfigOption,
     DatasetArgument,
     EngineOption,
     IndexOption,
@@ -72,9 +73,7 @@ def ablate(
     dataset: DatasetArgument,
     split: SplitOption,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for a run folder per row.")],
-    config: Path | None = typer.Option(
-        None, "--config", metavar="FILE", help="Configuration, as tune writes it."
-    ),
+    config: ConfigOption = None,
     engine: EngineOption = "",
     model: ModelOption = "",
     limit: LimitOption = None,

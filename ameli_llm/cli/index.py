@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.config import load_config
 from ameli_llm.paths import index_dir
@@ -26,10 +27,10 @@ def register(app: typer.Typer) -> None:
 
 
 def index(
-    dataset: Path = typer.Argument(..., metavar="DATASET", help="Dataset folder."),
+    dataset: DatasetArgument,
     out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Index folder; default: the cache."),
-    config: Path | None = typer.Option(None, "--config", metavar="FILE", help="Configuration."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Embed the products into Chroma (text and image) and count the priors.
 
@@ -55,12 +56,12 @@ def index(
 
 
 def retrieve(
-    dataset: Path = typer.Argument(..., metavar="DATASET", help="Dataset folder."),
+    dataset: DatasetArgument,
     split: str = typer.Option(..., "--split", metavar="S", help="train, dev (also val) or test."),
     out: Path = typer.Option(..., "--out", metavar="RUN", help="Folder for the candidates."),
-    config: Path | None = typer.Option(None, "--config", metavar="FILE", help="Configuration."),
-    index: Path | None = typer.Option(None, "--index", metavar="DIR", help="Index folder."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    config: ConfigOption = None,
+    index: IndexOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Find candidates only, and print the rows of the paper's Table 4.
 

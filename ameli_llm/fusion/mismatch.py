@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from ameli_llm.attributes.values.normalise import NormalisedValue, normalise_all
 from ameli_llm.comparison.comparator import Attributes
 from ameli_llm.types import AttributeValue
 
 
-def filter_mismatches(
-    ranking: Sequence[int], extracted: Iterable[AttributeValue], attributes: Mapping[int, Attributes]
-) -> list[int]:
-    """The ranking with its first candidate without a mismatch in front, the others in their order.
-
-    Paper, section 4.4; rule m1 of the official AMELI code. ``ranking`` holds entity ids, best
-    first. When every candidate has a mismatch the ranking stays as it is.
-    """
-    stated = list(extracted)
-    for entity_id in ranking:
-        if not has_mismatch(stated, attributes[entity_id]):
-            return [entity_id, *(other for other in ranking if other != entity_id)]
-    return list(ranking)
-
-
 def has_mismatch(extracted: Iterable[AttributeValue], attributes: Attributes) -> bool:
     """Whether the product has an attribute whose values are all other than those that the review states.
 
+    Paper, section 4.4; what counts as a mismatch in rule m1 of the official AMELI code.
     Values are equal when their normalised forms are. A key that the product lacks is no mismatch, nor is
     one whose values tell nothing ("Other"). Of several values that the review states for a key one is
     enough. A negated value is a mismatch when the product has no other value for that key.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -169,19 +169,21 @@ def test_a_second_run_asks_nothing(engine: VllmServer, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_server_costs_engine_errors_until_it_is_back(
-    start_vllm_server: Callable[..., RunningServer],
+    vllm_server: RunningServer,
 ) -> None:
-    server = start_vllm_server()
-    engine = create(EngineConfig(name="vllm_server", base_url=server.base_url))
+    engine = create(EngineConfig(name="vllm_server", base_url=vllm_server.base_url))
     request = ask("Which?", choices=("A", "B"))
     (before,) = engine.chat([request])
-    server.kill()
+    vllm_server.kill()
     started = time.monotonic()
-    lost = engine.chat([request] * 3000)
-    assert time.monotonic() - started < 60
+    try:
+        lost = engine.chat([request] * 3000)
+        seconds = time.monotonic() - started
+    finally:
+        vllm_server.start()
+    assert seconds < 60
     assert {reply.failure.state for reply in lost if reply.failure} == {State.ENGINE_ERROR}
     assert all(reply.failure for reply in lost)
-    start_vllm_server(server.port)
     time.sleep(10)
     (after,) = engine.chat([request])
     engine.close()

@@ -1,10 +1,10 @@
-"""The attribute-mismatch filter, rule m1, on rankings of two or three products."""
+"""What counts as an attribute mismatch, rule m1."""
 
 from __future__ import annotations
 
 import pytest
 
-from ameli_llm.fusion.mismatch import filter_mismatches, has_mismatch
+from ameli_llm.fusion.mismatch import has_mismatch
 from ameli_llm.types import AttributeValue, Evidence
 
 
@@ -48,21 +48,3 @@ def test_mismatch(
     stated: list[AttributeValue], attributes: dict[str, tuple[str, ...]], mismatch: bool
 ) -> None:
     assert has_mismatch(stated, attributes) is mismatch
-
-
-KB = {1: RED, 2: BLUE, 3: PLAIN}
-
-
-@pytest.mark.parametrize(
-    ("ranking", "stated", "expected"),
-    [
-        ([1, 2, 3], [states("Color", "Red")], [1, 2, 3]),
-        ([1, 2, 3], [states("Color", "Blue")], [2, 1, 3]),
-        ([1, 3, 2], [states("Color", "Blue")], [3, 1, 2]),  # the first without a mismatch, not the best match
-        ([1, 2, 3], [states("Brand", "Bravo")], [1, 2, 3]),  # all filtered: as it was
-        ([1, 2, 3], [], [1, 2, 3]),
-        ([], [states("Color", "Blue")], []),
-    ],
-)
-def test_ranking(ranking: list[int], stated: list[AttributeValue], expected: list[int]) -> None:
-    assert filter_mismatches(ranking, stated, KB) == expected

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from tests.linking.contract import conforms, lines, metrics_but_seconds
 from tests.linking.relay import relayed
+from tests.plugin_vllm import RunningServer
 
 CANARY = 2
 """Model calls before every run."""
@@ -42,7 +45,7 @@ def at(base_url: str, out: Path, **settings: object) -> tuple[object, ...]:
 
 
 def test_extraction_and_comparison_go_through_the_model_once(
-    words: tuple[object, ...], here: Callable[..., Any], vllm_server: Any, tmp_path: Path
+    words: tuple[object, ...], here: Callable[..., Any], vllm_server: RunningServer, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     with relayed(vllm_server.base_url) as relay:
@@ -67,8 +70,8 @@ def test_extraction_and_comparison_go_through_the_model_once(
     assert metrics_but_seconds(second) == metrics_but_seconds(first)
 
 
-def test_a_server_killed_in_mid_run_costs_engine_errors_that_the_next_run_mends(
-    words: tuple[object, ...], here: Callable[..., Any], vllm_server: Any, tmp_path: Path
+def test_a_lost_server_costs_engine_errors_and_no_call_twice(
+    words: tuple[object, ...], here: Callable[..., Any], vllm_server: RunningServer, tmp_path: Path
 ) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     allowed = {"max_error_rate": 0.4}
@@ -93,4 +96,41 @@ def test_a_server_killed_in_mid_run_costs_engine_errors_that_the_next_run_mends(
         }
         assert "engine_error" not in {row["state"] for row in after.values()}
         assert here(*words, *at(relay.base_url, whole)).code == 0
+    assert metrics_but_seconds(run) == metrics_but_seconds(whole)
+
+
+def test_a_server_killed_in_mid_run_costs_engine_errors_that_the_next_run_mends(
+    words: tuple[object, ...], here: Callable[..., Any], vllm_server: RunningServer, tmp_path: Path
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+
+    def kill_after_the_first_line() -> None:
+        predictions = run / "predictions.jsonl"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (predictions.exists() and predictions.stat().st_size):
+            time.sleep(0.002)
+        vllm_server.kill()
+
+    killer = threading.Thread(target=kill_after_the_first_line)
+    killer.start()
+    try:
+        done = here(*words, *at(vllm_server.base_url, run, max_error_rate=0.1))
+    finally:
+        killer.join()
+        vllm_server.start()
+    assert done.code == 1, done
+    conforms(run, REVIEWS)
+    before = {row["review_id"]: row for row in lines(run)}
+    failed = {id_ for id_, row in before.items() if row["state"] == "engine_error"}
+    assert 0 < len(failed) < REVIEWS
+    assert json.loads((run / "metrics.json").read_text())["states"]["engine_error"] == len(failed)
+
+    done = here(*words, *at(vllm_server.base_url, run), "--json")
+    assert done.code == 0, done
+    assert done.json["fresh"] == len(failed)
+    conforms(run, REVIEWS)
+    after = {row["review_id"]: row for row in lines(run)}
+    assert all(after[id_] == row for id_, row in before.items() if id_ not in failed)
+    assert "engine_error" not in {row["state"] for row in after.values()}
+    assert here(*words, *at(vllm_server.base_url, whole)).code == 0
     assert metrics_but_seconds(run) == metrics_but_seconds(whole)
