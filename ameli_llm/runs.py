@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.types import AttributeValue, State
+from ameli_llm.types import AttributeValue, Evidence, State
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,12 @@ class AttributeRow(_Row):
                 box=place.box,
                 confidence=place.confidence,
             ),
+        )
+
+    def attribute(self) -> AttributeValue:
+        """The extracted value that ``of`` made the row from."""
+        return AttributeValue(
+            self.key, self.value, self.source, Evidence(**self.evidence.model_dump()), self.negated
         )
 
 

@@ -1,4 +1,4 @@
-"""``ameli-llm train``: models and adapters that are trained on a dataset."""
+"""``ameli-llm train clip-adapter``: the image adapter of retrieval and fusion."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.config import load_config
 from ameli_llm.errors import AmeliError
@@ -19,26 +20,17 @@ if TYPE_CHECKING:
     from ameli_llm.fusion.contrastive import Epoch
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the group ``train`` to the app."""
-    group = typer.Typer(help="Train a baseline or adapter.", no_args_is_help=True)
-    group.callback()(_train)
+def register(group: typer.Typer) -> None:
+    """Adds ``clip-adapter`` to the group ``train``."""
     group.command("clip-adapter")(clip_adapter)
-    app.add_typer(group, name="train")
-
-
-def _train() -> None:
-    """Train a baseline or adapter."""
 
 
 def clip_adapter(
-    dataset: Path = typer.Argument(..., metavar="DATASET", help="Dataset folder."),
+    dataset: DatasetArgument,
     out: Path = typer.Option(..., "--out", metavar="DIR", help="Folder for the adapter."),
     split: str = typer.Option("train", "--split", help="Split to train on."),
-    config: Path | None = typer.Option(
-        None, "--config", metavar="FILE", help="Configuration; its image encoder counts."
-    ),
-    index: Path | None = typer.Option(None, "--index", metavar="DIR", help="Index folder."),
+    config: ConfigOption = None,
+    index: IndexOption = None,
     epochs: int = typer.Option(30, min=1, help="Epochs at most; training stops early on dev."),
     seed: int = typer.Option(0, help="Seed of weights and order."),
     learning_rate: float = typer.Option(1e-3, min=0.0, help="Adam's learning rate."),
@@ -50,7 +42,7 @@ def clip_adapter(
     form: Literal["paper", "official"] = typer.Option(
         "paper", help="The paper's equations, or the official code's."
     ),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    as_json: JsonOption = False,
 ) -> None:
     """Train the image adapter of the paper's section 4.4 on the index's image vectors.
 

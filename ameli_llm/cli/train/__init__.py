@@ -1,0 +1,20 @@
+"""``ameli-llm train``: models and adapters that are trained on a dataset. One file of this package is one."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group ``train`` to the app."""
+    from ameli_llm.cli.train import clip_adapter
+
+    group = typer.Typer(help="Train a baseline or adapter.", no_args_is_help=True)
+    group.callback()(_train)
+    for command in (clip_adapter,):
+        command.register(group)
+    app.add_typer(group, name="train")
+
+
+def _train() -> None:
+    """Train a baseline or adapter."""

@@ -1,0 +1,23 @@
+"""The order of equal scores: by chance, the same on every machine, and blind to numbering and input order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+
+def chance(review_id: int, entity_id: int) -> int:
+    """A number that is as good as random, and fixed for a review and a product: the smaller one comes first.
+
+    Neither the order of candidates nor the size of their ids says anything about it, so a scorer without a
+    preference comes out at chance.
+    """
+    return int.from_bytes(hashlib.blake2b(f"{review_id} {entity_id}".encode(), digest_size=8).digest())
+
+
+def ranked(review_id: int, entity_ids: Sequence[int], scores: Sequence[float]) -> list[int]:
+    """Positions of the candidates, greatest score first, equal scores by ``chance``."""
+    positions = sorted(range(len(scores)), key=lambda i: -scores[i])
+    if len(set(scores)) == len(scores):
+        return positions
+    return sorted(positions, key=lambda i: (-scores[i], chance(review_id, entity_ids[i])))

@@ -1,0 +1,7 @@
+"""The published baselines of the paper's Table 5. One file or small package here is one baseline."""
+
+from __future__ import annotations
+
+from ameli_llm.registry import Registry
+
+BASELINES = Registry("baseline", "eval.baselines", helpers=("baseline", "material", "tasks", "answers"))

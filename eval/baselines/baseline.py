@@ -1,0 +1,64 @@
+"""What every baseline takes and gives: reviews with their candidates in, a score for every candidate out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ameli_llm.types import AttributeValue, Candidate, Review
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A review and its K candidates as retrieval ranked them; gold is among them only where it was found.
+
+    ``extracted`` are the attribute values that the review states: the paper's system attributes.
+    """
+
+    review: Review
+    candidates: tuple[Candidate, ...]
+    extracted: tuple[AttributeValue, ...] = ()
+
+    @property
+    def entity_ids(self) -> list[int]:
+        """The candidates' product ids, in their order."""
+        return [candidate.entity_id for candidate in self.candidates]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A task with its gold product, for training and for choices on dev. Gold may be no candidate."""
+
+    task: Task
+    gold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of a task's candidates, [K] each, in their order; greater is better.
+
+    NaN is no opinion. ``total`` ranks; ``text`` and ``image`` are parts of it, None where there is no such
+    part.
+    """
+
+    total: Floats
+    text: Floats | None = None
+    image: Floats | None = None
+
+
+class Baseline(Protocol):
+    """Scores candidates. Equal scores are no preference: whoever ranks breaks them by chance."""
+
+    def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
+        """Scores for each task, in order. A task without candidates has empty ones."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the scores were made with, in JSON types: settings, encoders, digests of weights."""

@@ -1,0 +1,62 @@
+"""The knowledge base and the reviews' images as vectors, shared by the baselines of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ameli_llm.comparison.comparator import Attributes
+from ameli_llm.dataset.attributes import attribute_dictionary
+from ameli_llm.dataset.load import Dataset
+from ameli_llm.types import Review
+from eval.baselines.baseline import Floats
+from retrieval.index import Index
+from retrieval.retrievers.retriever import image_vectors, make_queries
+
+
+@dataclass
+class Material:
+    """Products with their attributes and vectors. The images of a review are encoded once and kept."""
+
+    dataset: Dataset
+    index: Index
+    attributes: Mapping[int, Attributes]
+    _review_images: dict[int, Floats] = field(default_factory=dict, repr=False)
+    _product_images: dict[int, Floats] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, dataset: Dataset, index: Index) -> Material:
+        """The material of a dataset with its index."""
+        return cls(dataset, index, {p.id: attribute_dictionary(p) for p in dataset.products.values()})
+
+    @property
+    def image_encoder(self) -> str:
+        """Name, model and revision of the index's image encoder; "" without one."""
+        stamp = self.index.manifest.image
+        return "" if stamp is None else str(stamp)
+
+    @property
+    def image_dimension(self) -> int:
+        """d, the size of an image vector."""
+        return int(self.index.image_vectors.shape[1])
+
+    def product_images(self, entity_id: int) -> Floats:
+        """[images, d], L2-normalised, in the order of the record; no rows without a usable image."""
+        if not self._product_images:
+            owners, starts = np.unique(self.index.image_owner, return_index=True)
+            parts = np.split(np.asarray(self.index.image_vectors), starts[1:])
+            ids = self.index.product_ids[owners].tolist()
+            self._product_images = dict(zip(ids, parts, strict=True)) if len(owners) else {}
+        return self._product_images.get(entity_id, np.zeros((0, self.image_dimension), np.float32))
+
+    def review_images(self, reviews: Sequence[Review]) -> list[Floats]:
+        """[images, d] for each review, as ``product_images``."""
+        missing = [review for review in reviews if review.id not in self._review_images]
+        encoder = self.index.image_encoder
+        if encoder is None:
+            return [np.zeros((0, self.image_dimension), np.float32) for _ in reviews]
+        found = image_vectors(make_queries(missing, self.dataset.review_image), encoder)
+        self._review_images.update(zip((review.id for review in missing), found, strict=True))
+        return [self._review_images[review.id] for review in reviews]
