@@ -168,7 +168,7 @@ class Linker:
             Parts(candidate.entity_id, candidate.score, text, candidate.scores.get("image"))
             for candidate, text in zip(compared, texts, strict=True)
         ]
-        ranking = fuse(parts, self.fusion)
+        ranking = fuse(task.review.id, parts, self.fusion)
         if self.fusion.mismatch_filter:
             wrong = {
                 product.id

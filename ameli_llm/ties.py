@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Sequence
 
 
-def chance(review_id: int, entity_id: int) -> int:
-    """A number that is as good as random, and fixed for a review and a product: the smaller one comes first.
+def chance(*ids: int) -> int:
+    """A number that is as good as random, and fixed for these ids: the smaller one comes first.
 
-    Neither the order of candidates nor the size of their ids says anything about it, so a scorer without a
-    preference comes out at chance.
+    For a review and a product, or for a product alone. Neither the order of candidates nor the size of their
+    ids says anything about it, so a scorer without a preference comes out at chance.
     """
-    return int.from_bytes(hashlib.blake2b(f"{review_id} {entity_id}".encode(), digest_size=8).digest())
+    text = " ".join(map(str, ids))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def ranked(review_id: int, entity_ids: Sequence[int], scores: Sequence[float]) -> list[int]:

@@ -72,7 +72,7 @@ def _without_image_right(one: Judged, k: int, fusion: FusionConfig) -> bool:
     if not fusion.image:
         return False
     parts = [Parts(c.entity_id, c.retrieval_score, c.text_score) for c in _compared(one, k)]
-    ranking = fuse(parts, fusion.model_copy(update={"image": 0.0}))
+    ranking = fuse(one.row.review_id, parts, fusion.model_copy(update={"image": 0.0}))
     return bool(ranking) and ranking[0][1].entity_id == one.gold.gold
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import CandidateRow, GoldRow, PredictionRow
+from ameli_llm.ties import ranked
 from ameli_llm.types import State
 from eval.statistics import SAMPLES, ClusteredBootstrap
 
@@ -64,8 +65,10 @@ class Judged:
 
 
 def by_retrieval(row: PredictionRow) -> list[CandidateRow]:
-    """Candidates best first by ``retrieval_score``; ties: smaller id."""
-    return sorted(row.candidates, key=lambda c: (-c.retrieval_score, c.entity_id))
+    """Candidates best first by ``retrieval_score``; ties by ``ties.chance``."""
+    ids = [candidate.entity_id for candidate in row.candidates]
+    order = ranked(row.review_id, ids, [candidate.retrieval_score for candidate in row.candidates])
+    return [row.candidates[position] for position in order]
 
 
 def in_order(rows: Iterable[PredictionRow]) -> list[PredictionRow]:

@@ -3,7 +3,7 @@
 All shares carry a 95 % interval by bootstrap over gold products (``eval.statistics``). Definitions:
 
 - recall@k: of the reviews whose product is in the KB, those with it among the first k candidates by
-  ``retrieval_score`` (ties: smaller id). A review without candidates counts as a miss.
+  ``retrieval_score`` (ties: by chance). A review without candidates counts as a miss.
 - end-to-end F1: all reviews with gold. Micro-F1 over links: precision is right links by links, recall is
   right links by reviews whose product is in the KB. It equals accuracy when every review is linked and every
   product is in the KB. A link for a review whose product is not in the KB costs precision; abstained, nil and

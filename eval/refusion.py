@@ -17,7 +17,8 @@ from ameli_llm.config import FusionConfig
 from ameli_llm.errors import AmeliError
 from ameli_llm.fusion.combine import decide
 from ameli_llm.fusion.missing import filled
-from ameli_llm.runs import PredictionRow
+from ameli_llm.runs import CandidateRow, PredictionRow
+from ameli_llm.ties import chance
 from ameli_llm.types import State
 from eval.statistics import ClusteredBootstrap, Interval
 
@@ -30,7 +31,8 @@ PAD = -1
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """The scores of the compared candidates of n reviews, K columns each, in ascending order of entity id.
+    """The scores of the compared candidates of n reviews, K columns each, in the order of ``ties.chance``,
+    so that the first of the best columns is the answer.
 
     ``ids`` [n, K] is PAD, and the scores [n, K] NaN, where a review has fewer candidates. ``right`` [n] is
     the column of the gold product, PAD when it is not among them. ``failed`` is the state of a review that a
@@ -50,7 +52,7 @@ class ScoreTable:
     def of(cls, rows: Sequence[PredictionRow], gold: Gold) -> ScoreTable:
         """The table of the rows that have gold, in their order."""
         known = [row for row in rows if row.review_id in gold]
-        compared = [sorted(r.candidates[: r.compared], key=lambda c: c.entity_id) for r in known]
+        compared = [_by_chance(row) for row in known]
         width = max((len(candidates) for candidates in compared), default=0)
         ids = np.full((len(known), width), PAD, dtype=np.int64)
         scores = np.full((3, len(known), width), np.nan)
@@ -72,6 +74,12 @@ class ScoreTable:
         total = fusion.retrieval * self.retrieval
         total = total + fusion.text * filled(self.text) + fusion.image * filled(self.image)
         return np.where(self.ids == PAD, -np.inf, total)
+
+
+def _by_chance(row: PredictionRow) -> list[CandidateRow]:
+    """The compared candidates; equal scores are answered by the first of them."""
+    compared = row.candidates[: row.compared]
+    return sorted(compared, key=lambda one: chance(row.review_id, one.entity_id))
 
 
 @dataclass(frozen=True)

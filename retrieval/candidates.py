@@ -10,6 +10,7 @@ import numpy as np
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.fusion.missing import filled
+from ameli_llm.ties import ranked
 from ameli_llm.types import Candidate, Review
 from retrieval import cross_encoder
 from retrieval.cross_encoder import CrossEncoderReranker
@@ -58,7 +59,7 @@ class CandidateFinder:
         return make_queries(reviews, self._dataset.review_image)
 
     def find(self, reviews: Sequence[Review], depth: int) -> list[list[Candidate]]:
-        """Up to ``depth`` candidates per review, best first, ties by smaller id."""
+        """Up to ``depth`` candidates per review, best first, ties by ``ties.chance``."""
         return self.rank(reviews, self.scores(reviews), depth)
 
     def scores(self, reviews: Sequence[Review]) -> dict[str, Scores]:
@@ -85,12 +86,12 @@ class CandidateFinder:
         if self._priors:
             filter_by_prior(fused, self._priors, [review.mention for review in reviews])
         ranking = top_k(fused, depth)
-        return [self._candidates(row, fused, ranking, scores) for row in range(len(fused))]
+        return [self._candidates(reviews[row], row, fused, ranking, scores) for row in range(len(fused))]
 
     def _candidates(
-        self, row: int, fused: Scores, ranking: np.ndarray, scores: Mapping[str, Scores]
+        self, review: Review, row: int, fused: Scores, ranking: np.ndarray, scores: Mapping[str, Scores]
     ) -> list[Candidate]:
-        return [
+        found = [
             Candidate(
                 entity_id=int(self.index.product_ids[column]),
                 score=float(fused[row, column]),
@@ -103,6 +104,8 @@ class CandidateFinder:
             for column in ranking[row]
             if not np.isneginf(fused[row, column])
         ]
+        order = ranked(review.id, [c.entity_id for c in found], [c.score for c in found])
+        return [found[position] for position in order]
 
 
 def fuse(scores: Mapping[str, Scores], weights: Mapping[str, float], pool: int) -> Scores:

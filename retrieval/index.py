@@ -27,7 +27,7 @@ from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.generation_files import CHROMA, read_generation, write_generation
 from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest
 from retrieval.search import search
-from retrieval.snapshot import Entry, ImagePath, Progress, Snapshot, describe, embed
+from retrieval.snapshot import Entry, ImagePath, Progress, Snapshot, describe, embed, in_order
 from retrieval.store import EF_FACTOR, TEXT, Store, open_store
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def no_image(name: str) -> None:
 
 
 class Index:
-    """An open index. Rows are products in ascending order of id, so the lower row wins every tie."""
+    """An open index. Rows are products in an order blind to their ids: the lower row wins a tie by chance."""
 
     def __init__(self, folder: Path, place: Path, manifest: Manifest, snapshot: Snapshot) -> None:
         self.folder = folder
@@ -160,7 +160,7 @@ class Index:
                 raise AmeliError(
                     f"The index in {self.folder} has changed since it was opened.", hint="Open it again."
                 )
-            ordered, known = [entries[id_] for id_ in sorted(entries)], self.snapshot
+            ordered, known = in_order(entries.values()), self.snapshot
             snapshot = embed(ordered, image_path, self.text_encoder, self.image_encoder, known, known)
             stamps = self.manifest.text, self.manifest.image
             with generations.new(self.folder) as place:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ameli_llm.errors import AmeliError
 from retrieval.encoders.encoder import Encoder
 
-FORMAT = 1
+FORMAT = 2
 
 
 class IndexDamagedError(AmeliError):

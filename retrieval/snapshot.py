@@ -1,4 +1,4 @@
-"""The content of an index at one moment: products with their vectors, in ascending order of product id."""
+"""The content of an index at one moment: products with their vectors, in an order blind to their ids."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.dataset.images import ImageProblem
+from ameli_llm.ties import chance
 from ameli_llm.types import Product
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.manifest import file_checksum
@@ -61,13 +62,18 @@ class Snapshot:
     @property
     def kb_version(self) -> str:
         """SHA-256 over ids and contents of all products."""
-        return hashlib.sha256("".join(entry.digest for entry in self.entries).encode()).hexdigest()
+        digests = (entry.digest for entry in sorted(self.entries, key=lambda entry: entry.id))
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries in the order of an index. Its rows decide ties, so the order is by ``ties.chance``."""
+    return sorted(entries, key=lambda entry: chance(entry.id))
 
 
 def describe(products: Iterable[Product], image_path: ImagePath) -> tuple[Entry, ...]:
-    """The entries of ``products`` in ascending order of id; reads every image file once for its hash."""
-    ordered = sorted(products, key=lambda product: product.id)
-    return tuple(
+    """The entries of ``products``, ``in_order``; reads every image file once for its hash."""
+    found = (
         Entry(
             id=product.id,
             name=product.name,
@@ -75,8 +81,9 @@ def describe(products: Iterable[Product], image_path: ImagePath) -> tuple[Entry,
             text=entity_text(product),
             images=tuple(_image_entry(name, image_path(name)) for name in product.images),
         )
-        for product in ordered
+        for product in products
     )
+    return tuple(in_order(found))
 
 
 def _image_entry(name: str, path: Path | None) -> ImageEntry:

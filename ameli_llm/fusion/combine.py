@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ameli_llm.config import FusionConfig
 from ameli_llm.fusion.calibrate import apply_logistic
+from ameli_llm.ties import ranked
 from ameli_llm.types import State
 
 
@@ -31,8 +32,8 @@ class Decision:
     kb_probability: float
 
 
-def fuse(parts: Sequence[Parts], weights: FusionConfig) -> list[tuple[float, Parts]]:
-    """Candidates with their fused score, best first; equal scores keep the smaller entity id first.
+def fuse(review_id: int, parts: Sequence[Parts], weights: FusionConfig) -> list[tuple[float, Parts]]:
+    """Candidates of a review with their fused score, best first, equal scores by ``ties.chance``.
 
     s = retrieval * s_r + text * s_t + image * s_v: with retrieval = 0 it is the paper's
     lambda * s_t + (1 - lambda) * s_v (section 4.4). A missing score counts as the mean of the others'
@@ -40,11 +41,12 @@ def fuse(parts: Sequence[Parts], weights: FusionConfig) -> list[tuple[float, Par
     """
     text = _filled([part.text for part in parts])
     image = _filled([part.image for part in parts])
-    scored = [
-        (weights.retrieval * part.retrieval + weights.text * t + weights.image * v, part)
+    scores = [
+        weights.retrieval * part.retrieval + weights.text * t + weights.image * v
         for part, t, v in zip(parts, text, image, strict=True)
     ]
-    return sorted(scored, key=lambda pair: (-pair[0], pair[1].entity_id))
+    order = ranked(review_id, [part.entity_id for part in parts], scores)
+    return [(scores[position], parts[position]) for position in order]
 
 
 def demote(ranking: Sequence[tuple[float, Parts]], wrong: Set[int]) -> list[tuple[float, Parts]]:
@@ -56,7 +58,7 @@ def demote(ranking: Sequence[tuple[float, Parts]], wrong: Set[int]) -> list[tupl
         return list(ranking)
     fall = ranking[0][0] - ranking[-1][0] + 1.0
     moved = [(score - fall if part.entity_id in wrong else score, part) for score, part in ranking]
-    return sorted(moved, key=lambda pair: (-pair[0], pair[1].entity_id))
+    return sorted(moved, key=lambda pair: -pair[0])
 
 
 def features(scores: Sequence[float], none_score: float | None) -> dict[str, float]:

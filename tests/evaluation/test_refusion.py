@@ -60,7 +60,7 @@ def test_the_best_is_the_one_that_the_linker_would_choose(weights: tuple[float, 
             Parts(c.entity_id, c.retrieval_score, c.text_score, c.image_score)
             for c in ROWS[position].candidates
         ]
-        assert best[position] == fuse(parts, fusion)[0][1].entity_id
+        assert best[position] == fuse(ROWS[position].review_id, parts, fusion)[0][1].entity_id
 
 
 def test_the_mismatch_filter_needs_a_new_run() -> None:

@@ -23,7 +23,6 @@ def ranked(ranking: list[tuple[float, Parts]]) -> list[tuple[int, float]]:
         ([Parts(5, 2.0)], (1, 1, 1), [(5, 2.0)]),
         ([Parts(1, 1.0, 0.0, 0.0), Parts(2, 0.0, 2.0, 4.0)], (1, 1, 0), [(2, 2.0), (1, 1.0)]),
         ([Parts(1, 1.0, 0.0, 0.0), Parts(2, 0.0, 2.0, 4.0)], (0, 0, 0.5), [(2, 2.0), (1, 0.0)]),
-        ([Parts(9, 1.0), Parts(3, 1.0), Parts(7, 2.0)], (1, 0, 0), [(7, 2.0), (3, 1.0), (9, 1.0)]),
         # The missing text score is the mean of 1 and 3.
         (
             [Parts(1, 0.0, 1.0), Parts(2, 0.0, None), Parts(3, 0.0, 3.0)],
@@ -38,12 +37,12 @@ def test_the_weighted_sum(
     parts: list[Parts], weights: tuple[float, float, float], expected: list[tuple[int, float]]
 ) -> None:
     retrieval, text, image = weights
-    assert ranked(fuse(parts, FusionConfig(retrieval=retrieval, text=text, image=image))) == expected
+    assert ranked(fuse(1, parts, FusionConfig(retrieval=retrieval, text=text, image=image))) == expected
 
 
 def test_the_order_of_the_candidates_decides_nothing() -> None:
     parts = [Parts(i, i % 3, None if i % 4 == 0 else i % 2, None) for i in range(12)]
-    assert ranked(fuse(parts, FusionConfig())) == ranked(fuse(parts[::-1], FusionConfig()))
+    assert ranked(fuse(1, parts, FusionConfig())) == ranked(fuse(1, parts[::-1], FusionConfig()))
 
 
 RANKING = [(4.0, Parts(1, 0.0)), (3.0, Parts(2, 0.0)), (2.0, Parts(3, 0.0))]

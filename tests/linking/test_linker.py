@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -202,9 +203,11 @@ def test_no_stage_is_given_gold() -> None:
 def test_equal_scores_come_out_at_chance() -> None:
     """With nothing to go on, the answer is right as often as a guess, whichever product is the right one."""
     made = linker(dict.fromkeys(COLOURS, 1.0), candidates=5)
-    golds = [id_ for id_ in COLOURS for _ in range(4)]
-    rows = made.link([replace(VAGUE, id=n) for n in range(len(golds))])
-    assert sum(row.entity_id == gold for row, gold in zip(rows, golds, strict=True)) == len(golds) / 5
+    rows = made.link([replace(VAGUE, id=n) for n in range(1000)])
+    for gold in COLOURS:
+        assert sum(row.entity_id == gold for row in rows) == pytest.approx(
+            200, abs=4 * math.sqrt(1000 * 0.16)
+        )
     assert [row.confidence for row in rows] == [pytest.approx(0.2)] * len(rows)
 
 
