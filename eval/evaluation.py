@@ -19,8 +19,10 @@ from eval.agreement import AttributeScore, by_attribute
 from eval.calibration import Calibration, calibration
 from eval.error_budget import ErrorBudget, error_budget
 from eval.judged import Judged, judge, product_bootstrap
+from eval.leaks import RunLeaks, Traces, read_traces, run_leaks
 from eval.metrics import Metrics, metrics
-from eval.official import BATCH_SIZE, OFFICIAL
+from eval.official import BATCH_SIZE, OFFICIAL, Official
+from eval.official_scores import OfficialRows
 from eval.slices import SliceScore, by_category, by_slice
 from eval.statistics import LEVEL, SAMPLES
 
@@ -41,6 +43,7 @@ class Evaluation:
     categories: tuple[SliceScore, ...]
     slices: tuple[SliceScore, ...]
     attributes: tuple[AttributeScore, ...]
+    leaks: RunLeaks
 
     def document(self) -> dict[str, Any]:
         """The content of ``metrics.json``: shares from 0 to 1, 6 decimals, null for what cannot be measured.
@@ -59,6 +62,7 @@ class Evaluation:
             "by_category": plain(self.categories),
             "by_slice": plain(self.slices),
             "by_attribute": plain(self.attributes),
+            "leaks": plain(self.leaks),
             "intervals": {
                 "method": "percentile bootstrap over gold products",
                 "level": LEVEL,
@@ -74,23 +78,30 @@ def evaluate(
     gold: Mapping[int, GoldRow],
     config: RunConfig,
     official_batch: int | None = None,
-    gold_inserted: bool = False,
+    official: Official | None = None,
+    traces: Traces | None = None,
 ) -> Evaluation:
-    """Measures ``rows``; ``config`` is the run's resolved configuration, as in ``run.json``."""
+    """Measures ``rows``; ``config`` is the run's resolved configuration, as in ``run.json``.
+
+    ``official_batch`` counts the scores of ``metrics`` as the official code does. ``official`` are the leaks
+    that a run of ``link --official`` was made with, ``traces`` what linking saw of leaks (``eval.leaks``).
+    """
     k, depth = config.retrieval.candidates, config.retrieval.depth
     judged = judge(rows, gold)
     bootstrap = product_bootstrap(judged, SAMPLES, SEED)
+    scored = OfficialRows.of(rows, gold, config.fusion, official) if official_batch else OfficialRows(rows)
     return Evaluation(
         rows=tuple(rows),
         judged=tuple(judged),
         config=config,
         metrics=metrics(
-            rows,
+            scored.rows,
             gold,
             k,
             depth=depth,
             official_batch=official_batch,
-            gold_inserted=gold_inserted,
+            reproduced=scored.reproduced,
+            not_reproduced=scored.not_reproduced,
             seed=SEED,
         ),
         error_budget=error_budget(judged, k, config.fusion),
@@ -98,6 +109,7 @@ def evaluate(
         categories=tuple(by_category(judged, k, bootstrap)),
         slices=tuple(by_slice(judged, k, bootstrap)),
         attributes=tuple(by_attribute(judged)),
+        leaks=run_leaks(judged, k, traces, official),
     )
 
 
@@ -109,9 +121,9 @@ def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluatio
     rows = list(run.require().predictions())
     if not rows:
         raise AmeliError(f"{run.path} has no predictions yet.", hint="Type its link command again.")
-    inserted = spec(run).get("protocol") == OFFICIAL
-    batch = official_batch or (BATCH_SIZE if inserted else None)
-    return evaluate(rows, run.gold(), run_config(run), batch, inserted)
+    official = Official.of(spec(run).get("official", ())) if spec(run).get("protocol") == OFFICIAL else None
+    batch = official_batch or (BATCH_SIZE if official else None)
+    return evaluate(rows, run.gold(), run_config(run), batch, official, read_traces(run))
 
 
 def spec(run: RunFolder) -> Mapping[str, Any]:

@@ -38,13 +38,14 @@ class Protocol:
 
     ``official`` counts as the official AMELI code does: the last incomplete batch (in order of review id) is
     dropped, the best candidate is the answer whatever the state, and F1 is accuracy over candidate positions.
-    Gold in short candidate lists has to be inserted when linking (``link --official``); a run made without
-    says so in ``not_reproduced``.
+    ``reproduced`` names the leaks of that code that the scores have (``eval.official``), ``not_reproduced``
+    the others with the reason; both are empty for the honest protocol, which has none.
     """
 
     name: str = "honest"
     batch_size: int | None = None
     reviews_dropped: int = 0
+    reproduced: tuple[str, ...] = ()
     not_reproduced: tuple[str, ...] = ()
 
 
@@ -80,15 +81,16 @@ def metrics(
     *,
     depth: int = max(CUTOFFS),
     official_batch: int | None = None,
-    gold_inserted: bool = False,
+    reproduced: Sequence[str] = (),
+    not_reproduced: Sequence[str] = (),
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Metrics:
     """The scores of ``rows``, in whatever order they come.
 
     ``k`` candidates were compared and ``depth`` kept: recall beyond ``depth`` is unknown and None.
-    ``official_batch`` counts as the official code does with that batch size (``Protocol``), ``gold_inserted``
-    says that the run was made with gold put into short candidate lists (``eval.official``).
+    ``official_batch`` counts as the official code does with that batch size (``Protocol``), which is told
+    what else was ``reproduced`` of it and what was not.
     Raises AmeliError on a review predicted twice.
     """
     ordered = in_order(rows)
@@ -97,8 +99,7 @@ def metrics(
     if official_batch:
         dropped = len(judged) % official_batch
         judged = [_answered(one) for one in judged[: len(judged) - dropped]]
-        missing = () if gold_inserted else ("gold inserted into candidate lists",)
-        protocol = Protocol("official", official_batch, dropped, missing)
+        protocol = Protocol("official", official_batch, dropped, tuple(reproduced), tuple(not_reproduced))
         score = _accuracy
     bootstrap = product_bootstrap(judged, samples, seed)
     known = [one.in_kb for one in judged]

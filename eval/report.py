@@ -30,6 +30,7 @@ FACTS: Mapping[str, str] = {
     "engine": "spec.engine.name",
     "model": "spec.engine.model",
     "revision": "spec.engine.revision",
+    "official leaks": "spec.official",
     "seed": "seed",
     "start": "start",
     "end": "end",

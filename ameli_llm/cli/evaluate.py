@@ -121,9 +121,11 @@ def print_scores(document: Mapping[str, Any]) -> None:
     if protocol["batch_size"]:
         typer.echo(
             f"{protocol['name']} protocol: batches of {protocol['batch_size']}, "
-            f"{protocol['reviews_dropped']} reviews dropped; "
-            f"not reproduced: {', '.join(protocol['not_reproduced']) or 'nothing'}"
+            f"{protocol['reviews_dropped']} reviews dropped"
         )
+        typer.echo(f"official: {', '.join(protocol['reproduced']) or 'only the counting'}")
+        for missing in protocol["not_reproduced"]:
+            typer.echo(f"not reproduced: {missing}")
     typer.echo()
     scores = {f"recall@{k}": score for k, score in m["recall"].items()} | {
         "disambiguation F1": m["disambiguation_f1"],
@@ -162,6 +164,10 @@ def _print_parts(m: Mapping[str, Any]) -> None:
 
 
 def _closing_lines(m: Mapping[str, Any]) -> Iterable[str]:
+    from eval.leaks import lines
+
+    if leaks := "; ".join(lines(m["leaks"])):
+        yield f"leaks: {leaks}"
     c, flips = m["calibration"], m["flips"]
     if c["ece"] is not None:
         points = [

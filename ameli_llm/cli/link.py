@@ -46,7 +46,7 @@ def link(
         bool,
         typer.Option(
             "--official",
-            help="As the official AMELI code: gold put into short lists, its counting.",
+            help="As the official AMELI code: with its leaks, each named in the result, and its counting.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -59,13 +59,14 @@ def link(
     from ameli_llm.cli.linking import link_split
     from ameli_llm.cli.wiring import open_pipeline
     from ameli_llm.dataset.load import load_dataset
+    from eval.official import Official
 
     resolved = resolve_config(config, engine, model, settings or ())
     with progress() as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
         with open_pipeline(data, resolved, index, show) as pipeline:
-            outcome = link_split(pipeline, data, chosen, out, show, limit, official)
+            outcome = link_split(pipeline, data, chosen, out, show, limit, Official() if official else None)
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:
         raise typer.Exit(1)

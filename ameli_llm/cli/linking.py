@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ameli_llm import provenance
 from ameli_llm.cli.wiring import Pipeline, Progress
+from ameli_llm.errors import AmeliError
 from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
 from ameli_llm.types import State
 
 if TYPE_CHECKING:
     from ameli_llm.dataset.load import Dataset, Split
+    from ameli_llm.linker import Linker
+    from eval.official import Official
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,25 @@ def link_split(
     out: Path,
     progress: Progress,
     limit: int | None = None,
-    official: bool = False,
+    official: Official | None = None,
 ) -> Outcome:
     """Links the first ``limit`` reviews of ``split`` (all: None) into ``out`` and, with gold, evaluates.
 
     Gold is written beside the predictions for evaluation; the pipeline is given reviews without it, unless
-    ``official`` asks for the official code's insertion of gold (``eval.official``). Raises AmeliError when
-    there is something left to link and the engine fails its canary.
+    ``official`` asks for leaks of the official code (``eval.official``). Raises AmeliError when there is
+    something left to link and the engine fails its canary.
     """
-    from eval.official import HONEST, OFFICIAL, GoldInserted
+    from eval.official import HONEST, OFFICIAL, official_linker
 
     linker = pipeline.linker
+    protocol: dict[str, Any] = {"protocol": HONEST}
     if official:
-        linker = replace(linker, source=GoldInserted(linker.source, split.gold, linker.candidates))
+        linker, found = official_linker(linker, split.gold, official)
+        protocol = {"protocol": OFFICIAL, "official": list(found.names)}
     reviews = split.reviews[:limit]
     spec = {
         **pipeline.spec(),
-        "protocol": OFFICIAL if official else HONEST,
+        **protocol,
         "dataset": {"name": dataset.root.resolve().name, "split": split.name}
         | {"products": dataset.digest, "reviews": split.digest},
     }
@@ -78,6 +83,8 @@ def link_split(
         )
         rows = list(folder.predictions())
         _write_texts(folder, dataset, split, rows)
+        if split.gold:
+            _write_traces(folder, linker, dataset, split, rows)
         metrics = _evaluate(folder) if split.gold else None
         folder.write_manifest(manifest | {"end": manifest["end"] or provenance.now()})
     return Outcome(folder, fresh, _error_rate(rows), metrics)
@@ -122,6 +129,30 @@ def _write_texts(folder: RunFolder, dataset: Dataset, split: Split, rows: list[P
     seen |= {gold for gold in split.gold.values() if gold is not None}
     write_json(folder.path / "reviews.json", reviews)
     write_json(folder.path / "products.json", {str(i): dataset.products[i].name for i in sorted(seen)})
+
+
+def _write_traces(
+    folder: RunFolder, linker: Linker, dataset: Dataset, split: Split, rows: list[PredictionRow]
+) -> None:
+    """What the leak audit of the run needs to know of the whole dataset."""
+    from eval.leaks import FILE, traces
+
+    done = {row.review_id for row in rows}
+    reviews = [review for review in split.reviews if review.id in done]
+    titles = dict(split.gold_names)
+    titles |= {review: dataset.products[i].name for review, i in split.gold.items() if i is not None}
+    others = {name: _gold_of(dataset, name) for name in dataset.splits() if name != split.name}
+    found = traces(reviews, rows, titles, linker.attributes, split.gold, others)
+    write_json(folder.path / FILE, found.model_dump(mode="json", exclude_defaults=True))
+
+
+def _gold_of(dataset: Dataset, name: str) -> frozenset[int] | None:
+    """The gold products of another split; None when it cannot be read, which ``data check`` explains."""
+    try:
+        gold = dataset.split(name).gold
+    except AmeliError:
+        return None
+    return frozenset(product for product in gold.values() if product is not None)
 
 
 def _evaluate(folder: RunFolder) -> Mapping[str, Any]:

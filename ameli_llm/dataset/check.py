@@ -12,6 +12,7 @@ from typing import Literal
 
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.images import ImageProblem, open_image, probe_image
+from ameli_llm.dataset.leaks import leak_problems, quotes
 from ameli_llm.dataset.load import Dataset, Problem, Split
 from ameli_llm.dataset.statistics import KBStatistics, SplitStatistics, kb_statistics, split_statistics
 
@@ -68,6 +69,7 @@ def check_dataset(dataset: Dataset, *, decode: bool = True, progress: Progress |
         problems += (_in_split(problem, split.name) for problem in split.problems)
         problems += (_in_split(problem, split.name) for problem in _review_problems(dataset, split))
     problems += _split_problems(splits)
+    problems += leak_problems(dataset, splits)
     problems += _image_problems(_images(dataset, splits), decode, progress)
     return Check(
         digest=dataset.digest,
@@ -113,22 +115,9 @@ def _review_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
             yield Problem("no_gold", where, "has no gold product: linked, not scored", "warning")
         gold = split.gold.get(review.id)
         name = split.gold_names.get(review.id, "") if gold is None else dataset.products[gold].name
-        if _quotes(review.text, name):
+        if quotes(review.text, name):
             message = f"quotes the name of its gold product: {name!r}"
             yield Problem("gold_title_in_review", where, message, "warning")
-
-
-def _quotes(text: str, name: str) -> bool:
-    """Whether the name stands in the text as whole words, whatever the case and spacing."""
-    words = " ".join(name.casefold().split())
-    body = " ".join(text.casefold().split())
-    start = body.find(words) if words else -1
-    while start >= 0:
-        end = start + len(words)
-        if not (body[start - 1 : start].isalnum() or body[end : end + 1].isalnum()):
-            return True
-        start = body.find(words, start + 1)
-    return False
 
 
 def _split_problems(splits: Sequence[Split]) -> Iterator[Problem]:

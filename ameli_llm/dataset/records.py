@@ -146,17 +146,21 @@ class ReviewRecord(_Record):
     body: str | None
     mention: str | None
     review_image_path: list[str] | None = None
+    review_image_path_before_select: list[str] | None = None
     gold_entity_info: GoldRecord | None = None
 
     def review(self) -> Review:
-        """The domain value, without gold; every extra field that is ``true`` becomes a slice."""
+        """The domain value, without gold; every extra field that is ``true`` becomes a slice.
+
+        Where a stage of the release chose one image by the gold product, all images of before that count.
+        """
         extra = self.model_extra or {}
         return Review(
             id=self.review_id,
             header=self.header or "",
             body=self.body or "",
             mention=(self.mention or "").strip(),
-            images=tuple(self.review_image_path or ()),
+            images=tuple(self.review_image_path_before_select or self.review_image_path or ()),
             slices=tuple(sorted(name for name, value in extra.items() if value is True)),
         )
 

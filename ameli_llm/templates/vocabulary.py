@@ -20,8 +20,9 @@ def ask_for(vocabulary: Vocabulary, text: str, limits: Limits) -> Asked:
     Only keys with at least two different values are asked: the others tell no candidates apart. Left out are
     values that say nothing ("Yes", "Other") and those longer than ``limits.value`` characters; a cell that
     lists values ("XS, S, M") gives each of them, and spellings of one value are asked once. Values that share
-    a word with ``text`` go first, then those listed first; keys with such values go first, then those with
-    more values, then by name. Cut at ``limits``.
+    a word with ``text`` are kept first, then those listed first, and shown in alphabetical order: the order
+    of ``vocabulary`` is the candidates' and would tell their rank. Keys with such values go first, then those
+    with more values, then by name. Cut at ``limits``.
     """
     spoken = words_of(text)
     asked: dict[str, dict[str, str]] = {}
@@ -32,7 +33,7 @@ def ask_for(vocabulary: Vocabulary, text: str, limits: Limits) -> Asked:
             continue
         shares = {shown: shares_word(shown, spoken) for shown in values}
         kept = sorted(values, key=lambda shown: not shares[shown])[: limits.values]
-        asked[key] = {shown: raw for shown, raw in values.items() if shown in kept}
+        asked[key] = {shown: values[shown] for shown in sorted(kept)}
         rank[key] = (not any(shares.values()), -len(values), key)
     return {key: asked[key] for key in sorted(asked, key=rank.__getitem__)[: limits.keys]}
 

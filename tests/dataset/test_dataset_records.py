@@ -200,3 +200,9 @@ def test_record_that_is_no_object(record: object, found: str) -> None:
 def test_clean(value: object, cleaned: object, removed: int) -> None:
     result = clean(value)
     assert (result.value, result.removed) == (cleaned, removed)
+
+
+def test_images_chosen_with_the_gold_product_are_not_taken() -> None:
+    record = {"review_id": 1, "header": "", "body": "", "mention": ""}
+    images = {"review_image_path": ["b.jpg"], "review_image_path_before_select": ["a.jpg", "b.jpg"]}
+    assert parse(ReviewRecord, record | images).review().images == ("a.jpg", "b.jpg")

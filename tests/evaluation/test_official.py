@@ -1,25 +1,133 @@
-"""The official code's insertion of gold: only by its switch, and only into short lists."""
+"""The official code's leaks: each by its setting only, and named in the result."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import pytest
 
-from ameli_llm.types import Candidate, Review
-from eval.official import GoldInserted
+from ameli_llm.attributes import rules as extraction
+from ameli_llm.attributes.extractor import Extraction, ExtractionTask
+from ameli_llm.comparison import listwise
+from ameli_llm.comparison import rules as comparison
+from ameli_llm.config import AttributesConfig, FusionConfig, RunConfig
+from ameli_llm.dataset.attributes import attribute_dictionary
+from ameli_llm.engines.engine import ChatReply, ChatRequest
+from ameli_llm.linker import Linker
+from ameli_llm.runs import GoldRow, PredictionRow
+from ameli_llm.types import Candidate, Product, Review, SpecRow, Usage
+from eval.evaluation import evaluate
+from eval.official import (
+    OUTSIDE,
+    SAYS,
+    GoldInserted,
+    GoldKeys,
+    Official,
+    official_linker,
+)
+from eval.official_scores import not_reproduced, reweighted, weights_on
+
+NONE = Official.of(())
 
 
+def only(name: str) -> Official:
+    return Official.of([name])
+
+
+@dataclass(frozen=True)
 class Found:
-    def __init__(self, *ids: int) -> None:
-        self.ids = ids
+    """Retrieval that finds the same products, best first, for every review."""
+
+    ids: tuple[int, ...]
 
     def find(self, reviews: Sequence[Review], depth: int) -> list[list[Candidate]]:
-        return [[Candidate(i, 1.0 - i / 10) for i in self.ids][:depth] for _ in reviews]
+        found = [Candidate(i, 1.0 - n / 10, {"title": 1.0}) for n, i in enumerate(self.ids)]
+        return [found[:depth] for _ in reviews]
+
+
+@dataclass
+class Asked:
+    """An extractor that finds nothing and remembers what it was asked for."""
+
+    name: str = "asked"
+    keys: list[set[str]] = field(default_factory=list)
+
+    def extract(self, tasks: Sequence[ExtractionTask]) -> list[Extraction]:
+        self.keys += [set(task.vocabulary) for task in tasks]
+        return [Extraction() for _ in tasks]
+
+
+class Model:
+    """An engine that gives every choice the same probability, and remembers its requests."""
+
+    name, model, revision, batch_size, workers = "even", "m", "1", 1, 1
+
+    def __init__(self) -> None:
+        self.requests: list[ChatRequest] = []
+
+    def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        self.requests += requests
+        return [
+            ChatReply(request.choices[0], dict.fromkeys(request.choices, -1.0), Usage(1, 1), "stop")
+            for request in requests
+        ]
+
+    def canary(self) -> None:
+        """Nothing to check."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def lamp(number: int, colour: str, **more: str) -> Product:
+    rows = {"Color": colour} | more
+    return Product(number, f"Lamp {number}", spec=tuple(SpecRow("General", k, v) for k, v in rows.items()))
+
+
+LAMPS = {
+    1: lamp(1, "Red", Height="1 m"),
+    2: lamp(2, "Blue", Wattage="40 watts"),
+    3: lamp(3, "Green", Wattage="60 watts"),
+    4: lamp(4, "White", Bulb="E27"),
+}
+REVIEW = Review(7, "Nice", "My red lamp of 40 watts.", "lamp")
+
+
+def linker(*ids: int, **changes: Any) -> Linker:
+    parts = {
+        "products": LAMPS,
+        "attributes": {i: attribute_dictionary(product) for i, product in LAMPS.items()},
+        "source": Found(ids),
+        "extractors": {"rules": extraction.create()},
+        "comparator": comparison.create(None),
+        "merging": AttributesConfig(),
+        "fusion": FusionConfig(image=0.0),
+        "candidates": 3,
+        "depth": 10,
+    }
+    return Linker(**(parts | changes))
+
+
+def found_by(made: Linker, gold: int, official: Official, review: Review = REVIEW) -> PredictionRow:
+    leaking, done = official_linker(made, {review.id: gold}, official)
+    assert set(done.names) <= set(official.names)
+    [row] = leaking.link([review])
+    return row
+
+
+def ids(row: PredictionRow) -> list[int]:
+    return sorted(candidate.entity_id for candidate in row.candidates)
+
+
+# Gold among the candidates
 
 
 @pytest.mark.parametrize(
-    ("found", "gold", "ids"),
+    ("found", "gold", "inserted"),
     [
         ((1, 2), 3, [1, 2, 3]),  # a short list gets gold, retrieved or not
         ((1, 2), 2, [1, 2]),  # retrieved: nothing to insert
@@ -28,11 +136,189 @@ class Found:
         ((1, 2), None, [1, 2]),  # outside the KB
     ],
 )
-def test_gold_goes_into_short_lists(found: tuple[int, ...], gold: int | None, ids: list[int]) -> None:
-    [candidates] = GoldInserted(Found(*found), {7: gold}, k=3).find([Review(7)], 100)
-    assert [candidate.entity_id for candidate in candidates] == ids
+def test_gold_goes_into_short_lists(found: tuple[int, ...], gold: int | None, inserted: list[int]) -> None:
+    [candidates] = GoldInserted(Found(found), {7: gold}, k=3).find([REVIEW], 100)
+    assert [candidate.entity_id for candidate in candidates] == inserted
 
 
 def test_the_inserted_product_comes_last() -> None:
-    [candidates] = GoldInserted(Found(1, 2), {7: 3}, k=3).find([Review(7)], 100)
+    [candidates] = GoldInserted(Found((1, 2)), {7: 3}, k=3).find([REVIEW], 100)
     assert candidates[-1] == Candidate(3, candidates[-2].score)
+
+
+def test_the_dictionary_holds_gold_below_all_candidates() -> None:
+    source = GoldInserted(Found((1, 2, 4)), {7: 3}, k=3, short=False, dictionary=True)
+    [candidates] = source.find([REVIEW], 100)
+    assert [candidate.entity_id for candidate in candidates] == [1, 2, 4, 3]
+    assert candidates[3].score < candidates[2].score
+    assert candidates[3].scores == {}
+
+
+def test_the_two_insertions_are_settings_of_their_own() -> None:
+    source = GoldInserted(Found((1, 2)), {7: 3}, k=3, short=False, dictionary=True)
+    [candidates] = source.find([REVIEW], 100)
+    assert candidates[-1].score < candidates[-2].score
+
+
+def test_without_the_settings_gold_is_no_candidate() -> None:
+    assert ids(found_by(linker(1, 2), 3, NONE)) == [1, 2]
+    assert ids(found_by(linker(1, 2), 3, only("gold_inserted"))) == [1, 2, 3]
+    assert ids(found_by(linker(1, 2, 4), 3, only("gold_inserted"))) == [1, 2, 4]
+    assert ids(found_by(linker(1, 2, 4), 3, only("gold_in_score_dict"))) == [1, 2, 3, 4]
+
+
+def test_gold_in_the_dictionary_is_not_compared_and_counts_in_recall() -> None:
+    row = found_by(linker(1, 2, 4), 3, only("gold_in_score_dict"))
+    assert row.compared == 3
+    assert row.candidates[-1].entity_id == 3
+    assert row.candidates[-1].text_score is None
+    gold = {7: GoldRow(gold=3)}
+    config = RunConfig.model_validate({"retrieval": {"candidates": 3, "depth": 10}})
+    leaking = evaluate([row], gold, config, 1, only("gold_in_score_dict"))
+    honest = evaluate([found_by(linker(1, 2, 4), 3, NONE)], gold, config)
+    assert [e.metrics.recall["10"].value for e in (leaking, honest) if e.metrics.recall["10"]] == [1.0, 0.0]
+    assert leaking.leaks.gold_inserted == 1
+    assert SAYS["gold_in_score_dict"] in leaking.metrics.protocol.reproduced
+
+
+# Attributes
+
+
+def test_keys_are_those_of_the_candidates_unless_gold_limits_them() -> None:
+    honest, leaking = Asked(), Asked()
+    found_by(linker(1, 2, 4, extractors={"asked": honest}), 3, NONE)
+    found_by(linker(1, 2, 4, extractors={"asked": leaking}), 3, only("gold_keys"))
+    assert honest.keys == [{"Color", "Height", "Wattage", "Bulb"}]
+    assert leaking.keys == [{"Color", "Wattage"}]
+
+
+def test_a_review_whose_product_is_outside_the_kb_is_asked_for_all_keys() -> None:
+    asked = Asked()
+    task = ExtractionTask(REVIEW, {"Color": ("Red",)})
+    GoldKeys(asked, {7: None}, {}).extract([task])
+    assert asked.keys == [{"Color"}]
+
+
+def test_a_title_is_an_attribute_only_by_its_setting() -> None:
+    review = replace(REVIEW, body="I bought the Lamp 2.")
+    honest = found_by(linker(1, 2, 4), 2, NONE, review)
+    leaking = found_by(linker(1, 2, 4), 2, only("titles_as_attributes"), review)
+    assert "Product Title" not in {value.key for value in honest.attributes}
+    assert {v.value for v in leaking.attributes if v.key == "Product Title"} == {"Lamp 2"}
+
+
+# Options
+
+
+def options(official: Official, reviews: int, orders: int = 1) -> list[list[int]]:
+    """The candidates' numbers in the order of the prompt's lines, a list per request."""
+    engine = Model()
+    products = {i: lamp(i, f"Colour{i}") for i in range(1, 11)}
+    made = linker(
+        *[3, 9, 1, 10, 5, 2, 8, 4, 7, 6],
+        products=products,
+        attributes={i: attribute_dictionary(product) for i, product in products.items()},
+        extractors={},
+        comparator=listwise.create(engine, orders=orders),
+        candidates=10,
+    )
+    leaking, done = official_linker(made, {}, official)
+    assert done.options_in_rank_order == official.options_in_rank_order
+    leaking.link([replace(REVIEW, id=i) for i in range(reviews)])
+    lines = (re.findall(r"^[A-J]\. Lamp (\d+)", r.messages[1].content, re.MULTILINE) for r in engine.requests)
+    return [[int(number) for number in found] for found in lines]
+
+
+def test_options_are_shuffled_for_each_review() -> None:
+    asked = options(NONE, 400)
+    assert {len(order) for order in asked} == {10}
+    places = Counter(order.index(3) for order in asked)
+    assert len(places) == 10
+    assert max(places.values()) < 70, "the best by retrieval stands in all places alike: 40 each"
+
+
+def test_options_stand_in_rank_order_only_by_their_setting() -> None:
+    ranked = [3, 9, 1, 10, 5, 2, 8, 4, 7, 6]
+    assert options(only("options_in_rank_order"), 5, orders=3) == [ranked] * 5
+
+
+# Counting
+
+
+def rows_for_weights(predict: Callable[..., PredictionRow]) -> list[PredictionRow]:
+    """Retrieval and text are for product 1, image is for product 2, which is right."""
+    return [
+        predict(i, 1, {1: 0.9, 2: 0.8}, parts={1: (1.0, 0.1), 2: (0.0, 0.2)}, compared=2) for i in range(8)
+    ]
+
+
+def test_weights_are_chosen_on_the_reported_split_only_officially(
+    predict: Callable[..., PredictionRow], golds: Callable[..., dict[int, GoldRow]]
+) -> None:
+    rows, gold = rows_for_weights(predict), golds(dict.fromkeys(range(8), 2))
+    config = RunConfig.model_validate({"fusion": {"retrieval": 1.0, "text": 1.0, "image": 0.0}})
+    honest = evaluate(rows, gold, config).metrics
+    assert (honest.end_to_end_f1.value, honest.protocol.reproduced) == (0.0, ())
+    official = evaluate(rows, gold, config, official_batch=8).metrics
+    assert official.end_to_end_f1.value == 1.0
+    assert official.protocol.reproduced == (SAYS["weights_on_reported_split"],)
+    unweighted = evaluate(rows, gold, config, 8, NONE).metrics
+    assert (unweighted.end_to_end_f1.value, unweighted.protocol.reproduced) == (0.0, ())
+
+
+def test_the_configured_weights_stay_when_none_are_better(predict: Callable[..., PredictionRow]) -> None:
+    fusion = FusionConfig(retrieval=1.0, text=0.5, image=0.0)
+    assert weights_on(rows_for_weights(predict), dict.fromkeys(range(8), 1), fusion) == fusion
+
+
+@pytest.mark.parametrize(
+    ("parts", "gold", "filtered"),
+    [
+        ({1: (1.0, 0.1), 2: (0.0, 0.2)}, 2, True),
+        ({1: (None, None), 2: (None, None)}, 2, False),
+        ({1: (1.0, 0.1), 2: (0.0, 0.2)}, 9, False),
+    ],
+)
+def test_where_there_is_no_choice_of_weights_it_says_so(
+    predict: Callable[..., PredictionRow], parts: Mapping[int, Any], gold: int, filtered: bool
+) -> None:
+    row = predict(1, 1, {1: 0.9, 2: 0.8}, parts=parts, compared=2)
+    config = RunConfig.model_validate({"fusion": {"mismatch_filter": filtered}})
+    assert weights_on([row], {1: gold}, config.fusion) is None
+    protocol = evaluate([row], {1: GoldRow(gold=gold)}, config, 1, Official()).metrics.protocol
+    assert SAYS["weights_on_reported_split"] not in protocol.reproduced
+    assert [m for m in protocol.not_reproduced if m.startswith(SAYS["weights_on_reported_split"])] == [
+        "fusion weights chosen on the reported split "
+        "(nothing to choose by, or the mismatch filter follows the sum)"
+    ]
+
+
+def test_reweighting_moves_the_compared_candidates_only(predict: Callable[..., PredictionRow]) -> None:
+    scores = {1: 0.9, 2: 0.8, 3: 0.1}
+    row = predict(1, 1, scores, parts={1: (1.0, 0.1), 2: (0.0, 0.2)}, compared=2)
+    moved = reweighted(row, FusionConfig(retrieval=0.0, text=0.0, image=1.0))
+    assert [(c.entity_id, c.score) for c in moved.candidates[:2]] == [(2, 0.2), (1, 0.1)]
+    assert moved.candidates[2] == row.candidates[2]
+    assert (moved.state, moved.entity_id) == (row.state, row.entity_id)
+
+
+# Names
+
+
+def test_every_leak_has_one_setting_or_a_reason() -> None:
+    assert [setting.name for setting in fields(Official)] == list(SAYS)
+    assert Official().names == tuple(SAYS)
+    assert NONE.names == ()
+    assert not_reproduced(Official(), linked=True) == tuple(f"{n} ({r})" for n, r in OUTSIDE.items())
+    counted = not_reproduced(only("weights_on_reported_split"), linked=False)
+    assert len(counted) == len(SAYS) - 1 + len(OUTSIDE)
+    assert counted[0] == f"{SAYS['gold_inserted']} (it has to be done when linking: link --official)"
+
+
+def test_what_a_linker_cannot_have_is_not_claimed() -> None:
+    bare = linker(1, 2, extractors={}, comparator=None)
+    made, done = official_linker(bare, {7: 3}, Official())
+    assert done.names == ("gold_inserted", "gold_in_score_dict", "weights_on_reported_split")
+    assert (made.attributes, made.extractors, made.comparator) == (bare.attributes, {}, None)
+    _, ruled = official_linker(linker(1, 2), {7: 3}, Official())
+    assert set(Official().names) - set(ruled.names) == {"options_in_rank_order"}

@@ -123,7 +123,7 @@ def test_ask_for_orders_by_use_and_leaves_out_what_tells_nothing_apart() -> None
     asked = ask_for(vocabulary, "a red one", Limits())
     assert {key: list(values) for key, values in asked.items()} == {
         "Color": ["Black", "Red"],
-        "Size": ["S", "M", "L"],
+        "Size": ["L", "M", "S"],
         "Warranty": ["1 year", "2 years", "3 years"],
     }
     assert next(iter(asked)) == "Color"
