@@ -5,9 +5,11 @@ Paper, section 4.4: L(r, e+) = -log exp(cos(r, e+)) / sum over the batch of exp(
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,9 +25,9 @@ except ImportError as error:
         "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
     ) from error
 
+from ameli_llm.training.loop import DivergedError, Epoch, LoopSettings, Progress, train
+
 Ids: TypeAlias = npt.NDArray[np.int64]
-Weights: TypeAlias = dict[str, torch.Tensor]
-Progress: TypeAlias = Callable[[str, int, int], None]
 SEARCH_STEP = 256
 
 
@@ -71,15 +73,6 @@ class TrainingSettings:
     patience: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """Mean loss over the training pairs during the epoch, Recall@1 on dev after it. Epoch 0 is untrained."""
-
-    number: int
-    loss: float
-    dev_recall: float | None
-
-
 def train_adapter(
     pairs: Pairs,
     dev: ImageSearch | None = None,
@@ -88,46 +81,52 @@ def train_adapter(
     seed: int = 0,
     encoder: str = "",
     progress: Progress | None = None,
+    checkpoints: Path | None = None,
 ) -> tuple[ImageAdapter, list[Epoch]]:
     """The adapter of the best epoch by Recall@1 on dev (the earliest of equals), and all epochs.
 
-    Without ``dev`` the last epoch's. The best may be epoch 0, whose adapter is the identity: a training
-    that does not help on dev changes nothing. The same inputs and seed give the same weights on one machine.
+    An epoch's score is that recall. Without ``dev`` the adapter is the last epoch's. The best may be epoch 0,
+    whose adapter is the identity: a training that does not help on dev changes nothing. Epoch 0 has a loss
+    here: that of the identity. The same inputs and seed give the same weights on one machine. An interrupted
+    training goes on from the folder ``checkpoints``; ``ameli_llm.training.checkpoint.discard`` removes it.
     Raises AmeliError when the pairs are of one product only or when the loss is not finite.
     """
     settings = settings or TrainingSettings()
     _check(pairs)
-    generator = torch.Generator().manual_seed(seed)
-    shuffle = np.random.default_rng(seed)
     dimension = pairs.review.shape[1]
-    weights = _initial_weights(dimension, settings, generator)
-    optimizer = torch.optim.Adam(weights.values(), lr=settings.learning_rate)
+    network = _Network(dimension, settings, seed)
     training = asdict(settings) | {"seed": seed}
 
-    def snapshot() -> ImageAdapter:
-        arrays = {name: tensor.detach().numpy().copy() for name, tensor in weights.items()}
-        return ImageAdapter(dimension, settings.form, arrays, encoder, training)
+    def adapter() -> ImageAdapter:
+        if network.untrained():
+            return ImageAdapter(dimension, encoder=encoder, training=training)
+        return ImageAdapter(dimension, settings.form, network.arrays(), encoder, training)
 
-    best = ImageAdapter(dimension, encoder=encoder, training=training)
-    history = [Epoch(0, _mean_loss(pairs, {}, settings), _dev_recall(best, dev))]
-    best_epoch = history[0]
-    for number in range(1, settings.epochs + 1):
-        loss = _run_epoch(pairs, weights, optimizer, settings, shuffle)
-        if not math.isfinite(loss):
-            raise AmeliError(
-                f"Training diverged: the loss of epoch {number} is {loss}.",
-                hint=f"Use a lower learning rate than {settings.learning_rate:g} or a higher temperature "
-                f"than {settings.temperature:g}.",
-            )
-        adapter = snapshot()
-        history.append(Epoch(number, loss, _dev_recall(adapter, dev)))
-        if _is_better(history[-1], best_epoch):
-            best, best_epoch = adapter, history[-1]
-        if progress:
-            progress("epochs", number, settings.epochs)
-        if dev and number - best_epoch.number >= settings.patience:
-            break
-    return best, history
+    try:
+        history = train(
+            network,
+            len(pairs.review),
+            lambda rows: _loss(pairs, rows, network, settings),
+            None if dev is None else lambda: recall_at_1(adapter(), dev),
+            LoopSettings(
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                patience=settings.patience,
+                seed=seed,
+            ),
+            checkpoints=checkpoints,
+            identity=_identity(pairs, dev, settings, encoder) if checkpoints else "",
+            progress=progress,
+        )
+    except DivergedError as error:
+        raise DivergedError(
+            error.message,
+            hint=f"Use a lower learning rate than {settings.learning_rate:g} or a higher temperature "
+            f"than {settings.temperature:g}.",
+        ) from error
+    history[0] = replace(history[0], loss=_mean_loss(pairs, settings))
+    return adapter(), history
 
 
 def recall_at_1(adapter: ImageAdapter, search: ImageSearch) -> float:
@@ -147,14 +146,6 @@ def recall_at_1(adapter: ImageAdapter, search: ImageSearch) -> float:
     return float(np.mean(owners[best.argmax(axis=1)] == search.gold))
 
 
-def _dev_recall(adapter: ImageAdapter, dev: ImageSearch | None) -> float | None:
-    return None if dev is None else recall_at_1(adapter, dev)
-
-
-def _is_better(epoch: Epoch, than: Epoch) -> bool:
-    return epoch.dev_recall is None or than.dev_recall is None or epoch.dev_recall > than.dev_recall
-
-
 def _check(pairs: Pairs) -> None:
     if pairs.review.shape != pairs.entity.shape or len(pairs.review) != len(pairs.entity_id):
         raise AmeliError(
@@ -172,32 +163,53 @@ def _check(pairs: Pairs) -> None:
         )
 
 
-def _initial_weights(dimension: int, settings: TrainingSettings, generator: torch.Generator) -> Weights:
-    """W1 random. W2 zero in the paper's form, which starts as the identity; random in the official one,
-    whose outer ReLU passes no gradient at zero."""
-    hidden = settings.bottleneck or max(1, dimension // 4)
-    weights = {}
-    for side in ("review", "entity") if settings.form == "paper" else ("shared",):
-        weights[f"{side}.w1"] = torch.randn(dimension, hidden, generator=generator) / math.sqrt(dimension)
+class _Layers(torch.nn.Module):
+    """W1 [d, h] random. W2 [h, d] zero in the paper's form, which starts as the identity; random in the
+    official one, whose outer ReLU passes no gradient at zero."""
+
+    def __init__(self, dimension: int, settings: TrainingSettings, generator: torch.Generator) -> None:
+        super().__init__()
+        hidden = settings.bottleneck or max(1, dimension // 4)
         spread = 0.0 if settings.form == "paper" else 1 / math.sqrt(hidden)
-        weights[f"{side}.w2"] = torch.randn(hidden, dimension, generator=generator) * spread
-    return {name: tensor.requires_grad_() for name, tensor in weights.items()}
+        first = torch.randn(dimension, hidden, generator=generator) / math.sqrt(dimension)
+        self.w1 = torch.nn.Parameter(first)
+        self.w2 = torch.nn.Parameter(torch.randn(hidden, dimension, generator=generator) * spread)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        adapted: torch.Tensor = (vectors @ self.w1).relu() @ self.w2
+        return adapted
 
 
-def _adapt(vectors: torch.Tensor, weights: Weights, side: str) -> torch.Tensor:
-    if not weights:
-        return vectors
-    if "shared.w1" in weights:
-        adapted = ((vectors @ weights["shared.w1"]).relu() @ weights["shared.w2"]).relu()
-        return (1 - OFFICIAL_SHARE) * vectors + OFFICIAL_SHARE * adapted
-    return vectors + (vectors @ weights[f"{side}.w1"]).relu() @ weights[f"{side}.w2"]
+class _Network(torch.nn.ModuleDict):
+    """The adapter while it is trained; parameters have the names of ``ImageAdapter.weights``."""
+
+    def __init__(self, dimension: int, settings: TrainingSettings, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        sides = ("review", "entity") if settings.form == "paper" else ("shared",)
+        super().__init__({side: _Layers(dimension, settings, generator) for side in sides})
+        self._initial = self.arrays()
+
+    def arrays(self) -> dict[str, Vectors]:
+        return {name: tensor.detach().numpy().copy() for name, tensor in self.named_parameters()}
+
+    def untrained(self) -> bool:
+        """Whether all weights are those that it began with."""
+        return all(np.array_equal(array, self._initial[name]) for name, array in self.arrays().items())
+
+    def adapt(self, vectors: torch.Tensor, side: str) -> torch.Tensor:
+        change: torch.Tensor = self["shared" if "shared" in self else side](vectors)
+        if "shared" in self:
+            return (1 - OFFICIAL_SHARE) * vectors + OFFICIAL_SHARE * change.relu()
+        return vectors + change
 
 
-def _loss(pairs: Pairs, rows: Ids, weights: Weights, settings: TrainingSettings) -> torch.Tensor:
+def _loss(pairs: Pairs, rows: Ids, network: _Network | None, settings: TrainingSettings) -> torch.Tensor:
+    """Mean loss of the pairs at ``rows``, one batch; without a network that of the unadapted vectors."""
     normalize = torch.nn.functional.normalize
-    reviews = normalize(_adapt(torch.from_numpy(pairs.review[rows]), weights, "review"))
-    entities = normalize(_adapt(torch.from_numpy(pairs.entity[rows]), weights, "entity"))
-    logits = reviews @ entities.T / settings.temperature
+    reviews, entities = torch.from_numpy(pairs.review[rows]), torch.from_numpy(pairs.entity[rows])
+    if network is not None:
+        reviews, entities = network.adapt(reviews, "review"), network.adapt(entities, "entity")
+    logits = normalize(reviews) @ normalize(entities).T / settings.temperature
     ids = torch.from_numpy(pairs.entity_id[rows])
     # Another pair of the same product is no negative.
     same = (ids[:, None] == ids[None, :]) & ~torch.eye(len(rows), dtype=torch.bool)
@@ -205,28 +217,22 @@ def _loss(pairs: Pairs, rows: Ids, weights: Weights, settings: TrainingSettings)
     return torch.nn.functional.cross_entropy(logits, torch.arange(len(rows)))
 
 
-def _run_epoch(
-    pairs: Pairs,
-    weights: Weights,
-    optimizer: torch.optim.Optimizer,
-    settings: TrainingSettings,
-    shuffle: np.random.Generator,
-) -> float:
-    order = shuffle.permutation(len(pairs.review))
-    total = 0.0
-    for start in range(0, len(order), settings.batch_size):
-        rows = order[start : start + settings.batch_size]
-        loss = _loss(pairs, rows, weights, settings)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(order)
-
-
-def _mean_loss(pairs: Pairs, weights: Weights, settings: TrainingSettings) -> float:
+def _mean_loss(pairs: Pairs, settings: TrainingSettings) -> float:
+    """The untrained loss over all pairs, in batches by position."""
     total = 0.0
     for start in range(0, len(pairs.review), settings.batch_size):
         rows = np.arange(start, min(start + settings.batch_size, len(pairs.review)))
-        total += float(_loss(pairs, rows, weights, settings).detach()) * len(rows)
+        total += float(_loss(pairs, rows, None, settings)) * len(rows)
     return total / len(pairs.review)
+
+
+def _identity(pairs: Pairs, dev: ImageSearch | None, settings: TrainingSettings, encoder: str) -> str:
+    """Stands for everything that decides the adapter."""
+    digest = hashlib.sha256(json.dumps([asdict(settings), encoder]).encode())
+    arrays: list[Vectors | Ids] = [pairs.review, pairs.entity, pairs.entity_id]
+    if dev is not None:
+        arrays += [dev.review, dev.review_row, dev.gold, dev.images, dev.owner]
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -44,7 +44,7 @@ SETTINGS = TrainingSettings(epochs=20, learning_rate=0.02, bottleneck=32, temper
 
 def test_learns_what_the_plain_cosine_cannot_see(pairs: Pairs, dev: ImageSearch) -> None:
     adapter, history = train_adapter(pairs, dev, SETTINGS, seed=0, encoder="clip r1")
-    before, after = history[0].dev_recall, recall_at_1(adapter, dev)
+    before, after = history[0].score, recall_at_1(adapter, dev)
     assert before is not None
     assert before < 0.2
     assert after > 0.8
@@ -73,7 +73,7 @@ def test_training_that_does_not_help_changes_nothing(pairs: Pairs) -> None:
     solved = ImageSearch(products, ids, ids, products, ids)
     adapter, history = train_adapter(pairs, solved, replace(SETTINGS, patience=3))
     assert adapter.form == "identity"
-    assert history[0].dev_recall == 1.0
+    assert history[0].score == 1.0
     assert len(history) == 4, "three epochs without a better recall end the training"
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import colorsys
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import train
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion.adapter import WEIGHTS, ImageAdapter
+from ameli_llm.fusion.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
 
 PRODUCTS = 16
 TRAINED_ON = range(12)
@@ -93,6 +98,49 @@ def test_same_seed_same_file(lamps: Path, index: Path, tmp_path: Path) -> None:
         done = run(lamps, "--index", index, "--out", tmp_path / name, "--epochs", 2, "--seed", 4, "--json")
         assert done.exit_code == 0, done.output
     assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
+
+
+def test_a_killed_training_goes_on_to_the_same_adapter(lamps: Path, tmp_path: Path) -> None:
+    """The photos are so far off that no review finds its lamp untrained. Wide layers make a checkpoint, and
+    so an epoch of 6 steps, slow enough to be killed in time."""
+    root = tmp_path / "lamps"
+    shutil.copytree(lamps, root)
+    for number in range(PRODUCTS):
+        draw(root / "review_images" / f"{number}.png", number, 0.3)
+    settings = ["--batch-size", 2, "--bottleneck", 1024, "--learning-rate", 0.01]
+    words = [root, "--index", tmp_path / "index", *settings, "--out"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    with subprocess.Popen(
+        [sys.executable, "-m", "ameli_llm.cli", "train", "clip-adapter", *map(str, [*words, killed])],
+        env={**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[3])},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("training steps: 18/"):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert not (killed / WEIGHTS).exists()
+    assert (killed / "checkpoint").is_dir()
+    resumed = run(*words, killed)
+    assert resumed.exit_code == 0, resumed.output
+    assert "training steps: 1/" not in resumed.stderr
+    assert run(*words, whole).exit_code == 0
+    assert sorted(path.name for path in killed.iterdir()) == [DESCRIPTION, WEIGHTS]
+    for name in (WEIGHTS, DESCRIPTION):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert ImageAdapter.load(whole).form == "paper"
+
+
+def test_a_damaged_checkpoint(lamps: Path, index: Path, tmp_path: Path) -> None:
+
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "checkpoint.safetensors").write_bytes(b"cut off")
+    done = run(lamps, "--index", index, "--out", tmp_path, "--epochs", 1)
+    assert isinstance(done.exception, AmeliError)
+    assert str(done.exception).startswith(f"The checkpoint {tmp_path / 'checkpoint'}")
+    assert "Delete that folder" in str(done.exception)
 
 
 def test_json(lamps: Path, index: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
     from ameli_llm.fusion.adapter import ImageAdapter
-    from ameli_llm.fusion.contrastive import Epoch
+    from ameli_llm.training.loop import Epoch
 
 
 def register(group: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def clip_adapter(
     config: ConfigOption = None,
     index: IndexOption = None,
     epochs: int = typer.Option(30, min=1, help="Epochs at most; training stops early on dev."),
-    seed: int = typer.Option(0, help="Seed of weights and order."),
+    seed: int = typer.Option(0, min=0, help="Seed of weights and order."),
     learning_rate: float = typer.Option(1e-3, min=0.0, help="Adam's learning rate."),
     batch_size: int = typer.Option(64, min=2, help="Pairs a batch: each other's negatives."),
     bottleneck: int = typer.Option(
@@ -47,13 +47,16 @@ def clip_adapter(
     """Train the image adapter of the paper's section 4.4 on the index's image vectors.
 
     It adapts the vectors of whatever image encoder the index has. Early stopping is on the dev split or,
-    where that is the one trained on or there is none, on a fifth of the products.
+    where that is the one trained on or there is none, on a fifth of the products. Typed again after an
+    interruption it goes on where it was.
     """
     from ameli_llm.cli.training import image_training_data
     from ameli_llm.cli.wiring import open_or_build_index
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.fusion.contrastive import TrainingSettings, train_adapter
+    from ameli_llm.training.checkpoint import discard
 
+    checkpoints = out / "checkpoint"
     settings = TrainingSettings(form, epochs, learning_rate, batch_size, bottleneck, temperature)
     with progress() as show:
         data = load_dataset(dataset)
@@ -65,15 +68,20 @@ def clip_adapter(
                 "The index has no image vectors.", hint="Set retrieval.image_encoder to clip or descriptor."
             )
         pairs, dev = image_training_data(data, chosen, opened, seed)
-        adapter, history = train_adapter(pairs, dev, settings, seed=seed, encoder=str(stamp), progress=show)
+        adapter, history = train_adapter(
+            pairs, dev, settings, seed=seed, encoder=str(stamp), progress=show, checkpoints=checkpoints
+        )
     source = {"dataset": data.digest, "split": chosen.name, "pairs": len(pairs.entity_id)}
     adapter = replace(adapter, training={**adapter.training, **source, "dev_reviews": len(dev.gold)})
     adapter.save(out)
+    discard(checkpoints)
     _show(adapter, history, out, as_json)
 
 
 def _show(adapter: ImageAdapter, history: Sequence[Epoch], out: Path, as_json: bool) -> None:
-    best = max(history, key=lambda epoch: (epoch.dev_recall or 0.0, -epoch.number))
+    from ameli_llm.training.loop import best_epoch
+
+    best = best_epoch(history)
     if as_json:
         content = {"adapter": str(out), "form": adapter.form, "encoder": adapter.encoder}
         epochs = [asdict(epoch) for epoch in history]
@@ -88,7 +96,7 @@ def _show(adapter: ImageAdapter, history: Sequence[Epoch], out: Path, as_json: b
     ]
     table(
         ["", "loss", "dev R@1"],
-        [[name, f"{epoch.loss:.4f}", f"{100 * (epoch.dev_recall or 0.0):.2f}"] for name, epoch in rows],
+        [[name, f"{epoch.loss or 0.0:.4f}", f"{100 * (epoch.score or 0.0):.2f}"] for name, epoch in rows],
     )
     counts = adapter.training
     typer.echo(
