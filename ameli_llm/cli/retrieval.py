@@ -52,7 +52,7 @@ def find_candidates(finder: CandidateFinder, reviews: Sequence[Review], out: Pat
     from eval.metrics import CUTOFFS
     from retrieval.table4 import Table4
 
-    paper = Table4(finder)
+    paper = Table4(finder.index, finder.config)
     depth = max(CUTOFFS)
     kept = max(depth, finder.config.depth)
     missing = {method.name: method.missing for method in paper.methods if method.missing}
