@@ -73,8 +73,11 @@ def weights_on(rows: Sequence[PredictionRow], gold: Gold, fusion: FusionConfig) 
     """The fusion weights with the most right answers on these very reviews; the configured ones if equal.
 
     Tried are shares of the three scores, each in units of its standard deviation. None when there is no
-    choice: without gold, without text and image scores, or when the mismatch filter decided after the sum.
+    choice: without gold, without text and image scores, when the mismatch filter decided after the sum, or
+    when the scores are no such sum (all weights 0: a baseline's).
     """
+    if not (fusion.retrieval or fusion.text or fusion.image):
+        return None
     table = ScoreTable.of(rows, gold)
     units = [_spread(part) for part in (table.retrieval, table.text, table.image)]
     if fusion.mismatch_filter or not any(units[1:]) or not (table.right != PAD).any():

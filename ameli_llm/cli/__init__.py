@@ -30,9 +30,21 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 def _groups() -> None:
-    from ameli_llm.cli import ablate, data, demo, doctor, evaluate, index, link, prompts, train, tune
+    from ameli_llm.cli import (
+        ablate,
+        data,
+        demo,
+        doctor,
+        evaluate,
+        index,
+        link,
+        prompts,
+        reproduce,
+        train,
+        tune,
+    )
 
-    for group in (demo, doctor, data, index, tune, link, evaluate, ablate, prompts, train):
+    for group in (demo, doctor, data, index, tune, link, evaluate, ablate, prompts, train, reproduce):
         group.register(app)
 
 

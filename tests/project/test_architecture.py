@@ -27,7 +27,18 @@ HEAVY = (
     *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
     *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr", "onnxruntime"),
 )
-TRAINS_WITH_TORCH = {"ameli_llm.fusion.contrastive"}
+TRAINS_WITH_TORCH = {
+    "ameli_llm.fusion.contrastive",
+    "ameli_llm.training.checkpoint",
+    "ameli_llm.training.loop",
+    "eval.baselines._tower_training",
+    "eval.baselines.amelink.encoder",
+    "eval.baselines.amelink.features",
+    "eval.baselines.amelink.inference",
+    "eval.baselines.amelink.models",
+    "eval.baselines.amelink.network",
+    "eval.baselines.amelink.training",
+}
 """Modules that may import torch; whoever uses them imports them inside a function."""
 
 

@@ -1,0 +1,163 @@
+"""``ameli-llm reproduce``: Tables 4 and 5 of the paper, ours beside the published figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ameli_llm.cli.link import resolve_config
+from ameli_llm.cli.options import (
+    ConfigOption,
+    DatasetArgument,
+    EngineOption,
+    IndexOption,
+    JsonOption,
+    LimitOption,
+    ModelOption,
+    SettingsOption,
+)
+from ameli_llm.cli.terminal import printable, progress, table
+
+if TYPE_CHECKING:
+    from eval.tables import Table
+
+ReportedOption = Annotated[str, typer.Option("--split", help="Split that is reported.")]
+TrainSplitOption = Annotated[str, typer.Option("--train-split", help="Split to train on.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Folder for models, runs and the table; default: TABLE-DATASET in the current folder.",
+    ),
+]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Epochs at most; default: each model's own.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is trained.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group ``reproduce`` to the app."""
+    group = typer.Typer(help="Tables of the paper, ours beside the published.", no_args_is_help=True)
+    group.callback()(_reproduce)
+    group.command("table4")(table4)
+    group.command("table5")(table5)
+    app.add_typer(group, name="reproduce")
+
+
+def _reproduce() -> None:
+    """Tables of the paper, ours beside the published."""
+
+
+def table4(
+    dataset: DatasetArgument,
+    split: ReportedOption = "test",
+    train_split: TrainSplitOption = "train",
+    out: OutOption = None,
+    config: ConfigOption = None,
+    index: IndexOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    limit: LimitOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Table 4, candidate retrieval: train what is missing, rank by every method, print and write the table.
+
+    The same command again trains nothing anew.
+    """
+    from ameli_llm.cli import reproducing_table4
+
+    resolved = resolve_config(config, "", "", settings or ())
+    folder = out or _default("table4", dataset)
+    with progress() as show:
+        made = reproducing_table4.table4(
+            dataset, split, train_split, folder, resolved, index, epochs, seed, limit, show
+        )
+    _finish(made, folder, "table4", as_json)
+
+
+def table5(
+    dataset: DatasetArgument,
+    split: ReportedOption = "test",
+    train_split: TrainSplitOption = "train",
+    out: OutOption = None,
+    config: ConfigOption = None,
+    index: IndexOption = None,
+    engine: EngineOption = "",
+    model: ModelOption = "",
+    preset: Annotated[
+        Literal["paper", "official"],
+        typer.Option("--preset", help="AMELINK after the paper, or as the official code trains and counts."),
+    ] = "paper",
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            metavar="NAME_OR_PATH",
+            help="Text encoder of AMELINK: minilm needs no download, the paper's is "
+            "microsoft/deberta-v3-base.",
+        ),
+    ] = "minilm",
+    rows: Annotated[
+        list[str] | None, typer.Option("--rows", metavar="NAME", help="Only these rows; repeatable.")
+    ] = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    limit: LimitOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Table 5, disambiguation: train what is missing, score every row, print and write the table.
+
+    All rows have the same candidates, found by the pipeline without a model, which is a row itself; an engine
+    adds a row of the pipeline with its model. The same command again trains and scores nothing anew. Exit
+    code 1 when the model failed on more reviews than the configuration allows.
+    """
+    from ameli_llm.cli.reproducing_table5 import table5 as reproduced
+    from ameli_llm.cli.table5_models import Asked
+
+    resolved = resolve_config(config, engine, model, settings or ())
+    folder = out or _default("table5", dataset)
+    asked = Asked(
+        split=split,
+        train_split=train_split,
+        out=folder,
+        config=resolved,
+        index=index,
+        preset=preset,
+        encoder=encoder,
+        rows=tuple(rows or ()),
+        epochs=epochs,
+        seed=seed,
+        limit=limit,
+    )
+    with progress() as show:
+        made = reproduced(dataset, asked, show)
+    _finish(made, folder, "table5", as_json)
+    if made.data["error_rate"] > resolved.engine.max_error_rate:
+        raise typer.Exit(1)
+
+
+def _default(name: str, dataset: Path) -> Path:
+    return Path(f"{name}-{dataset.resolve().name}")
+
+
+def _finish(made: Table, folder: Path, stem: str, as_json: bool) -> None:
+    """Writes the table into ``folder`` and prints it."""
+    from eval.tables import json_object, write_tables
+
+    paths = write_tables(made, folder, stem)
+    if as_json:
+        typer.echo(json.dumps({**json_object(made), "files": list(map(str, paths))}, ensure_ascii=False))
+        return
+    typer.echo(printable(made.title))
+    typer.echo(f"{printable(made.caption)}\n")
+    table(made.columns, made.rows)
+    for note in made.notes:
+        typer.echo(printable(note))
+    typer.echo(f"written: {', '.join(map(str, paths))}")

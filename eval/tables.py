@@ -1,0 +1,163 @@
+"""A table as data, and the same table as Markdown, LaTeX, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv as csv_format
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ameli_llm.errors import AmeliError
+from ameli_llm.runs import write_json
+from eval.evaluation import write_text
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_DIGEST = re.compile(r"[0-9a-f]{40,}")
+_MARKDOWN = {character: f"\\{character}" for character in "\\|*`<"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for readers (``columns``, ``rows`` of text cells) and the figures behind it (``data``).
+
+    The first column names the row. ``notes`` follow the table, a line each. ``data`` holds what
+    ``json_object`` turns into JSON.
+    """
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{len(row)} cells for {len(self.columns)} columns: {row}")
+
+
+def markdown(table: Table) -> str:
+    """A heading, the caption, a pipe table and the notes as a list."""
+    lines = [f"# {_markdown(table.title)}", "", _markdown(table.caption), ""]
+    lines.append(_pipes(table.columns))
+    lines.append("|".join(["", " --- ", *[" ---: "] * (len(table.columns) - 1), ""]))
+    lines += [_pipes(row) for row in table.rows]
+    if table.notes:
+        lines += ["", *(f"- {_markdown(note)}" for note in table.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def latex(table: Table) -> str:
+    """A table environment for the package booktabs; caption and notes are below the lines."""
+    lines = ["% Needs \\usepackage{booktabs}.", r"\begin{table*}", r"\centering", r"\small"]
+    lines.append(rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}")
+    lines += [r"\toprule", _ampersands(table.columns), r"\midrule"]
+    lines += [_ampersands(row) for row in table.rows]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines.append(rf"\caption{{{_latex(' '.join([table.title + '.', table.caption]).strip())}}}")
+    lines += [rf"\par\footnotesize {_latex(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def csv(table: Table) -> str:
+    """The cells with the columns' names on the first line; neither caption nor notes."""
+    stream = io.StringIO()
+    writer = csv_format.writer(stream, lineterminator="\n")
+    writer.writerows([table.columns, *table.rows])
+    return stream.getvalue()
+
+
+def json_object(table: Table) -> dict[str, Any]:
+    """Title, caption and notes, and on the same level the table's ``data``, in JSON types.
+
+    Dataclasses become objects, floats have 8 significant digits, NaN and infinity become null.
+    """
+    head = {"title": table.title, "caption": table.caption, "notes": list(table.notes)}
+    content: dict[str, Any] = _json({**head, **table.data})
+    return content
+
+
+def write_tables(table: Table, folder: Path, stem: str) -> list[Path]:
+    """Writes ``stem`` with .md, .tex, .csv and .json into ``folder``; their paths. Raises AmeliError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
+    forms: dict[str, Callable[[Table], str]] = {"md": markdown, "tex": latex, "csv": csv}
+    paths = []
+    for suffix, form in forms.items():
+        paths.append(folder / f"{stem}.{suffix}")
+        write_text(paths[-1], form(table))
+    paths.append(folder / f"{stem}.json")
+    write_json(paths[-1], json_object(table))
+    return paths
+
+
+def settings(tree: Mapping[str, Any]) -> str:
+    """Nested settings as one line for a note: ``key value, section.key value``.
+
+    Digests are cut; what is None or "" is left out.
+    """
+    return ", ".join(f"{key} {value}" for key, value in _leaves(tree, ""))
+
+
+def _json(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _json(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.8g}") if math.isfinite(value) else None
+    return value
+
+
+def _pipes(cells: Sequence[str]) -> str:
+    return "".join(["|", *(f" {_markdown(cell)} |" for cell in cells)])
+
+
+def _ampersands(cells: Sequence[str]) -> str:
+    return " & ".join(_latex(cell) for cell in cells) + r" \\"
+
+
+def _markdown(text: str) -> str:
+    return _escaped(text, _MARKDOWN)
+
+
+def _latex(text: str) -> str:
+    return _escaped(text, _LATEX)
+
+
+def _escaped(text: str, escapes: Mapping[str, str]) -> str:
+    return "".join(escapes.get(character, character) for character in " ".join(text.split()))
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif value not in (None, ""):
+            yield f"{prefix}{key}", _short(value)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(_short, value)) or "none"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text[:12]}..." if _DIGEST.fullmatch(text) else text
