@@ -109,6 +109,13 @@ def _encoders(machine: Machine) -> Iterator[Finding]:
             "set retrieval.image_model to local-dir:FOLDER, or to NAME/TAG where a hub can be reached",
         )
     yield clip
+    resnet = _needs(machine, "encoders", "resnet", ("timm",), "retrieval")
+    if resnet.status == "ok" and not any(name.startswith("timm/resn") for name in machine.hub_models):
+        resnet = Finding(
+            *("encoders", "resnet", "missing", "no ResNet of timm's in the hub cache"),
+            "set retrieval.image_model to NAME/FILE.safetensors, or to NAME where a hub can be reached",
+        )
+    yield resnet
     yield _needs(machine, "encoders", "descriptor", ("scikit-image",), "retrieval")
 
 

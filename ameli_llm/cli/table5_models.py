@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -140,6 +140,8 @@ class Models:
         if self._asked.epochs:
             changes["epochs"] = self._asked.epochs
         first, second = v2vel.Settings(**changes), v2tel.Settings(**changes)
+        if self._asked.preset == "official":
+            second = replace(second, text="description")
         common = self._material, folds.train, folds.dev, place
         if name == "v2vel":
             v2vel.train(*common, first, seed=seed, progress=show)

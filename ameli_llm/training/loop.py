@@ -134,8 +134,9 @@ def train(
     ``loss`` gives the mean loss of the examples at these positions, 0 to ``count`` - 1, as a scalar on the
     module's graph; it is called under autocast in training mode. ``score`` (more is better) is called
     without gradients in evaluation mode and full precision. Only parameters that require gradients are
-    trained and kept, and the buffers beside them; the rest stays as it is, on the device where it is. Torch's
-    generators are seeded for the training and restored afterwards.
+    trained and kept, and the buffers beside them; the rest stays as it is, frozen submodules in evaluation
+    mode. The module stays on the device where it is. Torch's generators are seeded for the training and
+    restored afterwards.
 
     With ``checkpoints``, a folder, the state is kept there after every epoch, and within one every
     ``checkpoint_seconds`` at most, more rarely where writing takes long. Called again with the same
@@ -216,6 +217,8 @@ class _Training:
     def _train_epoch(self, store: Store | None, identity: str) -> None:
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(self.count)
         self.module.train()
+        for _, part in _frozen(self.module):
+            part.eval()
         while self.step < self.steps:
             self._train_step(order[self.step * self.examples : (self.step + 1) * self.examples])
             self.step += 1
@@ -350,13 +353,18 @@ def _precision(settings: LoopSettings, where: torch.device) -> Precision:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
-def _kept(module: torch.nn.Module) -> Tensors:
-    """Trained parameters and persistent buffers by name, without those of frozen submodules."""
-    frozen = tuple(
-        f"{name}."
+def _frozen(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """Submodules of which no parameter is trained, by name; one without parameters is none of them."""
+    return [
+        (name, part)
         for name, part in module.named_modules()
         if (parameters := list(part.parameters())) and not any(p.requires_grad for p in parameters)
-    )
+    ]
+
+
+def _kept(module: torch.nn.Module) -> Tensors:
+    """Trained parameters and persistent buffers by name, without those of frozen submodules."""
+    frozen = tuple(f"{name}." for name, _ in _frozen(module))
     persistent = module.state_dict()
     buffers = {
         name: buffer

@@ -29,7 +29,6 @@ HEAVY = (
 )
 TRAINS_WITH_TORCH = {
     "ameli_llm.fusion.contrastive",
-    "ameli_llm.training.checkpoint",
     "ameli_llm.training.loop",
     "eval.baselines._tower_training",
     "eval.baselines.amelink.encoder",

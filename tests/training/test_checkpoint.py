@@ -51,6 +51,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint"
 
 
+def test_a_frozen_part_stays_as_it_is() -> None:
+    """Its running means, too, which are not kept."""
+    module = Tagger()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    train(module, 10, lambda rows: module(INPUTS[rows]).square().mean(), None, SETTINGS)
+    moved = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[0] for name in moved} == {"norm", "head"}
+
+
 def error(folder: Path, settings: LoopSettings = SETTINGS, **other: Any) -> str:
     with pytest.raises(AmeliError) as raised:
         fit(folder, settings, **{"identity": "data 1", **other})

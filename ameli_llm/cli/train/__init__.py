@@ -7,11 +7,11 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Adds the group ``train`` to the app."""
-    from ameli_llm.cli.train import clip_adapter
+    from ameli_llm.cli.train import amelink, clip_adapter, sbert, towers
 
     group = typer.Typer(help="Train a baseline or adapter.", no_args_is_help=True)
     group.callback()(_train)
-    for command in (clip_adapter,):
+    for command in (amelink, clip_adapter, sbert, towers):
         command.register(group)
     app.add_typer(group, name="train")
 

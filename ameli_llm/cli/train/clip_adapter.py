@@ -65,7 +65,8 @@ def clip_adapter(
         stamp = opened.manifest.image
         if stamp is None:
             raise AmeliError(
-                "The index has no image vectors.", hint="Set retrieval.image_encoder to clip or descriptor."
+                "The index has no image vectors.",
+                hint="Set retrieval.image_encoder to clip, resnet or descriptor.",
             )
         pairs, dev = image_training_data(data, chosen, opened, seed)
         adapter, history = train_adapter(

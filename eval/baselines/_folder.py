@@ -1,0 +1,152 @@
+"""The folder of a trained baseline: what it was trained with, and whether that is what is asked for now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ameli_llm.errors import AmeliError
+from eval.baselines.material import Material
+from eval.baselines.tasks import Fold
+from retrieval.manifest import EncoderStamp
+
+if TYPE_CHECKING:
+    from ameli_llm.training.loop import Epoch
+
+CHECKPOINTS = "checkpoints"
+"""Beside the weights: the state of a training under way."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left.
+
+    ``history`` has an object per epoch from 0, untrained: its number, the mean loss and the score on dev.
+    ``best`` is the epoch that was kept. ``already`` says that the folder held the finished training and
+    nothing was done. A baseline of several parts has one of these for each in ``parts``.
+    """
+
+    baseline: str
+    title: str
+    folder: str
+    made_of: Mapping[str, Any]
+    pairs: int = 0
+    dev_reviews: int = 0
+    best: int = 0
+    history: tuple[Mapping[str, Any], ...] = ()
+    already: bool = False
+    parts: tuple[Trained, ...] = ()
+
+
+def made_of(
+    material: Material,
+    train: Fold,
+    dev: Fold,
+    settings: Mapping[str, Any],
+    encoders: Mapping[str, str],
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that decides the weights, in JSON types: settings, seed, encoders, digests of the data."""
+    data = {"products": material.dataset.digest, "train": train.name, "dev": dev.name}
+    digests = {"train_digest": fold_digest(train), "dev_digest": fold_digest(dev)}
+    return {"settings": dict(settings), "seed": seed, "encoders": dict(encoders), "data": data | digests}
+
+
+def fold_digest(fold: Fold) -> str:
+    """The first 16 hex digits of a SHA-256 over reviews, their images' names and gold, in order."""
+    rows = [(review.id, review.images, fold.gold[review.id]) for review in fold.reviews]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def identity(parts: Mapping[str, Any]) -> str:
+    """A hash of ``made_of``: checkpoints of another training are not taken up."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def record(
+    baseline: str, made_of: Mapping[str, Any], pairs: int, dev_reviews: int, history: Sequence[Epoch]
+) -> dict[str, Any]:
+    """What is kept of a training beside its weights, in JSON types."""
+    from ameli_llm.training.loop import best_epoch
+
+    return {
+        "baseline": baseline,
+        "made_of": dict(made_of),
+        "pairs": pairs,
+        "dev_reviews": dev_reviews,
+        "best": best_epoch(history).number,
+        "history": [asdict(epoch) for epoch in history],
+    }
+
+
+def summary(title: str, folder: Path, recorded: Mapping[str, Any], *, already: bool) -> Trained:
+    """What ``train`` hands back of a training that was recorded in ``folder``."""
+    return Trained(
+        baseline=recorded["baseline"],
+        title=title,
+        folder=str(folder),
+        made_of=recorded["made_of"],
+        pairs=recorded["pairs"],
+        dev_reviews=recorded["dev_reviews"],
+        best=recorded["best"],
+        history=tuple(recorded["history"]),
+        already=already,
+    )
+
+
+def require_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises AmeliError that names what differs, when the folder holds another training's weights."""
+    found, wanted = _flat(found), _flat(wanted)
+    other = [
+        f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}"
+        for key in sorted(found.keys() | wanted.keys())
+        if found.get(key) != wanted.get(key)
+    ]
+    if other:
+        raise AmeliError(
+            f"{folder} holds weights of another training: {'; '.join(other)}.", hint="Choose another --out."
+        )
+
+
+def require_image_encoder(material: Material) -> EncoderStamp:
+    """Which encoder the index's image vectors are of. Raises AmeliError in an index without any."""
+    stamp = material.index.manifest.image
+    if stamp is None:
+        raise AmeliError(
+            "The index has no image vectors.",
+            hint="Set retrieval.image_encoder to clip, resnet or descriptor.",
+        )
+    return stamp
+
+
+def require_folder(baseline: str, folder: Path | None) -> Path:
+    """The folder itself. Raises AmeliError when none was given or none is there."""
+    if folder is None or not folder.is_dir():
+        found = f"there is no folder {folder}" if folder else "no folder was given"
+        raise AmeliError(f"{baseline} needs its trained weights, and {found}.", hint=how_to_train(baseline))
+    return folder
+
+
+def how_to_train(baseline: str) -> str:
+    """What to type for the weights of a baseline."""
+    return f"Train it on this index: ameli-llm train {baseline} DATASET --out DIR"
+
+
+def refuse_variant(baseline: str, variant: str) -> None:
+    """Raises AmeliError when a variant is asked of a baseline that has none."""
+    if variant:
+        raise AmeliError(f"The baseline {baseline} has no variant {variant!r}: it has one form only.")
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,180 @@
+"""Trains the two towers of V2TEL contrastively: the texts of a batch are each other's negatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.fusion.adapter import OFFICIAL_SHARE
+from eval.baselines._towers import Form, Sizes
+from eval.baselines.baseline import Floats, Progress
+
+try:
+    import torch
+except ImportError as error:
+    raise MissingDependencyError(
+        "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
+    ) from error
+
+from ameli_llm.training.loop import Epoch, LoopSettings
+from ameli_llm.training.loop import train as run_loop
+
+Ids = npt.NDArray[np.int64]
+SEARCH_STEP = 256
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """Review image i, [n, d], shows a product whose text is row ``text[i]`` of the texts."""
+
+    images: Floats
+    text: Ids
+
+
+@dataclass(frozen=True)
+class TextSearch:
+    """Review images [m, d] with the review of each (``review_row``, from 0), to be searched among products.
+
+    ``gold`` holds the text row of each review's product, ``counts`` how many products share each text.
+    """
+
+    images: Floats
+    review_row: Ids
+    gold: Ids
+    counts: Ids
+
+
+class TowerModule(torch.nn.Module):
+    """The towers of ``eval.baselines._towers`` with weights that can be trained."""
+
+    def __init__(self, form: Form, sizes: Sizes, means: Mapping[str, Floats], seed: int) -> None:
+        super().__init__()
+        self.form = form
+        generator = torch.Generator().manual_seed(seed)
+        self.weights = torch.nn.ParameterDict()
+        for name, shape in sizes.shapes(form).items():
+            side, _, matrix = name.partition(".")
+            values = _initial(form, matrix, shape, generator, means.get(side))
+            self.weights[_key(name)] = torch.nn.Parameter(values, requires_grad=matrix != "mean")
+
+    def image(self, rows: torch.Tensor) -> torch.Tensor:
+        """[n, d of the image encoder] -> [n, common], of length 1."""
+        return self._map(rows, "image")
+
+    def text(self, rows: torch.Tensor) -> torch.Tensor:
+        """[n, d of the text encoder] -> [n, common], of length 1."""
+        return self._map(rows, "text")
+
+    def arrays(self) -> dict[str, Floats]:
+        """The weights by the names that ``Towers`` has for them."""
+        return {
+            name.replace("_", ".", 1): tensor.detach().cpu().numpy().astype(np.float32)
+            for name, tensor in self.weights.items()
+        }
+
+    def _map(self, rows: torch.Tensor, side: str) -> torch.Tensor:
+        def weight(matrix: str) -> torch.Tensor:
+            found: torch.Tensor = self.weights[_key(f"{side}.{matrix}")]
+            return found
+
+        normalize = torch.nn.functional.normalize
+        if self.form == "projection":
+            hidden = ((rows - weight("mean")) @ weight("w1") + weight("b1")).relu()
+            return normalize(hidden @ weight("w2") + weight("b2"))
+        adapted = (rows @ weight("w1")).relu() @ weight("w2")
+        if self.form == "official":
+            return normalize((1 - OFFICIAL_SHARE) * rows + OFFICIAL_SHARE * adapted.relu())
+        return normalize(rows + adapted)
+
+
+def train_towers(
+    form: Form,
+    sizes: Sizes,
+    texts: Floats,
+    pairs: TextPairs,
+    search: TextSearch,
+    settings: LoopSettings,
+    temperature: float,
+    *,
+    identity: str,
+    checkpoints: Path | None,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Floats], list[Epoch]]:
+    """The weights of the best epoch by Recall@1 on ``search``, and all epochs; ``texts`` [u, d].
+
+    Raises AmeliError when the pairs are of fewer than two texts, or when the loss is not finite.
+    """
+    if len(np.unique(pairs.text)) < 2:
+        raise AmeliError(
+            f"{len(pairs.images)} pairs of a review image and {len(np.unique(pairs.text))} product text(s) "
+            "are too few to contrast.",
+            hint="Training needs reviews with images of at least two products with different texts.",
+        )
+    trained_on = {"image": pairs.images.mean(axis=0), "text": texts[np.unique(pairs.text)].mean(axis=0)}
+    module = TowerModule(form, sizes, trained_on, settings.seed)
+    images, rows = torch.from_numpy(pairs.images), torch.from_numpy(pairs.text)
+    vectors = torch.from_numpy(np.ascontiguousarray(texts))
+
+    def loss(chosen: Ids) -> torch.Tensor:
+        position = torch.as_tensor(chosen)
+        target = rows[position]
+        logits = module.image(images[position]) @ module.text(vectors[target]).T / temperature
+        # Another pair of the same text is no negative.
+        same = (target[:, None] == target[None, :]) & ~torch.eye(len(target), dtype=torch.bool)
+        return torch.nn.functional.cross_entropy(
+            logits.masked_fill(same, -torch.inf), torch.arange(len(target))
+        )
+
+    def score() -> float:
+        return recall_at_1(module, vectors, search)
+
+    history = run_loop(
+        module,
+        len(pairs.images),
+        loss,
+        score,
+        settings,
+        checkpoints=checkpoints,
+        identity=identity,
+        progress=progress,
+    )
+    return module.arrays(), history
+
+
+def recall_at_1(module: TowerModule, texts: torch.Tensor, search: TextSearch) -> float:
+    """Share of reviews whose product's text is the most similar, 0 to 1.
+
+    Products of one text have one score: a review that finds the text finds its product with the chance of
+    one among them.
+    """
+    columns = module.text(texts).T
+    best = np.full((len(search.gold), len(texts)), -np.inf, dtype=np.float32)
+    for start in range(0, len(search.images), SEARCH_STEP):
+        queries = module.image(torch.from_numpy(search.images[start : start + SEARCH_STEP]))
+        rows = search.review_row[start : start + SEARCH_STEP]
+        np.maximum.at(best, rows, (queries @ columns).numpy())
+    found = best.argmax(axis=1) == search.gold
+    return float(np.mean(found / search.counts[search.gold]))
+
+
+def _initial(
+    form: Form, matrix: str, shape: tuple[int, ...], generator: torch.Generator, mean: Floats | None
+) -> torch.Tensor:
+    """Random, but W2 zero in the paper's adapter, which starts as the identity."""
+    if matrix == "mean":
+        return torch.from_numpy(np.asarray(mean, dtype=np.float32).copy())
+    if matrix in ("b1", "b2") or (matrix == "w2" and form == "paper"):
+        return torch.zeros(shape)
+    spread = 3.0 if form == "projection" else 1.0
+    return torch.randn(shape, generator=generator) / math.sqrt(spread * shape[0])
+
+
+def _key(name: str) -> str:
+    """A weight's name without the dot, which torch keeps for submodules."""
+    return name.replace(".", "_", 1)

@@ -1,0 +1,46 @@
+"""The random baseline of the paper's Table 5: scores that know nothing, the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ameli_llm.ties import chance
+from eval.baselines._folder import refuse_variant
+from eval.baselines.baseline import Progress, Scored, Task
+from eval.baselines.material import Material
+
+RANGE = 2.0**64
+
+
+@dataclass(frozen=True)
+class Random:
+    """Scores from 0 to 1, by a hash of seed, review and product: blind to order and to the size of ids."""
+
+    seed: int = 0
+
+    def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
+        """[K] for each task."""
+        return [Scored(np.array(self._scores(task), dtype=np.float32)) for task in tasks]
+
+    def _scores(self, task: Task) -> list[float]:
+        return [chance(self.seed, task.review.id, entity) / RANGE for entity in task.entity_ids]
+
+    def describe(self) -> Mapping[str, Any]:
+        """The seed."""
+        return {"seed": self.seed}
+
+
+def create(material: Material, folder: Path | None, variant: str = "", seed: int = 0) -> Random:
+    """The baseline of this seed; it is not trained and reads no folder."""
+    refuse_variant("random", variant)
+    return Random(seed)
+
+
+def title(material: Material) -> str:
+    """Name of the row."""
+    return "Random"
