@@ -3,8 +3,9 @@
     python docs/generate.py              writes what is out of date
     python docs/generate.py --check      only names it; exit code 1 when there is something to write
 
-configuration.md comes from the models of ``ameli_llm.config``, commands.md from the help of the program, and
-the module list of architecture.md from the first lines of the modules.
+configuration.md comes from the models of ``ameli_llm.config``, commands.md from the help of the program, the
+module list of architecture.md from the first lines of the modules, and the settings in baselines.md from
+``eval.baselines.amelink.settings``.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from pydantic.fields import FieldInfo
 
 from ameli_llm import cli
 from ameli_llm.config import RunConfig
+from eval.baselines.amelink.settings import PRESETS, AmelinkSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- modules: begin -->", "<!-- modules: end -->"
+MODULES = "modules"
+AMELINK = "amelink settings"
 FOLDERS = (
     *("ameli_llm", "ameli_llm/dataset", "ameli_llm/dataset/synth"),
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
@@ -101,9 +104,28 @@ def pages(folder: Path) -> Iterator[tuple[Path, str]]:
     """Every page that is made, whole or in part, with the text that it should have."""
     yield folder / "configuration.md", configuration()
     yield folder / "commands.md", commands()
-    architecture = folder / "architecture.md"
-    before, _, rest = _read(architecture).partition(BEGIN)
-    yield architecture, f"{before}{BEGIN}\n\n{modules()}\n{END}{rest.partition(END)[2]}"
+    for name, mark, text in (
+        ("architecture.md", MODULES, modules()),
+        ("baselines.md", AMELINK, amelink_settings()),
+    ):
+        begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+        before, _, rest = _read(folder / name).partition(begin)
+        yield folder / name, f"{before}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}"
+
+
+def amelink_settings() -> str:
+    """A table of AMELINK's settings with the values of both presets."""
+    paper, official = (PRESETS[name].model_dump() for name in ("paper", "official"))
+    rows = [
+        (f"`{name}`", _plain(paper[name]), _plain(official[name]), field.description or "")
+        for name, field in AmelinkSettings.model_fields.items()
+    ]
+    return _table(("setting", "paper", "official", "meaning and source"), rows)
+
+
+def _plain(value: Any) -> str:
+    shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"`{shown}`"
 
 
 def configuration() -> str:

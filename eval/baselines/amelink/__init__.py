@@ -1,0 +1,50 @@
+"""AMELINK (paper, section 4.4): text pairs through an encoder and an MLP, images through an adapter, summed.
+
+``train`` writes a folder, ``create`` makes the full model or an ablation of Table 5 from it. Nothing heavy is
+imported before one of them is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval.baselines.amelink.settings import PRESETS, AmelinkSettings, settings_for
+from eval.baselines.amelink.variants import VARIANTS
+from eval.baselines.baseline import Example, Progress
+from eval.baselines.material import Material
+
+if TYPE_CHECKING:
+    from eval.baselines.amelink.inference import Amelink
+    from eval.baselines.amelink.models import Summary
+
+__all__ = ["PRESETS", "VARIANTS", "AmelinkSettings", "create", "settings_for", "train"]
+
+
+def create(material: Material, folder: Path | None, variant: str = "full", seed: int = 0) -> Amelink:
+    """A variant of the AMELINK that ``train`` wrote to ``folder``.
+
+    ``seed`` is that of all baselines and decides nothing here. Raises AmeliError when the folder lacks the
+    variant, or its weights are damaged, of another size, or of another encoder than is found now.
+    """
+    from eval.baselines.amelink.models import create as create_from
+
+    return create_from(material, folder, variant)
+
+
+def train(
+    material: Material,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    out: Path,
+    settings: AmelinkSettings,
+    variants: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Summary:
+    """Trains what the variants need (no name: all of Table 5) into ``out``; see ``models.train``."""
+    from eval.baselines.amelink.models import train as train_into
+
+    return train_into(material, train, dev, out, settings, variants, seed=seed, progress=progress)
