@@ -132,7 +132,7 @@ def _row(
         if pair is not None
     ]
     units = {text for pair in pairs for text in pair} if settings.pairing == "siamese" else set(pairs)
-    cells = [title, f"{len(pairs):,}", f"{len(units):,}", f"{len(pairs) / seconds:,.0f}", f"{outside:.1%}"]
+    cells = [title, f"{len(pairs):,}", f"{len(units):,}", f"{len(pairs) / seconds:,.1f}", f"{outside:.1%}"]
     if naive:
         slow = _naive(encoder, pairs, settings)
         cells += [f"{len(pairs) / slow:,.1f}", f"{slow / seconds:.1f}x"]
@@ -211,6 +211,10 @@ def _random_deberta(folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     config = DebertaV2Config(
         vocab_size=len(tokenizer),
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
         type_vocab_size=0,
         relative_attention=True,
         position_biased_input=False,
