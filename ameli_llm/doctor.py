@@ -25,7 +25,7 @@ TEXT_MODELS = (
     "microsoft/deberta-v3-base",
     "cross-encoder/nli-deberta-base",
 )
-"""Weights of the paper's text retrieval that ``retrieve`` can use when they are at hand."""
+"""Weights of the paper's retrieval and of AMELINK that can be used when they are at hand."""
 
 
 @dataclass(frozen=True, slots=True)
