@@ -29,7 +29,7 @@ from eval.paired import Paired, compare
 
 SETS = ("walmart", "walmart_amazon", "magento", "bestbuy")
 BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}
-AMELINK = "AMELINK (MiniLM)"
+AMELINK = {"AMELINK (MiniLM)": "amelink", "AMELINK with title (MiniLM)": "amelink-with-title"}
 OURS = "ameli-llm, no model"
 COPIED = "copied_text"
 
@@ -82,12 +82,13 @@ def run_set(source: Path, work: Path) -> dict[str, Pooled]:
             folder = work / half / "runs" / name
             with open_pipeline(data, config, index, show) as pipeline:
                 runs.setdefault(name, []).append(link_split(pipeline, data, test, folder, show).folder)
-        runs.setdefault(AMELINK, []).append(amelink(work / half, tuned, index))
+        for name, folder in amelink(work / half, tuned, index).items():
+            runs.setdefault(name, []).append(folder)
     return {name: pooled(folders) for name, folders in runs.items()}
 
 
-def amelink(half: Path, config: RunConfig, index: Path) -> RunFolder:
-    """AMELINK with the packaged encoder over test, among the candidates of our pipeline.
+def amelink(half: Path, config: RunConfig, index: Path) -> dict[str, RunFolder]:
+    """AMELINK's rows with the packaged encoder over test, among the candidates of our pipeline.
 
     It is trained on dev without a fifth of its gold products, by which epoch and weights are chosen.
     """
@@ -99,13 +100,13 @@ def amelink(half: Path, config: RunConfig, index: Path) -> RunFolder:
         index=index,
         preset="paper",
         encoder="minilm",
-        rows=("amelink",),
+        rows=tuple(AMELINK.values()),
         epochs=None,
         seed=0,
         limit=None,
     )
     table5(half, asked, show)
-    return RunFolder(asked.out / "runs" / "amelink")
+    return {name: RunFolder(asked.out / "runs" / row) for name, row in AMELINK.items()}
 
 
 def pooled(folders: list[RunFolder]) -> Pooled:

@@ -26,10 +26,10 @@ def cosine(a: Image.Image, b: Image.Image) -> float:
 
 class TestRegistry:
     def test_names(self) -> None:
-        assert encoders.ENCODERS.names() == ["clip", "descriptor", "sbert"]
+        assert encoders.ENCODERS.names() == ["clip", "descriptor", "resnet", "sbert"]
 
     def test_an_unknown_name_lists_the_others(self) -> None:
-        message = r"No encoder named 'bert'\. Available: clip, descriptor, sbert\. Did you mean 'sbert'\?"
+        message = r"No encoder named 'bert'\. Available: clip, descriptor, resnet, sbert\. Did you mean 'sbert'\?"
         with pytest.raises(UnknownNameError, match=message):
             encoders.text_encoder("bert")
 
