@@ -218,7 +218,7 @@ def fine_tune(
             f"The text encoder {identity.encoder.name!r} cannot be fine-tuned, only 'sbert' can."
         )
     encoder = SBERT(identity.encoder.model)
-    transformer = encoder._transformer
+    transformer = encoder.transformer
     _set_window(transformer, settings.window)
     text = json.dumps(identity.content(), sort_keys=True)
     history = train(

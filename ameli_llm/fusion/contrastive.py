@@ -132,7 +132,7 @@ def train_adapter(
 def recall_at_1(adapter: ImageAdapter, search: ImageSearch) -> float:
     """Share of reviews whose product has the most similar image; the maximum over image pairs counts.
 
-    0 to 1. Of equally similar products the one with the smaller id is taken.
+    0 to 1. Where n products are equally similar, each counts 1/n.
     """
     order = np.argsort(search.owner, kind="stable")
     owners, starts = np.unique(search.owner[order], return_index=True)
@@ -143,7 +143,9 @@ def recall_at_1(adapter: ImageAdapter, search: ImageSearch) -> float:
         similarity = queries[start : start + SEARCH_STEP] @ images.T
         by_product = np.maximum.reduceat(similarity, starts, axis=1)
         np.maximum.at(best, search.review_row[start : start + SEARCH_STEP], by_product)
-    return float(np.mean(owners[best.argmax(axis=1)] == search.gold))
+    first = best == best.max(axis=1, keepdims=True)
+    hit = (first & (owners == search.gold[:, None])).any(axis=1)
+    return float(np.mean(hit / first.sum(axis=1)))
 
 
 def _check(pairs: Pairs) -> None:

@@ -29,16 +29,16 @@ class SBERT:
     def __init__(self, model: str) -> None:
         self.model = full_name(model)
         folder = _folder(self.model)
-        self._transformer = _load(str(folder) if folder else self.model)
-        self.revision = weights_revision(folder) if folder else _hub_revision(self._transformer, self.model)
-        self.dimension = int(self._transformer.get_embedding_dimension() or 0)
+        self.transformer = _load(str(folder) if folder else self.model)
+        self.revision = weights_revision(folder) if folder else _hub_revision(self.transformer, self.model)
+        self.dimension = int(self.transformer.get_embedding_dimension() or 0)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """[n, dimension], L2-normalised; longest texts first inside, so that batches carry little padding."""
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
-        found = self._transformer.encode(
+        found = self.transformer.encode(
             [texts[i] for i in order], batch_size=32, show_progress_bar=False, convert_to_numpy=True
         )
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)

@@ -170,7 +170,7 @@ def test_another_place_of_the_right_product_in_the_batch_is_no_negative(tiny: Pa
     # Of the texts red, red, blue, red each query sees red once and blue once.
     logits = 20 * np.stack([queries @ red, queries @ blue], axis=1)
     expected = np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[:, 0])
-    found = ranking_loss(encoder._transformer.eval(), twice, [0, 1])
+    found = ranking_loss(encoder.transformer.eval(), twice, [0, 1])
     assert float(found.detach()) == pytest.approx(expected, abs=1e-4)
 
 
