@@ -13,7 +13,8 @@ from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.types import Candidate
 from eval.baselines import BASELINES, amelink
 from eval.baselines.amelink.combination import expected_hits
-from eval.baselines.amelink.models import Summary, load_text
+from eval.baselines.amelink.loading import load_text
+from eval.baselines.amelink.models import Summary
 from eval.baselines.amelink.settings import MINILM, AmelinkSettings
 from eval.baselines.amelink.training import loop_settings
 from eval.baselines.baseline import Baseline, Example, Scored

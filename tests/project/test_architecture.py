@@ -34,6 +34,7 @@ TRAINS_WITH_TORCH = {
     "eval.baselines.amelink.encoder",
     "eval.baselines.amelink.features",
     "eval.baselines.amelink.inference",
+    "eval.baselines.amelink.loading",
     "eval.baselines.amelink.models",
     "eval.baselines.amelink.network",
     "eval.baselines.amelink.training",

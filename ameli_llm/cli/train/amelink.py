@@ -130,7 +130,7 @@ def _named(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _show(summary: Summary, as_json: bool) -> None:
-    from eval.baselines.amelink.models import title_of
+    from eval.baselines.amelink.loading import title_of
 
     described = summary.description
     if as_json:

@@ -28,7 +28,7 @@ def create(material: Material, folder: Path | None, variant: str = "full", seed:
     ``seed`` is that of all baselines and decides nothing here. Raises AmeliError when the folder lacks the
     variant, or its weights are damaged, of another size, or of another encoder than is found now.
     """
-    from eval.baselines.amelink.models import create as create_from
+    from eval.baselines.amelink.loading import create as create_from
 
     return create_from(material, folder, variant)
 

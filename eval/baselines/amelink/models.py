@@ -1,4 +1,4 @@
-"""Trains everything that AMELINK's variants need into one folder, and makes the variants from it."""
+"""Trains everything that AMELINK's variants need into one folder."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ameli_llm.training.loop import Epoch, best_epoch
 from eval.baselines import _folder, v2vel
 from eval.baselines._images import image_pairs, review_images
 from eval.baselines.amelink import features, folder
-from eval.baselines.amelink.combination import Combination, choose
+from eval.baselines.amelink.combination import choose
 from eval.baselines.amelink.encoder import TextEncoder, Unit, load_encoder
 from eval.baselines.amelink.features import Halves
 from eval.baselines.amelink.folder import Description, EpochRow, TextRow, VariantRow
-from eval.baselines.amelink.inference import Amelink, TextScorer, image_scores, parts_of
-from eval.baselines.amelink.network import TextModel, load_weights, units
+from eval.baselines.amelink.inference import image_scores, parts_of
+from eval.baselines.amelink.loading import load_text
+from eval.baselines.amelink.network import units
 from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.amelink.training import (
     Lists,
     Trainer,
     dev_lists,
     loop_settings,
-    new_model,
     training_lists,
 )
 from eval.baselines.amelink.variants import (
@@ -107,68 +107,6 @@ def check(settings: AmelinkSettings, variants: Sequence[str]) -> None:
     for name in variants:
         variant_of(name)
     load_encoder(settings)
-
-
-def create(material: Material, place: Path | None, variant: str = "", seed: int = 0) -> Amelink:
-    """The variant ("" is "full") from the folder that ``train`` wrote; ``seed`` decides nothing any more.
-
-    Raises AmeliError when the folder lacks it, or when its weights are damaged, of another size, or of
-    another encoder than is found now.
-    """
-    described = folder.read(place)
-    assert place is not None
-    kind = variant_of(variant)
-    name = variant or "full"
-    if name not in described.variants:
-        raise AmeliError(
-            f"{place} holds no variant {name!r} of AMELINK, but {', '.join(described.variants)}.",
-            hint=_folder.how_to_train(folder.NAME),
-        )
-    settings, row = described.settings, described.variants[name]
-    text = image = None
-    if model := text_model(kind, settings):
-        text = load_text(place, described, model)
-    if kind.image and not described.no_image:
-        image = v2vel.create(material, place / folder.IMAGE)
-    about = {
-        "title": title_of(described),
-        "variant": name,
-        "encoder": f"{described.encoder} {described.encoder_revision}",
-        "image_encoder": material.image_encoder if image else "",
-        "no_image": described.no_image if kind.image else "",
-        "settings": settings.model_dump(mode="json"),
-        "weights": dict(row.weights),
-        "divided_by": dict(row.sizes),
-        "lambda": row.coefficient,
-        "text_weights": described.texts[model].weights if model else "",
-        "image_weights": image.describe()["weights"] if image else "",
-        "trained_on": described.made_of["train"],
-        "seed": described.made_of["seed"],
-    }
-    combination = Combination(row.weights, row.sizes)
-    return Amelink(material, settings, text, image, combination, kind.filtered, about)
-
-
-def title_of(described: Description) -> str:
-    """Name of the row, with the encoder that it was really run with."""
-    name = described.encoder.rstrip("/").rpartition("/")[2]
-    return f"AMELINK ({'MiniLM' if name == 'all-MiniLM-L6-v2' else name})"
-
-
-def load_text(place: Path, described: Description, name: str) -> TextScorer:
-    """The text model of that name with its encoder. Raises AmeliError."""
-    settings = described.settings
-    encoder = load_encoder(settings)
-    if encoder.stamp.revision != described.encoder_revision:
-        raise AmeliError(
-            f"{place} was trained on {described.encoder} of revision {described.encoder_revision}; the one "
-            f"found now is of revision {encoder.stamp.revision}.",
-            hint=_folder.how_to_train(folder.NAME),
-        )
-    slots = slots_of(name, settings)
-    model = new_model(encoder, slots, settings, 0)
-    _load_file(model, folder.weights_file(place, name))
-    return TextScorer(encoder, model.requires_grad_(False), slots, settings)
 
 
 @dataclass
@@ -350,21 +288,6 @@ def _begin(
         dev_lists=sum(one.gold in one.task.entity_ids for one in dev),
         dev_reviews=len(dev),
     )
-
-
-def _load_file(model: TextModel, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        weights = load(path.read_bytes())
-    except OSError as error:
-        raise AmeliError(
-            f"Cannot read {path}: {error.strerror}.", hint=_folder.how_to_train(folder.NAME)
-        ) from error
-    except SafetensorError as error:
-        raise AmeliError(f"{path} is not a safetensors file: {error}.") from error
-    load_weights(model, weights, str(path))
 
 
 def _fold(name: str, examples: Sequence[Example]) -> Fold:
