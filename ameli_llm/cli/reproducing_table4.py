@@ -10,43 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ameli_llm.cli.table4_models import train_missing
 from ameli_llm.cli.terminal import Progress
-from ameli_llm.cli.train.sbert import fine_tune_sbert
 from ameli_llm.cli.wiring import open_or_build_index
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.load import Dataset, Split, load_dataset
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
     from eval.baselines.tasks import Fold
     from eval.statistics import ClusteredBootstrap, Difference, Interval
     from eval.tables import Table
-    from retrieval.index import Index
     from retrieval.retrievers.retriever import Query
     from retrieval.table4 import Ids, Pair, Table4
 
 BATCH = 64
-ADAPTER = "clip-adapter"
-TEXT_MODEL = "sbert"
-CHECKPOINT = "checkpoint"
 REFERENCE = "tuned_clip_sbert_prior"
 """Key of the row that every other one is tested against: the paper's last, its retrieval for Table 5."""
 TESTED = 10
 """The paired test is on recall at this cutoff: the candidates of Table 5."""
-
-
-class UntrainableError(AmeliError):
-    """A part that this dataset cannot train; its rows stay in the table with this reason."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Folders of what was trained; where that failed, "" and the reason by part of ``retrieval.table4``."""
-
-    adapter: str
-    text_model: str
-    untrained: Mapping[str, str]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -140,7 +122,7 @@ def table4(
             f"The text model {opened.manifest.text.model} is fine-tuned; the table has pre-trained rows.",
             hint="Set retrieval.text_model to the model that it was made from.",
         )
-    trained = _train(data, train, choose, opened, config, out / "models", epochs, seed, show)
+    trained = train_missing(data, train, choose, opened, config, out / "models", epochs, seed, show)
     retrieval = config.retrieval.model_copy(update={"image_adapter": trained.adapter})
     paper = Table4(opened, retrieval, trained.text_model, show, trained.untrained)
     choices = choose_ratios(paper, make_queries(choose.reviews, data.review_image), choose.gold, show)
@@ -214,98 +196,6 @@ def _split_notes(reported: Split, train: Fold, choose: Fold) -> list[str]:
     if shared:
         notes.append(f"{shared} reviews of {reported.name} have a gold product that training saw")
     return notes
-
-
-def _train(
-    data: Dataset,
-    train: Fold,
-    choose: Fold,
-    index: Index,
-    config: RunConfig,
-    models: Path,
-    epochs: int | None,
-    seed: int,
-    show: Progress,
-) -> Trained:
-    """The image adapter and the fine-tuned text encoder, trained unless they are there."""
-    from retrieval.finetune import FineTuning
-    from retrieval.table4 import ADAPTED
-
-    adapter, untrained, notes = config.retrieval.image_adapter, {}, []
-    if adapter:
-        notes.append(f"image adapter: {adapter}, as configured")
-    elif index.manifest.images:
-        try:
-            notes.append(_adapter(data, train, choose, index, models / ADAPTER, epochs, seed, show))
-            adapter = str(models / ADAPTER)
-        except UntrainableError as error:
-            untrained[ADAPTED] = str(error)
-    settings = FineTuning() if epochs is None else FineTuning(epochs=epochs)
-    done = fine_tune_sbert(data, train, choose, index, models / TEXT_MODEL, settings, seed, show)
-    notes.append(f"fine-tuned SBERT: {done.summary()}")
-    return Trained(adapter, str(models / TEXT_MODEL), untrained, tuple(notes))
-
-
-def _adapter(
-    data: Dataset,
-    train: Fold,
-    choose: Fold,
-    index: Index,
-    folder: Path,
-    epochs: int | None,
-    seed: int,
-    show: Progress,
-) -> str:
-    """Trains the image adapter into ``folder`` unless it is there; a line on it."""
-    from ameli_llm.cli.training import image_training_data
-    from ameli_llm.fusion.adapter import DESCRIPTION, ImageAdapter
-    from ameli_llm.fusion.contrastive import TrainingSettings, train_adapter
-    from ameli_llm.training.checkpoint import discard
-
-    settings = TrainingSettings() if epochs is None else TrainingSettings(epochs=epochs)
-    whole = data.split(train.name)
-    source = {
-        "dataset": data.digest,
-        "split": train.name,
-        "split_digest": whole.digest,
-        "dev": choose.name,
-        "dev_digest": data.split(choose.name).digest,
-    }
-    if (folder / DESCRIPTION).is_file():
-        adapter = ImageAdapter.load(folder)
-        _require_same(folder, {**asdict(settings), "seed": seed, **source}, adapter.training)
-    else:
-        try:
-            pairs, dev = image_training_data(data, whole, index, seed)
-        except MissingDependencyError:
-            raise
-        except AmeliError as error:
-            raise UntrainableError(error.message, hint=error.hint) from error
-        if len(np.unique(pairs.entity_id)) < 2:
-            raise UntrainableError(f"{train.name} has no two products with an image of both sides")
-        adapter, _ = train_adapter(
-            pairs,
-            dev,
-            settings,
-            seed=seed,
-            encoder=str(index.manifest.image),
-            progress=show,
-            checkpoints=folder / CHECKPOINT,
-        )
-        adapter = replace(adapter, training={**adapter.training, **source, "pairs": len(pairs.entity_id)})
-        adapter.save(folder)
-        discard(folder / CHECKPOINT)
-    kind = "the identity, as no epoch was better on dev" if adapter.form == "identity" else "trained"
-    return f"image adapter: {kind}, on {adapter.training['pairs']} image pairs of {train.name}"
-
-
-def _require_same(folder: Path, asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    other = sorted(key for key in asked if found.get(key) != asked[key])
-    if other:
-        raise AmeliError(
-            f"{folder} holds a model that was trained otherwise: {', '.join(other)}.",
-            hint="Name another --out, or delete it.",
-        )
 
 
 def _rank(

@@ -14,7 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from ameli_llm.cli import reproduce
-from ameli_llm.cli.reproducing_table4 import ADAPTER, TEXT_MODEL, table4
+from ameli_llm.cli.reproducing_table4 import table4
+from ameli_llm.cli.table4_models import ADAPTER, TEXT_MODEL
 from ameli_llm.config import RetrievalConfig, RunConfig
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.dataset.synth import write_twin
