@@ -119,6 +119,7 @@ class Models:
         self._asked = asked
         self._show = show
         self._done: set[str] = set()
+        self._found: dict[str, list[Example]] = {}
 
     def folder(self, name: str) -> Path:
         """The folder to make the baseline of that name from, trained if it was not. Raises AmeliError.
@@ -134,32 +135,34 @@ class Models:
 
     def _train(self, name: str, place: Path) -> None:
         from eval.baselines import amelink, v2tel, v2vel, v2vtel
+        from eval.baselines.tasks import folded
 
-        folds, seed, show = self._folds, self._asked.seed, self._show
-        changes: dict[str, Any] = {"form": self._asked.preset}
-        if self._asked.epochs:
-            changes["epochs"] = self._asked.epochs
-        first, second = v2vel.Settings(**changes), v2tel.Settings(**changes)
-        if self._asked.preset == "official":
-            second = replace(second, text="description")
-        common = self._material, folds.train, folds.dev, place
-        if name == "v2vel":
-            v2vel.train(*common, first, seed=seed, progress=show)
-        elif name == "v2tel":
-            v2tel.train(*common, second, seed=seed, progress=show)
-        elif name == "v2vtel":
-            v2vtel.train(*common, v2vtel.Settings(first, second), seed=seed, progress=show)
-        elif name == "amelink":
-            train, dev = self._examples(folds.train), self._examples(folds.dev)
+        train, dev = self._folds.train, self._folds.dev
+        how: dict[str, Any] = {"seed": self._asked.seed, "progress": self._show}
+        if name == "amelink":
             settings = amelink_settings(self._asked)
-            amelink.train(
-                self._material, train, dev, place, settings, self._variants, seed=seed, progress=show
-            )
+            shown = self._examples(train), self._examples(dev)
+            amelink.train(self._material, *shown, place, settings, self._variants, **how)
+            return
+        preset, epochs = self._asked.preset, self._asked.epochs
+        changes: dict[str, Any] = {"epochs": epochs} if epochs else {}
+        first, second = replace(v2vel.PRESETS[preset], **changes), replace(v2tel.PRESETS[preset], **changes)
+        both = v2vtel.Settings(first, second)
+        if both.needs_candidates:
+            train, dev = (folded(fold.name, self._examples(fold)) for fold in (train, dev))
+        if name == "v2vel":
+            v2vel.train(self._material, train, dev, place, first, **how)
+        elif name == "v2tel":
+            v2tel.train(self._material, train, dev, place, second, **how)
+        else:
+            v2vtel.train(self._material, train, dev, place, both, **how)
 
     def _examples(self, fold: Fold) -> list[Example]:
         """The fold's reviews with the candidates that our linker without a model finds for them."""
         from eval.baselines.tasks import examples
 
-        config, place = self._asked.config, self._asked.out / "candidates" / fold.name
-        rows = candidate_run(self._data, fold.name, config, self._asked.index, place, self._show)
-        return examples(rows, fold, config.retrieval.candidates)
+        if fold.name not in self._found:
+            config, place = self._asked.config, self._asked.out / "candidates" / fold.name
+            rows = candidate_run(self._data, fold.name, config, self._asked.index, place, self._show)
+            self._found[fold.name] = examples(rows, fold, config.retrieval.candidates)
+        return self._found[fold.name]

@@ -1,24 +1,37 @@
-"""What the training commands share: the data they open, and what they print of a training."""
+"""What the training commands share: options, the data they open, and what they print of a training."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ameli_llm.cli.terminal import Progress, table
 
 if TYPE_CHECKING:
+    from ameli_llm.config import RunConfig
     from ameli_llm.dataset.load import Dataset, Split
     from ameli_llm.fusion.contrastive import ImageSearch, Pairs
+    from ameli_llm.runs import PredictionRow
     from eval.baselines._folder import Trained
     from eval.baselines.material import Material
     from eval.baselines.tasks import Fold
     from retrieval.index import Index
+
+
+CandidatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--candidates",
+        metavar="DIR",
+        help="Folder with a finished run of link for each split (DIR/train, DIR/dev), instead of making "
+        "them in the folder of --out.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,46 @@ def open_course(
     train, dev = folds(data, split, seed)
     opened = open_or_build_index(data, load_config(config), index, show)
     return Course(Material.of(data, opened), train, dev)
+
+
+def with_candidates(
+    course: Course, config: Path | None, index: Path | None, given: Path | None, out: Path, show: Progress
+) -> Course:
+    """The course with its folds' lists of candidates. Raises AmeliError."""
+    from ameli_llm.config import load_config
+    from eval.baselines.tasks import listed
+
+    run = load_config(config)
+    train, dev = (
+        listed(
+            fold,
+            candidate_rows(course.material.dataset, fold.name, run, index, given, out, show),
+            run.retrieval.candidates,
+        )
+        for fold in (course.train, course.dev)
+    )
+    return replace(course, train=train, dev=dev)
+
+
+def candidate_rows(
+    dataset: Dataset,
+    split: str,
+    config: RunConfig,
+    index: Path | None,
+    given: Path | None,
+    out: Path,
+    show: Progress,
+) -> list[PredictionRow]:
+    """The predictions of the run that is there in ``given``, or of one that is made now below ``out``.
+
+    Raises AmeliError when the former is missing or unfinished.
+    """
+    from ameli_llm.cli.candidates import candidate_run
+    from ameli_llm.runs import RunFolder
+
+    if given is None:
+        return candidate_run(dataset, split, config, index, out / "candidates" / split, show)
+    return list(RunFolder(given / split).require().predictions())
 
 
 def image_training_data(dataset: Dataset, split: Split, index: Index, seed: int) -> tuple[Pairs, ImageSearch]:
@@ -72,9 +125,10 @@ def show_training(trained: Trained, as_json: bool) -> None:
             f"best, epoch {part.best}": history[part.best],
             f"last, epoch {len(history) - 1}": history[-1],
         }
-        table([part.title, "loss", "dev R@1"], [_row(name, epoch) for name, epoch in epochs.items()])
+        score = f"dev {part.measure}"
+        table([part.title, "loss", score], [_row(name, epoch) for name, epoch in epochs.items()])
         source = part.made_of["data"]
-        chosen = f"{part.dev_reviews} reviews of {source['dev']} for dev R@1"
+        chosen = f"{part.dev_reviews} reviews of {source['dev']} for {score}"
         typer.echo(f"{part.pairs} pairs of {source['train']}, {chosen}")
         state = "was trained before with these settings; nothing was done" if part.already else "saved"
         typer.echo(f"{part.folder}: {state}")

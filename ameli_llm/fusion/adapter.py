@@ -7,19 +7,18 @@ cosine. ``official`` is the released code's form instead: one shared pair of mat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError
+from ameli_llm.fusion import weights as files
+from ameli_llm.fusion.weights import Vectors
 
-Vectors: TypeAlias = npt.NDArray[np.float32]
 Form: TypeAlias = Literal["identity", "paper", "official"]
 
 WEIGHTS = "adapter.safetensors"
@@ -73,8 +72,9 @@ class ImageAdapter:
     @classmethod
     def load(cls, folder: Path) -> ImageAdapter:
         """The adapter that ``save`` wrote. Raises AmeliError if missing, damaged or of another size."""
-        description = _read_description(folder / DESCRIPTION)
-        weights = _read_weights(folder / WEIGHTS)
+        hint = "ameli-llm train clip-adapter DATASET --out DIR makes one."
+        description = files.read_description(folder / DESCRIPTION, _Description, hint)
+        weights = files.read_weights(folder / WEIGHTS)
         try:
             return cls(
                 description.dimension, description.form, weights, description.encoder, description.training
@@ -84,8 +84,6 @@ class ImageAdapter:
 
     def save(self, folder: Path) -> None:
         """Writes adapter.safetensors and adapter.json; an adapter that was there is replaced."""
-        from safetensors.numpy import save as to_bytes
-
         description = _Description(
             form=self.form,
             dimension=self.dimension,
@@ -93,9 +91,7 @@ class ImageAdapter:
             encoder=self.encoder,
             training=dict(self.training),
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, to_bytes(dict(self.weights)))
-        _replace(folder / DESCRIPTION, (description.model_dump_json(indent=2) + "\n").encode())
+        files.write(self.weights, folder / WEIGHTS, description, folder / DESCRIPTION)
 
     @property
     def bottleneck(self) -> int:
@@ -128,11 +124,9 @@ class ImageAdapter:
         rows = np.asarray(vectors, dtype=np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
             raise AmeliError(f"The adapter takes vectors of shape [n, {self.dimension}], not {rows.shape}.")
-        if self.form == "paper":
-            rows = rows + _relu(rows @ self.weights[f"{side}.w1"]) @ self.weights[f"{side}.w2"]
-        elif self.form == "official":
-            hidden = _relu(rows @ self.weights["shared.w1"])
-            rows = (1 - OFFICIAL_SHARE) * rows + OFFICIAL_SHARE * _relu(hidden @ self.weights["shared.w2"])
+        if self.form != "identity":
+            side = "shared" if self.form == "official" else side
+            rows = residual(self.form, rows, self.weights[f"{side}.w1"], self.weights[f"{side}.w2"])
         return _normalised(rows)
 
     def _check_shapes(self) -> None:
@@ -142,12 +136,16 @@ class ImageAdapter:
             for side in _SIDES[self.form]
             for matrix, shape in (("w1", (d, h)), ("w2", (h, d)))
         }
-        found = {name: array.shape for name, array in self.weights.items()}
-        if found != expected:
-            raise AmeliError(
-                f"The weights do not fit the form {self.form!r} with vectors of {d} numbers: "
-                f"expected {_shapes(expected)}, found {_shapes(found)}."
-            )
+        files.require_shapes(self.weights, expected, f"{self.form!r} with vectors of {d} numbers")
+
+
+def residual(form: Literal["paper", "official"], rows: Vectors, w1: Vectors, w2: Vectors) -> Vectors:
+    """The adapted rows, [n, d]: H + ReLU(H W1) W2, or 0.8 H + 0.2 ReLU(ReLU(H W1) W2)."""
+    change: Vectors = np.maximum(rows @ w1, 0) @ w2
+    if form == "official":
+        positive: Vectors = np.maximum(change, 0)
+        return np.float32(1 - OFFICIAL_SHARE) * rows + np.float32(OFFICIAL_SHARE) * positive
+    return rows + change
 
 
 def _normalised(rows: Vectors) -> Vectors:
@@ -155,54 +153,3 @@ def _normalised(rows: Vectors) -> Vectors:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: Vectors = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
     return scaled
-
-
-def _relu(values: Vectors) -> Vectors:
-    return np.maximum(values, 0)
-
-
-def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in sorted(shapes.items())) or "none"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes beside the file and renames, so that a killed run leaves the old file or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
-def _read_description(path: Path) -> _Description:
-    try:
-        return _Description.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise AmeliError(
-            f"Cannot read the adapter {path}: {error.strerror}.",
-            hint="ameli-llm train clip-adapter DATASET --out DIR makes one.",
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise AmeliError(f"Adapter {path}: {where}: {first['msg']}.") from error
-
-
-def _read_weights(path: Path) -> dict[str, Vectors]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-    except ImportError as error:
-        raise MissingDependencyError(
-            "safetensors is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
-    try:
-        weights = load(path.read_bytes())
-    except OSError as error:
-        raise AmeliError(f"Cannot read the adapter {path}: {error.strerror}.") from error
-    except SafetensorError as error:
-        raise AmeliError(f"{path} is not a safetensors file: {error}.") from error
-    except KeyError as error:  # a number type that numpy lacks
-        raise AmeliError(f"{path}: numbers of type {error.args[0]} instead of float32.") from error
-    for name, array in weights.items():
-        if array.dtype != np.float32 or not np.isfinite(array).all():
-            raise AmeliError(f"{path}: {name} has to hold finite float32 numbers.")
-    return dict(weights)

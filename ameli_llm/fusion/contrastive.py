@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingDependencyError
-from ameli_llm.fusion.adapter import OFFICIAL_SHARE, ImageAdapter, Vectors
+from ameli_llm.fusion.adapter import OFFICIAL_SHARE, ImageAdapter
+from ameli_llm.fusion.weights import Vectors
 
 try:
     import torch
@@ -32,12 +33,29 @@ SEARCH_STEP = 256
 
 
 @dataclass(frozen=True)
+class Others:
+    """Further negatives: ``images`` [m, d] of the products ``owner`` [m].
+
+    ``rows`` [n, k] are those that pair i brings into its batch, -1 for none.
+    """
+
+    images: Vectors
+    owner: Ids
+    rows: Ids
+
+
+@dataclass(frozen=True)
 class Pairs:
-    """Positive pairs: rows i of ``review`` [n, d] and ``entity`` [n, d] show the product ``entity_id[i]``."""
+    """Positive pairs: rows i of ``review`` [n, d] and ``entity`` [n, d] show the product ``entity_id[i]``.
+
+    The entities of a batch are each other's negatives, and so are all ``others`` of its pairs for each of
+    them (official: the batch's candidates).
+    """
 
     review: Vectors
     entity: Vectors
     entity_id: Ids
+    others: Others | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,9 @@ class ImageSearch:
     """Reviews with known products and the product images among which they are searched.
 
     ``review`` [q, d] with ``review_row`` [q], the review that each image belongs to, counted from 0;
-    ``gold`` holds a product id per review; ``images`` [m, d] with ``owner`` [m], their product ids.
+    ``gold`` holds a product id per review; ``images`` [m, d] with ``owner`` [m], their product ids. Of each
+    product all images count, or where ``selected`` says so only that which is most similar to the review's
+    before any adapter.
     """
 
     review: Vectors
@@ -53,6 +73,7 @@ class ImageSearch:
     gold: Ids
     images: Vectors
     owner: Ids
+    selected: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,13 +157,19 @@ def recall_at_1(adapter: ImageAdapter, search: ImageSearch) -> float:
     """
     order = np.argsort(search.owner, kind="stable")
     owners, starts = np.unique(search.owner[order], return_index=True)
-    images = adapter.entity(search.images)[order]
+    counts = np.diff(np.append(starts, len(order)))
+    plain = search.images[order]
+    images = adapter.entity(plain)
     queries = adapter.review(search.review)
     best = np.full((len(search.gold), len(owners)), -np.inf, dtype=np.float32)
     for start in range(0, len(queries), SEARCH_STEP):
-        similarity = queries[start : start + SEARCH_STEP] @ images.T
-        by_product = np.maximum.reduceat(similarity, starts, axis=1)
-        np.maximum.at(best, search.review_row[start : start + SEARCH_STEP], by_product)
+        part = slice(start, start + SEARCH_STEP)
+        similarity = queries[part] @ images.T
+        if search.selected:
+            before = search.review[part] @ plain.T
+            nearest = np.maximum.reduceat(before, starts, axis=1)
+            similarity[before < np.repeat(nearest, counts, axis=1)] = -np.inf
+        np.maximum.at(best, search.review_row[part], np.maximum.reduceat(similarity, starts, axis=1))
     first = best == best.max(axis=1, keepdims=True)
     hit = (first & (owners == search.gold[:, None])).any(axis=1)
     return float(np.mean(hit / first.sum(axis=1)))
@@ -154,7 +181,8 @@ def _check(pairs: Pairs) -> None:
             f"Review vectors {list(pairs.review.shape)}, product vectors {list(pairs.entity.shape)} and "
             f"{len(pairs.entity_id)} product ids are not pairs."
         )
-    for what, vectors in (("review", pairs.review), ("product", pairs.entity)):
+    shown = [pairs.entity] if pairs.others is None else [pairs.entity, pairs.others.images]
+    for what, vectors in (("review", pairs.review), *(("product", one) for one in shown)):
         if not np.isfinite(vectors).all():
             raise AmeliError(f"The vectors of the {what} images are not all finite numbers.")
     products = len(np.unique(pairs.entity_id))
@@ -207,16 +235,21 @@ class _Network(torch.nn.ModuleDict):
 
 def _loss(pairs: Pairs, rows: Ids, network: _Network | None, settings: TrainingSettings) -> torch.Tensor:
     """Mean loss of the pairs at ``rows``, one batch; without a network that of the unadapted vectors."""
+    shots, shown, ids = pairs.review[rows], pairs.entity[rows], pairs.entity_id[rows]
+    products = ids
+    if pairs.others is not None:
+        more = pairs.others.rows[rows]
+        more = more[more >= 0]
+        shown = np.concatenate([shown, pairs.others.images[more]])
+        products = np.concatenate([ids, pairs.others.owner[more]])
     normalize = torch.nn.functional.normalize
-    reviews, entities = torch.from_numpy(pairs.review[rows]), torch.from_numpy(pairs.entity[rows])
+    reviews, entities = torch.from_numpy(shots), torch.from_numpy(shown)
     if network is not None:
         reviews, entities = network.adapt(reviews, "review"), network.adapt(entities, "entity")
     logits = normalize(reviews) @ normalize(entities).T / settings.temperature
-    ids = torch.from_numpy(pairs.entity_id[rows])
-    # Another pair of the same product is no negative.
-    same = (ids[:, None] == ids[None, :]) & ~torch.eye(len(rows), dtype=torch.bool)
-    logits = logits.masked_fill(same, -torch.inf)
-    return torch.nn.functional.cross_entropy(logits, torch.arange(len(rows)))
+    # Another image of the same product is no negative.
+    same = torch.from_numpy(ids[:, None] == products) & ~torch.eye(*logits.shape, dtype=torch.bool)
+    return torch.nn.functional.cross_entropy(logits.masked_fill(same, -torch.inf), torch.arange(len(rows)))
 
 
 def _mean_loss(pairs: Pairs, settings: TrainingSettings) -> float:
@@ -230,8 +263,11 @@ def _mean_loss(pairs: Pairs, settings: TrainingSettings) -> float:
 
 def _identity(pairs: Pairs, dev: ImageSearch | None, settings: TrainingSettings, encoder: str) -> str:
     """Stands for everything that decides the adapter."""
-    digest = hashlib.sha256(json.dumps([asdict(settings), encoder]).encode())
+    selected = dev is not None and dev.selected
+    digest = hashlib.sha256(json.dumps([asdict(settings), encoder, selected]).encode())
     arrays: list[Vectors | Ids] = [pairs.review, pairs.entity, pairs.entity_id]
+    if pairs.others is not None:
+        arrays += [pairs.others.images, pairs.others.owner, pairs.others.rows]
     if dev is not None:
         arrays += [dev.review, dev.review_row, dev.gold, dev.images, dev.owner]
     for array in arrays:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ameli_llm.errors import AmeliError
+from eval.baselines import _lists
 from eval.baselines.material import Material
 from eval.baselines.tasks import Fold
 from retrieval.manifest import EncoderStamp
@@ -25,9 +26,10 @@ CHECKPOINTS = "checkpoints"
 class Trained:
     """What a training left.
 
-    ``history`` has an object per epoch from 0, untrained: its number, the mean loss and the score on dev.
-    ``best`` is the epoch that was kept. ``already`` says that the folder held the finished training and
-    nothing was done. A baseline of several parts has one of these for each in ``parts``.
+    ``history`` has an object per epoch from 0, untrained: its number, the mean loss and the score on dev,
+    which is ``measure``. ``best`` is the epoch that was kept. ``already`` says that the folder held the
+    finished training and nothing was done. A baseline of several parts has one of these for each in
+    ``parts``.
     """
 
     baseline: str
@@ -36,6 +38,7 @@ class Trained:
     made_of: Mapping[str, Any]
     pairs: int = 0
     dev_reviews: int = 0
+    measure: str = ""
     best: int = 0
     history: tuple[Mapping[str, Any], ...] = ()
     already: bool = False
@@ -49,11 +52,17 @@ def made_of(
     settings: Mapping[str, Any],
     encoders: Mapping[str, str],
     seed: int,
+    lists: bool,
 ) -> dict[str, Any]:
-    """Everything that decides the weights, in JSON types: settings, seed, encoders, digests of the data."""
+    """Everything that decides the weights, in JSON types: settings, seed, encoders, digests of the data.
+
+    ``lists`` says whether the folds' lists of candidates are part of that.
+    """
     data = {"products": material.dataset.digest, "train": train.name, "dev": dev.name}
-    digests = {"train_digest": fold_digest(train), "dev_digest": fold_digest(dev)}
-    return {"settings": dict(settings), "seed": seed, "encoders": dict(encoders), "data": data | digests}
+    data |= {"train_digest": fold_digest(train), "dev_digest": fold_digest(dev)}
+    if lists:
+        data |= {"train_candidates": _lists.digest(train), "dev_candidates": _lists.digest(dev)}
+    return {"settings": dict(settings), "seed": seed, "encoders": dict(encoders), "data": data}
 
 
 def fold_digest(fold: Fold) -> str:
@@ -68,9 +77,14 @@ def identity(parts: Mapping[str, Any]) -> str:
 
 
 def record(
-    baseline: str, made_of: Mapping[str, Any], pairs: int, dev_reviews: int, history: Sequence[Epoch]
+    baseline: str,
+    made_of: Mapping[str, Any],
+    pairs: int,
+    dev_reviews: int,
+    history: Sequence[Epoch],
+    measure: str = "R@1",
 ) -> dict[str, Any]:
-    """What is kept of a training beside its weights, in JSON types."""
+    """What is kept of a training beside its weights, in JSON types; ``measure`` names the score on dev."""
     from ameli_llm.training.loop import best_epoch
 
     return {
@@ -78,9 +92,28 @@ def record(
         "made_of": dict(made_of),
         "pairs": pairs,
         "dev_reviews": dev_reviews,
+        "measure": measure,
         "best": best_epoch(history).number,
         "history": [asdict(epoch) for epoch in history],
     }
+
+
+def finished(
+    title: str,
+    folder: Path,
+    description: str,
+    load: Callable[[Path], Mapping[str, Any]],
+    made_of: Mapping[str, Any],
+) -> Trained | None:
+    """The training that ``folder`` holds, None where its ``description`` is not written yet.
+
+    ``load`` gives what was recorded of it. Raises AmeliError when it is another training.
+    """
+    if not (folder / description).is_file():
+        return None
+    recorded = load(folder)
+    require_same(folder, recorded["made_of"], made_of)
+    return summary(title, folder, recorded, already=True)
 
 
 def summary(title: str, folder: Path, recorded: Mapping[str, Any], *, already: bool) -> Trained:
@@ -92,10 +125,16 @@ def summary(title: str, folder: Path, recorded: Mapping[str, Any], *, already: b
         made_of=recorded["made_of"],
         pairs=recorded["pairs"],
         dev_reviews=recorded["dev_reviews"],
+        measure=recorded["measure"],
         best=recorded["best"],
         history=tuple(recorded["history"]),
         already=already,
     )
+
+
+def leaks(gold_image: bool) -> list[str]:
+    """What a training saw of gold that it should not have, by the names of ``eval.official``."""
+    return ["image_chosen_with_gold"] if gold_image else []
 
 
 def require_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

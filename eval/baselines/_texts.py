@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, cast
@@ -34,6 +34,10 @@ class EntityTexts:
 
     vectors: Floats
     row: Mapping[int, int]
+
+    def rows(self, products: Iterable[int]) -> list[int]:
+        """The row of each product's text, -1 where it has none."""
+        return [self.row.get(product, -1) for product in products]
 
 
 def entity_texts(material: Material, text: Text, progress: Progress | None = None) -> EntityTexts:

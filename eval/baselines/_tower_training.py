@@ -1,4 +1,4 @@
-"""Trains the two towers of V2TEL contrastively: the texts of a batch are each other's negatives."""
+"""Trains the two towers of V2TEL: each image is to find its text in the batch, or among its candidates."""
 
 from __future__ import annotations
 
@@ -31,10 +31,16 @@ SEARCH_STEP = 256
 
 @dataclass(frozen=True)
 class TextPairs:
-    """Review image i, [n, d], shows a product whose text is row ``text[i]`` of the texts."""
+    """Review image i, [n, d], shows a product whose text is row ``text[i]`` of the texts.
+
+    It is told from the other texts of its batch, to which each pair adds its ``others`` [n, k], rows of texts
+    and -1 for none; where the others are its ``own``, from those alone.
+    """
 
     images: Floats
     text: Ids
+    others: Ids | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,15 @@ class TextSearch:
     """Review images [m, d] with the review of each (``review_row``, from 0), to be searched among products.
 
     ``gold`` holds the text row of each review's product, ``counts`` how many products share each text.
+    ``lists`` [q, k] has the text rows of each review's candidates, gold's among them, -1 for none: where they
+    are given, these are the products.
     """
 
     images: Floats
     review_row: Ids
     gold: Ids
     counts: Ids
+    lists: Ids | None = None
 
 
 class TowerModule(torch.nn.Module):
@@ -106,33 +115,39 @@ def train_towers(
     checkpoints: Path | None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Floats], list[Epoch]]:
-    """The weights of the best epoch by Recall@1 on ``search``, and all epochs; ``texts`` [u, d].
+    """The weights of the best epoch by ``accuracy`` on ``search``, and all epochs; ``texts`` [u, d].
 
-    Raises AmeliError when the pairs are of fewer than two texts, or when the loss is not finite.
+    The loss is cross-entropy over different texts: those of the batch and its others, or those of the pair
+    and its others. Raises AmeliError when all pairs are of fewer than two texts, or when the loss is not
+    finite.
     """
-    if len(np.unique(pairs.text)) < 2:
+    known = np.unique(pairs.text if pairs.others is None else np.append(pairs.others, pairs.text))
+    known = known[known >= 0]
+    if len(known) < 2:
         raise AmeliError(
-            f"{len(pairs.images)} pairs of a review image and {len(np.unique(pairs.text))} product text(s) "
+            f"{len(pairs.images)} pairs of a review image and {len(known)} product text(s) "
             "are too few to contrast.",
             hint="Training needs reviews with images of at least two products with different texts.",
         )
-    trained_on = {"image": pairs.images.mean(axis=0), "text": texts[np.unique(pairs.text)].mean(axis=0)}
-    module = TowerModule(form, sizes, trained_on, settings.seed)
-    images, rows = torch.from_numpy(pairs.images), torch.from_numpy(pairs.text)
+    means = {"image": pairs.images.mean(axis=0), "text": texts[known].mean(axis=0)}
+    module = TowerModule(form, sizes, means, settings.seed)
     vectors = torch.from_numpy(np.ascontiguousarray(texts))
 
     def loss(chosen: Ids) -> torch.Tensor:
-        position = torch.as_tensor(chosen)
-        target = rows[position]
-        logits = module.image(images[position]) @ module.text(vectors[target]).T / temperature
-        # Another pair of the same text is no negative.
-        same = (target[:, None] == target[None, :]) & ~torch.eye(len(target), dtype=torch.bool)
-        return torch.nn.functional.cross_entropy(
-            logits.masked_fill(same, -torch.inf), torch.arange(len(target))
-        )
+        photos = module.image(torch.from_numpy(pairs.images[chosen]))
+        gold = torch.from_numpy(pairs.text[chosen])
+        texts_of = gold[:, None]
+        if pairs.others is not None:
+            texts_of = torch.cat([texts_of, torch.from_numpy(pairs.others[chosen])], dim=1)
+        known, place = torch.unique(texts_of, return_inverse=True)
+        logits = photos @ module.text(vectors[known.clamp(min=0)]).T / temperature
+        counted = known >= 0
+        if pairs.own:
+            counted = torch.zeros_like(logits, dtype=torch.bool).scatter(1, place, True) & counted
+        return torch.nn.functional.cross_entropy(logits.masked_fill(~counted, -torch.inf), place[:, 0])
 
     def score() -> float:
-        return recall_at_1(module, vectors, search)
+        return accuracy(module, vectors, search)
 
     history = run_loop(
         module,
@@ -147,11 +162,10 @@ def train_towers(
     return module.arrays(), history
 
 
-def recall_at_1(module: TowerModule, texts: torch.Tensor, search: TextSearch) -> float:
-    """Share of reviews whose product's text is the most similar, 0 to 1.
+def accuracy(module: TowerModule, texts: torch.Tensor, search: TextSearch) -> float:
+    """Share of reviews whose product's text is the most similar, 0 to 1; equal products share it by chance.
 
-    Products of one text have one score: a review that finds the text finds its product with the chance of
-    one among them.
+    Among all products it is Recall@1, within lists of candidates F1.
     """
     columns = module.text(texts).T
     best = np.full((len(search.gold), len(texts)), -np.inf, dtype=np.float32)
@@ -159,8 +173,13 @@ def recall_at_1(module: TowerModule, texts: torch.Tensor, search: TextSearch) ->
         queries = module.image(torch.from_numpy(search.images[start : start + SEARCH_STEP]))
         rows = search.review_row[start : start + SEARCH_STEP]
         np.maximum.at(best, rows, (queries @ columns).numpy())
-    found = best.argmax(axis=1) == search.gold
-    return float(np.mean(found / search.counts[search.gold]))
+    gold = np.take_along_axis(best, search.gold[:, None], axis=1)
+    counts = search.counts
+    if search.lists is not None:
+        best = np.where(search.lists < 0, -np.inf, np.take_along_axis(best, search.lists, axis=1))
+        counts = np.ones(search.lists.shape[1], dtype=np.int64)
+    top = best.max(axis=1, keepdims=True)
+    return float(np.mean((gold == top)[:, 0] / ((best == top) @ counts)))
 
 
 def _initial(

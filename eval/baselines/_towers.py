@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion.adapter import OFFICIAL_SHARE
+from ameli_llm.fusion import weights as files
+from ameli_llm.fusion.adapter import residual
 from eval.baselines.baseline import Floats
 from retrieval.encoders.encoder import normalised
 
@@ -58,21 +57,16 @@ class Towers:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        expected = self.sizes.shapes(self.form)
-        found = {name: array.shape for name, array in self.weights.items()}
-        if found != expected:
-            raise AmeliError(
-                f"The weights do not fit the form {self.form!r}: expected {_shapes(expected)}, "
-                f"found {_shapes(found)}."
-            )
+        files.require_shapes(self.weights, self.sizes.shapes(self.form), repr(self.form))
 
     @classmethod
     def load(cls, folder: Path) -> Towers:
         """The towers that ``save`` wrote. Raises AmeliError when missing, damaged or of another size."""
-        described = _description(folder / DESCRIPTION)
-        weights, digest = _weights(folder / WEIGHTS)
+        hint = "ameli-llm train v2tel DATASET --out DIR writes one."
+        described = files.read_description(folder / DESCRIPTION, _Description, hint)
+        weights = files.read_weights(folder / WEIGHTS)
         sizes = Sizes(**described.sizes.model_dump())
-        training = {**described.training, "weights": digest}
+        training = {**described.training, "weights": files.digest(folder / WEIGHTS)}
         try:
             return cls(described.form, sizes, weights, described.encoders, training)
         except AmeliError as error:
@@ -80,20 +74,13 @@ class Towers:
 
     def save(self, folder: Path) -> None:
         """Writes towers.safetensors and then towers.json: a folder with the latter is complete."""
-        from safetensors.numpy import save as to_bytes
-
         described = _Description(
             form=self.form,
             sizes=_Sizes(**vars(self.sizes)),
             encoders=dict(self.encoders),
             training=dict(self.training),
         )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _replace(folder / WEIGHTS, to_bytes(dict(self.weights)))
-            _replace(folder / DESCRIPTION, (described.model_dump_json(indent=2) + "\n").encode())
-        except OSError as error:
-            raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
+        files.write(self.weights, folder / WEIGHTS, described, folder / DESCRIPTION)
 
     def image(self, vectors: Floats) -> Floats:
         """[n, d of the image encoder] -> [n, common]."""
@@ -110,10 +97,7 @@ class Towers:
         if self.form == "projection":
             hidden = np.maximum((rows - weights["mean"]) @ weights["w1"] + weights["b1"], 0)
             return normalised(hidden @ weights["w2"] + weights["b2"])
-        adapted = np.maximum(rows @ weights["w1"], 0) @ weights["w2"]
-        if self.form == "official":
-            return normalised((1 - OFFICIAL_SHARE) * rows + OFFICIAL_SHARE * np.maximum(adapted, 0))
-        return normalised(rows + adapted)
+        return normalised(residual(self.form, rows, weights["w1"], weights["w2"]))
 
 
 class _Sizes(BaseModel):
@@ -132,47 +116,3 @@ class _Description(BaseModel):
     sizes: _Sizes
     encoders: dict[str, str]
     training: dict[str, Any] = Field(default_factory=dict)
-
-
-def _description(path: Path) -> _Description:
-    try:
-        return _Description.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise AmeliError(
-            f"Cannot read {path}: {error.strerror}.",
-            hint="ameli-llm train v2tel DATASET --out DIR writes one.",
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise AmeliError(f"{path}: {where}: {first['msg']}.") from error
-
-
-def _weights(path: Path) -> tuple[dict[str, Floats], str]:
-    """The weights in the file, and the first 16 hex digits of its SHA-256."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        content = path.read_bytes()
-        weights = dict(load(content))
-    except OSError as error:
-        raise AmeliError(f"Cannot read {path}: {error.strerror}.") from error
-    except SafetensorError as error:
-        raise AmeliError(f"{path} is not a safetensors file: {error}.") from error
-    except KeyError as error:  # a number type that numpy lacks
-        raise AmeliError(f"{path}: numbers of type {error.args[0]} instead of float32.") from error
-    for name, array in weights.items():
-        if array.dtype != np.float32 or not np.isfinite(array).all():
-            raise AmeliError(f"{path}: {name} has to hold finite float32 numbers.")
-    return weights, hashlib.sha256(content).hexdigest()[:16]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
-def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in sorted(shapes.items())) or "none"

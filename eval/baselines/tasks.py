@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,11 +20,15 @@ HELD_OUT = 0.2
 
 @dataclass(frozen=True)
 class Fold:
-    """Reviews of the split ``name`` with their gold products, which are in the KB."""
+    """Reviews of the split ``name`` with their gold products, which are in the KB.
+
+    ``candidates`` are product ids by review, best first, as retrieval found them; empty until ``listed``.
+    """
 
     name: str
     reviews: tuple[Review, ...]
     gold: Mapping[int, int]
+    candidates: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def folds(dataset: Dataset, split: str, seed: int) -> tuple[Fold, Fold]:
@@ -75,6 +79,25 @@ def examples(rows: Iterable[PredictionRow], fold: Fold, k: int) -> list[Example]
     return [Example(task, fold.gold[task.review.id]) for task in made]
 
 
+def listed(fold: Fold, rows: Iterable[PredictionRow], k: int) -> Fold:
+    """The fold with the first ``k`` candidates of each review, from a run's predictions.
+
+    Raises AmeliError when a review has none.
+    """
+    return folded(fold.name, examples(rows, fold, k))
+
+
+def folded(name: str, examples: Iterable[Example]) -> Fold:
+    """The fold of these examples, with their candidates."""
+    kept = list(examples)
+    return Fold(
+        name,
+        tuple(one.task.review for one in kept),
+        {one.task.review.id: one.gold for one in kept},
+        {one.task.review.id: tuple(one.task.entity_ids) for one in kept},
+    )
+
+
 def _fold(split: Split) -> Fold:
     gold = {review: product for review, product in split.gold.items() if product is not None}
     return Fold(split.name, tuple(review for review in split.reviews if review.id in gold), gold)
@@ -82,4 +105,4 @@ def _fold(split: Split) -> Fold:
 
 def _only(fold: Fold, products: set[int]) -> Fold:
     gold = {review: product for review, product in fold.gold.items() if product in products}
-    return Fold(fold.name, tuple(review for review in fold.reviews if review.id in gold), gold)
+    return replace(fold, reviews=tuple(one for one in fold.reviews if one.id in gold), gold=gold)

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from ameli_llm.errors import AmeliError
-from eval.baselines import _folder
+from eval.baselines import _folder, _lists
 from eval.baselines._folder import Trained
-from eval.baselines._images import Images, no_images, require_choice, review_images
+from eval.baselines._images import (
+    Ids,
+    Images,
+    no_images,
+    require_choice,
+    require_images,
+    review_images,
+    task_images,
+)
 from eval.baselines._names import image_title, text_title
 from eval.baselines._texts import EntityTexts, Text, entity_texts, has_text_tower, text_dimension
 from eval.baselines._towers import DESCRIPTION, Form, Sizes, Towers
@@ -25,22 +34,31 @@ if TYPE_CHECKING:
 
 NAME = "v2tel"
 
+Loss: TypeAlias = Literal["batch", "batch+candidates", "candidates"]
+
 
 @dataclass(frozen=True)
 class Settings:
-    """How V2TEL is trained.
+    """How V2TEL is trained. Raises AmeliError for values that are not possible.
 
     ``text`` is what stands for a product: the paper says "entity text" (section 5.2) of entities that have a
     name and a description; the official code takes the description. ``form`` holds where image and text
     encoder are one model (CLIP): the paper's residual adapter on each side, or the official 0.2/0.8 mix;
-    elsewhere each side is projected. ``images``: all images of a review count, by the greatest cosine, or the
-    first only. ``hidden`` 0 is a quarter of the vector for adapters, 256 for projections, which lead to
-    ``common`` numbers.
+    elsewhere each side is projected. ``images``: all images of a review count, by the greatest cosine, the
+    first only, or one that is selected before the towers, by the images of the review's candidates or, with
+    ``gold_image`` and on train and dev only, by those of its gold product (both official; the latter is a
+    leak). ``loss``: cross-entropy over the texts of a batch; over those and its reviews' candidates (official
+    A_V2TEL_contrast); or over the review's own K candidates, gold put in (official A_V2TEL), where the epoch
+    is chosen by the F1 over the lists of dev as retrieval found them.
+    ``hidden`` 0 is a quarter of the vector for adapters, 256 for projections, which lead to ``common``
+    numbers.
     """
 
     text: Text = "title+description"
     form: Literal["paper", "official"] = "paper"
     images: Images = "all"
+    gold_image: bool = False
+    loss: Loss = "batch"
     epochs: int = 60
     learning_rate: float = 1e-3
     batch_size: int = 256
@@ -49,25 +67,52 @@ class Settings:
     common: int = 128
     patience: int = 10
 
+    def __post_init__(self) -> None:
+        require_choice("text", self.text, Text)
+        require_choice("form", self.form, Literal["paper", "official"])
+        require_images(self.images, self.gold_image)
+        require_choice("loss", self.loss, Loss)
+
+    @property
+    def needs_candidates(self) -> bool:
+        """Whether training looks at the candidates of its reviews."""
+        return self.loss != "batch" or (self.images == "selected" and not self.gold_image)
+
+
+PRESETS: Mapping[str, Settings] = MappingProxyType(
+    {
+        "paper": Settings(),
+        "official": Settings(
+            text="description",
+            form="official",
+            images="selected",
+            gold_image=True,
+            loss="batch+candidates",
+            temperature=1.0,
+        ),
+    }
+)
+"""The paper leaves most open; official is what the released code does (class V2TEL)."""
+
 
 class V2TEL:
     """Cosines of review images and product texts; no opinion on a review or a product that lacks them."""
 
-    def __init__(self, material: Material, towers: Towers, texts: EntityTexts, images: Images) -> None:
+    def __init__(self, material: Material, towers: Towers, texts: EntityTexts, settings: Settings) -> None:
         self._material = material
         self._towers = towers
-        self._images = images
-        self._row = texts.row
+        self._settings = settings
+        self._rows = texts.rows
         self._texts = towers.text(texts.vectors)
 
     def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
         """Cosines [K] for each task, exactly equal for equal texts."""
-        found = review_images(self._material, [task.review for task in tasks], self._images, progress)
+        found = task_images(self._material, tasks, self._settings.images, progress)
         return [self._scored(task, vectors) for task, vectors in zip(tasks, found, strict=True)]
 
     def _scored(self, task: Task, vectors: Floats) -> Scored:
         scores = np.full(len(task.candidates), np.nan, dtype=np.float32)
-        rows = np.array([self._row.get(entity, -1) for entity in task.entity_ids], dtype=np.int64)
+        rows = np.array(self._rows(task.entity_ids), dtype=np.int64)
         if len(vectors) and (rows >= 0).any():
             different, column = np.unique(rows[rows >= 0], return_inverse=True)
             best = (self._towers.image(vectors) @ self._texts[different].T).max(axis=0)
@@ -81,8 +126,9 @@ class V2TEL:
             "title": title(self._material),
             "encoders": dict(self._towers.encoders),
             "towers": self._towers.form,
-            "text": training["made_of"]["settings"]["text"],
-            "images": self._images,
+            "text": self._settings.text,
+            "images": self._settings.images,
+            "leaks": _folder.leaks(self._settings.gold_image),
             "weights": training["weights"],
             "training": dict(training["made_of"]),
         }
@@ -117,8 +163,8 @@ def create(material: Material, folder: Path | None, variant: str = "", seed: int
             f"the index has those of {_listed(stamps)}.",
             hint=_folder.how_to_train(NAME),
         )
-    settings = towers.training["made_of"]["settings"]
-    return V2TEL(material, towers, entity_texts(material, settings["text"]), settings["images"])
+    settings = Settings(**towers.training["made_of"]["settings"])
+    return V2TEL(material, towers, entity_texts(material, settings.text), settings)
 
 
 def train(
@@ -131,28 +177,26 @@ def train(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Trained:
-    """Trains the towers on ``train`` and saves to ``out``; Recall@1 over all products on ``dev`` chooses.
+    """Trains the towers on ``train`` and saves to ``out``; the best epoch on ``dev`` is kept.
 
-    A training that was killed goes on, a finished one is left as it is. Raises AmeliError when ``out`` holds
-    the weights of another training, or the folds have too few images or texts.
+    That is by Recall@1 over all products, or by F1 where the loss is over candidates. The folds' candidates
+    are needed where ``settings.needs_candidates``. A training that was killed goes on, a finished one is left
+    as it is. Raises AmeliError when ``out`` holds the weights of another training, or the folds have too few
+    images or texts, or no candidates.
     """
     settings = settings or Settings()
-    require_choice("text", settings.text, Text)
-    require_choice("form", settings.form, Literal["paper", "official"])
-    require_choice("images", settings.images, Images)
-    stamps = _stamps(material)
-    made_of = _folder.made_of(material, train, dev, asdict(settings), stamps, seed)
-    if (out / DESCRIPTION).is_file():
-        found = _load(out)
-        _folder.require_same(out, found.training["made_of"], made_of)
-        return _folder.summary(title(material), out, found.training, already=True)
+    stamps, lists = _stamps(material), settings.needs_candidates
+    made_of = _folder.made_of(material, train, dev, asdict(settings), stamps, seed, lists)
+    done = _folder.finished(title(material), out, DESCRIPTION, lambda folder: _load(folder).training, made_of)
+    if done:
+        return done
     from ameli_llm.training.checkpoint import discard
     from ameli_llm.training.loop import LoopSettings
     from eval.baselines._tower_training import train_towers
 
     texts = entity_texts(material, settings.text, progress)
-    pairs = _pairs(material, train, texts, settings.images, progress)
-    search = _search(material, dev, texts, settings.images, progress)
+    pairs = _pairs(material, train, texts, settings, progress)
+    search = _search(material, dev, texts, settings, progress)
     form: Form = settings.form if has_text_tower(material) else "projection"
     sizes = _sizes(form, settings, material.image_dimension, text_dimension(material))
     weights, history = train_towers(
@@ -173,7 +217,8 @@ def train(
         checkpoints=out / _folder.CHECKPOINTS,
         progress=progress,
     )
-    training = _folder.record(NAME, made_of, len(pairs.text), len(search.gold), history)
+    measure = "R@1" if settings.loss == "batch" else "F1"
+    training = _folder.record(NAME, made_of, len(pairs.text), len(search.gold), history, measure)
     Towers(form, sizes, weights, stamps, training).save(out)
     discard(out / _folder.CHECKPOINTS)
     return _folder.summary(title(material), out, training, already=False)
@@ -186,41 +231,77 @@ def _sizes(form: Form, settings: Settings, image: int, text: int) -> Sizes:
 
 
 def _pairs(
-    material: Material, fold: Fold, texts: EntityTexts, images: Images, progress: Progress | None
+    material: Material, fold: Fold, texts: EntityTexts, settings: Settings, progress: Progress | None
 ) -> TextPairs:
-    """A pair for each review image whose product has a text."""
+    """A pair for each review image whose product has a text.
+
+    Where the loss is over candidates, its others are the candidates' texts that are not the product's own;
+    reviews without any are left out where there is nothing else to tell it from.
+    """
     from eval.baselines._tower_training import TextPairs
 
+    beside = _lists.beside(fold, settings.images, settings.gold_image)
+    lists = _lists.others(fold) if settings.loss != "batch" else {}
     shown = [np.zeros((0, material.image_dimension), dtype=np.float32)]
     rows: list[int] = []
-    found = review_images(material, fold.reviews, images, progress)
+    others: list[list[int]] = []
+    found = review_images(material, fold.reviews, settings.images, progress, beside)
     for review, vectors in zip(fold.reviews, found, strict=True):
-        row = texts.row.get(fold.gold[review.id])
-        if row is not None:
+        row = texts.row.get(fold.gold[review.id], -1)
+        against = [one for one in texts.rows(lists.get(review.id, ())) if one not in (row, -1)]
+        if row >= 0 and (against or settings.loss != "candidates"):
             shown.append(vectors)
             rows += [row] * len(vectors)
-    return TextPairs(np.concatenate(shown), np.array(rows, dtype=np.int64))
+            others += [against] * len(vectors)
+    return TextPairs(
+        np.concatenate(shown),
+        np.array(rows, dtype=np.int64),
+        _padded(others) if lists else None,
+        own=settings.loss == "candidates",
+    )
 
 
 def _search(
-    material: Material, fold: Fold, texts: EntityTexts, images: Images, progress: Progress | None
+    material: Material, fold: Fold, texts: EntityTexts, settings: Settings, progress: Progress | None
 ) -> TextSearch:
-    """The reviews with a usable image whose product has a text. Raises AmeliError when there is none."""
+    """The reviews with a usable image whose product has a text and is, for F1, among the candidates.
+
+    Raises AmeliError when there is none.
+    """
     from eval.baselines._tower_training import TextSearch
 
-    found = review_images(material, fold.reviews, images, progress)
-    rows = [texts.row.get(fold.gold[review.id]) for review in fold.reviews]
+    beside = _lists.beside(fold, settings.images, settings.gold_image)
+    lists = _lists.retrieved(fold) if settings.loss == "candidates" else None
+    found = review_images(material, fold.reviews, settings.images, progress, beside)
     usable = [
-        (row, vectors) for row, vectors in zip(rows, found, strict=True) if row is not None and len(vectors)
+        (review, vectors)
+        for review, vectors in zip(fold.reviews, found, strict=True)
+        if len(vectors) and fold.gold[review.id] in texts.row
     ]
     if not usable:
         raise no_images(fold)
+    if lists is not None:
+        usable = [(review, vectors) for review, vectors in usable if fold.gold[review.id] in lists[review.id]]
+    if not usable:
+        raise AmeliError(
+            f"No review of {fold.name} with a readable image has its gold product among its candidates.",
+            hint="Use a larger dev split, or more candidates.",
+        )
     return TextSearch(
         images=np.concatenate([vectors for _, vectors in usable]),
         review_row=np.repeat(np.arange(len(usable)), [len(vectors) for _, vectors in usable]),
-        gold=np.array([row for row, _ in usable], dtype=np.int64),
+        gold=np.array([texts.row[fold.gold[review.id]] for review, _ in usable], dtype=np.int64),
         counts=np.bincount(list(texts.row.values()), minlength=len(texts.vectors)),
+        lists=None if lists is None else _padded([texts.rows(lists[review.id]) for review, _ in usable]),
     )
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Ids:
+    """[n, k], with -1 behind the shorter ones."""
+    found = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
+    for row, several in enumerate(rows):
+        found[row, : len(several)] = several
+    return found
 
 
 def _stamps(material: Material) -> dict[str, str]:

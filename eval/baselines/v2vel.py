@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.fusion import weights
 from ameli_llm.fusion.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
-from eval.baselines import _folder
+from eval.baselines import _folder, _lists
 from eval.baselines._folder import Trained
-from eval.baselines._images import Images, chosen, image_pairs, image_search, require_choice, review_images
+from eval.baselines._images import (
+    Images,
+    image_pairs,
+    image_search,
+    nearest,
+    require_choice,
+    require_images,
+    review_images,
+    task_images,
+)
 from eval.baselines._names import image_title
-from eval.baselines.baseline import Floats, Progress, Scored, Task
+from eval.baselines.baseline import Example, Floats, Progress, Scored, Task
 from eval.baselines.material import Material
 from eval.baselines.tasks import Fold
 
@@ -25,36 +35,78 @@ NAME = "v2vel"
 
 @dataclass(frozen=True)
 class Settings:
-    """How V2VEL is trained.
+    """How V2VEL is trained. Raises AmeliError for values that are not possible.
 
     ``form``: the paper's adapter (weights of its own for each side), or the official code's shared one with
     its 0.2/0.8 mix. ``images``: "all" takes the greatest cosine over all pairs, "first" the paper's one
-    image a side. ``temperature`` divides the cosines; the paper's loss has none, which is 1.
+    image a side, "selected" one pair that is chosen before the adapter, by the review's candidates or, with
+    ``gold_image`` and on train and dev only, by its gold product (both official; the latter is a leak).
+    ``negatives``: the other products of the batch, or also the candidates of its reviews (official).
+    ``temperature`` divides the cosines; the paper's loss has none, which is 1.
     Numbers that the paper does not give were chosen on the synthetic twin's dev split.
     """
 
     form: Literal["paper", "official"] = "paper"
     images: Images = "all"
+    gold_image: bool = False
+    negatives: Literal["batch", "candidates"] = "batch"
     epochs: int = 30
     learning_rate: float = 3e-4
     batch_size: int = 64
     temperature: float = 0.07
     patience: int = 10
 
+    def __post_init__(self) -> None:
+        require_choice("form", self.form, Literal["paper", "official"])
+        require_images(self.images, self.gold_image)
+        require_choice("negatives", self.negatives, Literal["batch", "candidates"])
+
+    @property
+    def needs_candidates(self) -> bool:
+        """Whether training looks at the candidates of its reviews."""
+        return self.negatives == "candidates" or (self.images == "selected" and not self.gold_image)
+
+
+PRESETS: Mapping[str, Settings] = MappingProxyType(
+    {
+        "paper": Settings(),
+        "official": Settings(
+            form="official", images="selected", gold_image=True, negatives="candidates", temperature=1.0
+        ),
+    }
+)
+"""The paper leaves most open; official is what the released code does (class V2VELCLIP)."""
+
 
 class V2VEL:
     """Cosines of adapted image vectors; no opinion on a review or a product without a usable image."""
 
-    def __init__(self, material: Material, adapter: ImageAdapter, images: Images, weights: str = "") -> None:
+    def __init__(self, material: Material, adapter: ImageAdapter, settings: Settings) -> None:
         self._material = material
         self._adapter = adapter
-        self._images = images
-        self._weights = weights
+        self._settings = settings
         self._products: dict[int, Floats] = {}
 
     def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
         """Cosines [K] for each task."""
-        found = review_images(self._material, [task.review for task in tasks], self._images, progress)
+        return self._scores(tasks, task_images(self._material, tasks, self._settings.images, progress))
+
+    def score_examples(self, examples: Sequence[Example], progress: Progress | None = None) -> list[Scored]:
+        """Cosines [K] for each example, with the images that the training counts on dev.
+
+        Weights that were trained with ``gold_image`` look at the image that the gold product selects: these
+        scores are for choices on dev, none that is reported.
+        """
+        tasks = [one.task for one in examples]
+        if not self._settings.gold_image:
+            return self.score(tasks, progress)
+        reviews = [task.review for task in tasks]
+        beside = {one.task.review.id: (one.gold,) for one in examples}
+        return self._scores(
+            tasks, review_images(self._material, reviews, self._settings.images, progress, beside)
+        )
+
+    def _scores(self, tasks: Sequence[Task], found: Sequence[Floats]) -> list[Scored]:
         return [self._scored(task, vectors) for task, vectors in zip(tasks, found, strict=True)]
 
     def _scored(self, task: Task, vectors: Floats) -> Scored:
@@ -62,16 +114,20 @@ class V2VEL:
         if len(vectors):
             queries = self._adapter.review(vectors)
             for position, entity in enumerate(task.entity_ids):
-                shown = self._shown(entity)
+                shown = self._shown(entity, vectors)
                 if len(shown):
                     scores[position] = (queries @ shown.T).max()
         return Scored(total=scores, image=scores)
 
-    def _shown(self, entity: int) -> Floats:
+    def _shown(self, entity: int, vectors: Floats) -> Floats:
+        """The adapted images of the product that count for a review with these vectors."""
+        plain = self._material.product_images(entity)
         if entity not in self._products:
-            vectors = chosen(self._material.product_images(entity), self._images)
-            self._products[entity] = self._adapter.entity(vectors)
-        return self._products[entity]
+            self._products[entity] = self._adapter.entity(plain)
+        adapted = self._products[entity]
+        if self._settings.images == "all" or not len(plain):
+            return adapted
+        return adapted[nearest(vectors, plain, self._settings.images)]
 
     def describe(self) -> Mapping[str, Any]:
         """Encoder, adapter and training."""
@@ -79,9 +135,10 @@ class V2VEL:
             "title": title(self._material),
             "image_encoder": self._material.image_encoder,
             "adapter": self._adapter.form,
-            "images": self._images,
-            "weights": self._weights,
-            "training": dict(self._adapter.training.get("made_of", {})),
+            "images": self._settings.images,
+            "leaks": _folder.leaks(self._settings.gold_image),
+            "weights": self._adapter.training["weights"],
+            "training": dict(self._adapter.training["made_of"]),
         }
 
 
@@ -102,8 +159,7 @@ def create(material: Material, folder: Path | None, variant: str = "", seed: int
         adapter.require(stamp.dimension, str(stamp))
     except AmeliError as error:
         raise AmeliError(error.message, hint=_folder.how_to_train(NAME)) from error
-    images = adapter.training["made_of"]["settings"]["images"]
-    return V2VEL(material, adapter, images, adapter.training["weights"])
+    return V2VEL(material, adapter, Settings(**adapter.training["made_of"]["settings"]))
 
 
 def train(
@@ -118,23 +174,25 @@ def train(
 ) -> Trained:
     """Trains the adapter on ``train`` and saves to ``out``; Recall@1 over all products on ``dev`` chooses.
 
-    A training that was killed goes on, a finished one is left as it is. Raises AmeliError when ``out`` holds
-    the weights of another training, or the folds have too few images.
+    The folds' candidates are needed where ``settings.needs_candidates``. A training that was killed goes on,
+    a finished one is left as it is. Raises AmeliError when ``out`` holds the weights of another training, or
+    the folds have too few images or no candidates.
     """
     settings = settings or Settings()
-    require_choice("form", settings.form, Literal["paper", "official"])
-    require_choice("images", settings.images, Images)
     stamp = _folder.require_image_encoder(material)
-    made_of = _folder.made_of(material, train, dev, asdict(settings), {"image": str(stamp)}, seed)
-    if (out / DESCRIPTION).is_file():
-        found = _load(out)
-        _folder.require_same(out, found.training["made_of"], made_of)
-        return _folder.summary(title(material), out, found.training, already=True)
+    encoders, lists = {"image": str(stamp)}, settings.needs_candidates
+    made_of = _folder.made_of(material, train, dev, asdict(settings), encoders, seed, lists)
+    done = _folder.finished(title(material), out, DESCRIPTION, lambda folder: _load(folder).training, made_of)
+    if done:
+        return done
     from ameli_llm.fusion.contrastive import TrainingSettings, train_adapter
     from ameli_llm.training.checkpoint import discard
 
-    pairs = image_pairs(material, train, settings.images, progress)
-    search = image_search(material, dev, settings.images, progress)
+    images = settings.images
+    others = _lists.others(train) if settings.negatives == "candidates" else {}
+    beside = [_lists.beside(fold, images, settings.gold_image) for fold in (train, dev)]
+    pairs = image_pairs(material, train, images, progress, beside[0], others)
+    search = image_search(material, dev, images, progress, beside[1])
     adapter, history = train_adapter(
         pairs,
         search,
@@ -162,5 +220,4 @@ def _load(folder: Path) -> ImageAdapter:
     adapter = ImageAdapter.load(folder)
     if adapter.training.get("baseline") != NAME:
         raise AmeliError(f"{folder} holds an adapter, but no V2VEL.", hint=_folder.how_to_train(NAME))
-    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-    return replace(adapter, training={**adapter.training, "weights": digest})
+    return replace(adapter, training={**adapter.training, "weights": weights.digest(folder / WEIGHTS)})

@@ -29,6 +29,11 @@ class Settings:
     v2vel: v2vel.Settings = field(default_factory=v2vel.Settings)
     v2tel: v2tel.Settings = field(default_factory=v2tel.Settings)
 
+    @property
+    def needs_candidates(self) -> bool:
+        """Whether the training of one of them looks at the candidates of its reviews."""
+        return self.v2vel.needs_candidates or self.v2tel.needs_candidates
+
 
 @dataclass(frozen=True)
 class V2VTEL:
@@ -48,12 +53,14 @@ class V2VTEL:
         ]
 
     def describe(self) -> Mapping[str, Any]:
-        """Both parts."""
+        """Both parts, and the leaks of either."""
+        first, second = dict(self.first.describe()), dict(self.second.describe())
         return {
             "title": title(self.material),
             "kept": KEPT,
-            "v2vel": dict(self.first.describe()),
-            "v2tel": dict(self.second.describe()),
+            "leaks": sorted({*first["leaks"], *second["leaks"]}),
+            "v2vel": first,
+            "v2tel": second,
         }
 
 

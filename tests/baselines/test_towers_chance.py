@@ -1,16 +1,20 @@
-"""The random baseline is at chance, wherever gold stands among the candidates and whatever its id."""
+"""Who knows nothing is at chance, wherever gold stands among the candidates and whatever its id."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binom
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Candidate, Review
 from eval.baselines import BASELINES
+from eval.baselines._tower_training import TextSearch, TowerModule, accuracy
+from eval.baselines._towers import Sizes
 from eval.baselines.baseline import Task
 from eval.baselines.random import Random, title
 from tests.baselines.towers_world import make_world
@@ -51,6 +55,20 @@ def test_scores_follow_the_candidate_and_the_seed() -> None:
     assert other.total.tolist() != there.total.tolist()
     (another_review,) = Random(3).score([task(6, [1, 2, 3])])
     assert another_review.total.tolist() != there.total.tolist()
+
+
+@pytest.mark.parametrize("gold", [0, 5, 7])
+def test_towers_that_map_everything_to_one_point(gold: int) -> None:
+    """Eight texts of twelve products; a list of gold, three products of other texts, and one without any."""
+    means = dict.fromkeys(("image", "text"), np.zeros(4, np.float32))
+    module = TowerModule("projection", Sizes(4, 4, 2, 2), means, 0)
+    with torch.no_grad():
+        module.weights["image_w2"].zero_()
+        counts = np.array([1, 1, 1, 1, 2, 2, 2, 2])
+        one = TextSearch(np.ones((1, 4), np.float32), np.array([0]), np.array([gold]), counts)
+        assert accuracy(module, torch.eye(8, 4), one) == pytest.approx(1 / 12)
+        lists = np.array([[1, 2, 3, gold, -1]])
+        assert accuracy(module, torch.eye(8, 4), replace(one, lists=lists)) == pytest.approx(1 / 4)
 
 
 def test_registry_entry(tmp_path: Path) -> None:

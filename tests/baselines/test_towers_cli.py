@@ -71,6 +71,76 @@ def test_json(place: Path, command: str, options: tuple[str, ...], setting: tupl
     assert [epoch["number"] for epoch in content["history"]] == [0, 1, 2]
 
 
+NO_OCR = "attributes: {extractors: [rules]}\nretrieval: {candidates: 5, image_encoder: descriptor}\n"
+LISTS = ("--images", "selected", "--loss", "candidates", "--negatives", "candidates")
+
+
+@pytest.fixture
+def config(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AMELI_LLM_CACHE", str(place / "cache"))
+    (place / "config.yaml").write_text(NO_OCR)
+    return place / "config.yaml"
+
+
+def test_candidates_are_made_once_or_taken_from_runs(place: Path, config: Path) -> None:
+    out, other = place / "listed", place / "listed-too"
+    first = run("v2vtel", place, "--config", config, "--out", out, *LISTS)
+    assert first.exit_code == 0, first.output
+    for split in ("train", "dev"):
+        assert (out / "candidates" / split / "predictions.jsonl").is_file()
+    assert "dev F1" in first.stdout
+    assert "dev R@1" in first.stdout
+    runs = ("--candidates", out / "candidates")
+    second = run("v2vtel", place, "--config", config, "--out", other, *LISTS, *runs)
+    assert second.exit_code == 0, second.output
+    assert not (other / "candidates").exists()
+    for name in ("v2vel/adapter.safetensors", "v2tel/towers.safetensors"):
+        assert (out / name).read_bytes() == (other / name).read_bytes()
+    towers = json.loads((other / "v2tel" / "towers.json").read_text())["training"]["made_of"]
+    assert towers["settings"]["loss"] == "candidates"
+    assert set(towers["data"]) > {"train_candidates", "dev_candidates"}
+    again = run("v2vtel", place, "--config", config, "--out", out, *LISTS)
+    assert again.stdout.count("nothing was done") == 2
+
+
+def test_no_candidates_are_made_where_none_are_looked_at(place: Path, config: Path, tmp_path: Path) -> None:
+    leaking = ("--images", "selected", "--gold-image")
+    done = run("v2vel", place, "--config", config, "--out", tmp_path / "out", *leaking, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["made_of"]["settings"]["gold_image"] is True
+    assert not (tmp_path / "out" / "candidates").exists()
+
+
+def test_candidates_that_are_not_there(place: Path, config: Path, tmp_path: Path) -> None:
+    given = ("--loss", "candidates", "--candidates", tmp_path / "runs")
+    done = run("v2tel", place, "--config", config, "--out", tmp_path / "out", *given)
+    assert isinstance(done.exception, AmeliError)
+    assert str(tmp_path / "runs" / "train") in str(done.exception)
+
+
+def test_the_image_of_gold_is_for_selected_images_only(place: Path, tmp_path: Path) -> None:
+    done = run("v2tel", place, "--out", tmp_path / "out", "--gold-image")
+    assert isinstance(done.exception, AmeliError)
+    assert "but images is 'all'" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "lacking"),
+    [("v2vel", {"--text", "--loss"}), ("v2tel", {"--negatives"}), ("v2vtel", set())],
+)
+def test_each_command_has_the_options_of_its_baseline(command: str, lacking: set[str]) -> None:
+    app = typer.Typer()
+    train.register(app)
+    group = typer.main.get_command(app)
+    found = {option for one in group.commands["train"].commands[command].params for option in one.opts}  # type: ignore[attr-defined]
+    numbers = {"--epochs", "--seed", "--learning-rate", "--batch-size", "--temperature"}
+    places = {"dataset", "--out", "--train-split", "--config", "--index", "--candidates", "--json"}
+    kinds = {"--form", "--images", "--gold-image", "--text", "--loss", "--negatives"}
+    assert found == (numbers | places | kinds) - lacking
+    assert all(one.help for one in group.commands["train"].commands[command].params)  # type: ignore[attr-defined]
+
+
 def test_index_without_images(place: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("retrieval: {image_encoder: none}\n")
     for command in ("v2vel", "v2tel", "v2vtel"):

@@ -25,11 +25,17 @@ V2VEL = v2vel.Settings(epochs=12, learning_rate=3e-3)
 V2TEL = v2tel.Settings(text="description", epochs=20, learning_rate=3e-3, batch_size=32)
 BOTH = v2vtel.Settings(V2VEL, V2TEL)
 PARTS: dict[str, tuple[Any, Any]] = {"v2vel": (v2vel, V2VEL), "v2tel": (v2tel, V2TEL)}
+BY_CANDIDATES = {
+    "v2vel by candidates": (v2vel, replace(V2VEL, negatives="candidates", images="selected")),
+    "v2tel by candidates": (v2tel, replace(V2TEL, loss="candidates", images="selected")),
+    "v2tel by batch and candidates": (v2tel, replace(V2TEL, loss="batch+candidates", images="selected")),
+}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world") / "shop")
+    made = make_world(tmp_path_factory.mktemp("world") / "shop")
+    return replace(made, train=made.listed(made.train), dev=made.listed(made.dev))
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +88,12 @@ class _Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", [*PARTS, *BY_CANDIDATES])
 @pytest.mark.parametrize("step", [1, 7])
 def test_killed_and_typed_again_is_as_uninterrupted(
     world: World, tmp_path: Path, name: str, step: int
 ) -> None:
-    module, settings = PARTS[name]
+    module, settings = {**PARTS, **BY_CANDIDATES}[name]
     short = replace(settings, epochs=4)
 
     def kill(stage: str, done: int, total: int) -> None:

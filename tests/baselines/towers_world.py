@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,11 @@ class World:
             made.append(Task(review, tuple(Candidate(int(i), 0.0) for i in ids)))
         return made
 
+    def listed(self, fold: Fold, k: int = 10, seed: int = 0) -> Fold:
+        """The fold with the candidates of its ``tasks``."""
+        tasks = self.tasks(fold, k, seed)
+        return replace(fold, candidates={task.review.id: tuple(task.entity_ids) for task in tasks})
+
     def accuracy(self, fold: Fold, baseline: object) -> float:
         tasks = self.tasks(fold)
         scored = baseline.score(tasks)  # type: ignore[attr-defined]
@@ -103,16 +108,19 @@ class World:
         return float(np.mean(hits))
 
 
-def make_world(root: Path, image_encoder: str = "pictures") -> World:
+def make_world(root: Path, image_encoder: str = "pictures", views: int = 1) -> World:
+    """Each product has ``views`` pictures, the second and further ones in other colours."""
     for name in ("product_images", "review_images", "index"):
         (root / name).mkdir(parents=True)
     products, reviews, gold = [], [], {}
     looks = [(c, k) for c in range(COLOURS) for k in range(KINDS)]
     for number, (colour, kind) in enumerate(looks):
         id_, bare = 100 + number, number == len(looks) - 1
-        (root / "product_images" / f"{id_}.txt").write_text(f"{colour} {kind} 0")
+        images = () if bare else tuple(f"{id_}-{view}.txt" for view in range(views))
+        for view, name in enumerate(images):
+            look = f"{(colour + view) % COLOURS} {kind} 0"
+            (root / "product_images" / name).write_text(look)
         text = "" if bare else f"colour {colour} kind {kind}"
-        images = () if bare else (f"{id_}.txt",)
         products.append(Product(id_, f"Thing {id_} colour {colour} kind {kind}", (), text, images=images))
         for copy in range(REVIEWS):
             review = 1 + number * REVIEWS + copy

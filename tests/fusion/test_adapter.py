@@ -128,8 +128,14 @@ def test_unknown_key_in_the_description(paper: ImageAdapter, tmp_path: Path) -> 
 
 
 def test_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(AmeliError, match=r"Cannot read the adapter .*adapter\.json: No such file"):
+    with pytest.raises(AmeliError, match=r"Cannot read .*adapter\.json: No such file .* train clip-adapter"):
         ImageAdapter.load(tmp_path)
+
+
+def test_a_place_that_cannot_be_written(paper: ImageAdapter, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AmeliError, match=r"Cannot write to .*file: (File exists|Not a directory)\."):
+        paper.save(tmp_path / "file")
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\xff" * 64])

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.fusion.adapter import ImageAdapter
-from ameli_llm.fusion.contrastive import ImageSearch, Pairs, TrainingSettings, recall_at_1, train_adapter
+from ameli_llm.fusion.contrastive import (
+    ImageSearch,
+    Others,
+    Pairs,
+    TrainingSettings,
+    recall_at_1,
+    train_adapter,
+)
 
 DIMENSION = 16
 
@@ -87,6 +95,65 @@ def test_other_pairs_of_the_product_are_no_negatives() -> None:
     assert shared == pytest.approx((2 * math.log(math.e + 1) + math.log(math.e + 2)) / 3 - 1, abs=1e-6)
 
 
+def test_candidates_of_the_batch_are_negatives_too() -> None:
+    vectors = unit(np.eye(4, DIMENSION))
+    others = Others(
+        images=vectors[[2, 3, 1]], owner=np.array([3, 4, 2]), rows=np.array([[0, 1], [2, -1], [-1, -1]])
+    )
+    pairs = Pairs(vectors[:3], vectors[:3], np.array([1, 2, 3]), others)
+
+    def loss(batch_size: int) -> float:
+        return train_adapter(pairs, None, TrainingSettings(epochs=0, batch_size=batch_size))[1][0].loss or 0.0
+
+    # Cosines are 1 between equal vectors and 0 between others. One batch: product 1 is told from the images
+    # of 2 and 3 and from those of 3, 4 and 2 that were brought; 2 from those of 1 and 3 and of 3 and 4, not
+    # from its own; 3 from those of 1 and 2, 4 and 2.
+    five, four = math.log(math.e + 5) - 1, math.log(math.e + 4) - 1
+    assert loss(3) == pytest.approx((five + four + four) / 3, abs=1e-6)
+    # Batches of one: the pair's own candidates are left, of which 2's is 2 itself, and 3 has none.
+    assert loss(1) == pytest.approx((math.log(math.e + 2) - 1) / 3, abs=1e-6)
+
+
+def test_candidates_teach_what_the_batch_cannot() -> None:
+    """Each family of products has a look of its own, so that the batch's losses are nothing from the start;
+    the products of a family differ by their colour, which photos show in another place."""
+    families, colours = 150, 4
+    rng = np.random.default_rng(4)
+    looks = unit(rng.normal(size=(families, DIMENSION)))
+
+    def vectors(products: np.ndarray, turned: int) -> np.ndarray:
+        tint = 0.5 * np.eye(colours)[(products + turned) % colours]
+        return unit(np.concatenate([looks[products // colours], tint], axis=1))
+
+    lists = np.arange(families * colours).reshape(families, colours)
+    gold = lists[np.arange(families), rng.integers(colours, size=families)]
+    others = np.stack([several[several != one] for several, one in zip(lists, gold, strict=True)])
+    train, dev = slice(0, 100), slice(100, 150)
+    shown, found = lists[train].ravel(), lists[dev].ravel()
+    pairs = Pairs(vectors(gold[train], 1), vectors(gold[train], 0), gold[train])
+    listed = replace(pairs, others=Others(vectors(shown, 0), shown, others[train]))
+    search = ImageSearch(vectors(gold[dev], 1), np.arange(50), gold[dev], vectors(found, 0), found)
+    settings = TrainingSettings(epochs=20, batch_size=16, learning_rate=0.01, bottleneck=16, temperature=0.03)
+    by_batch, by_list = (train_adapter(one, search, settings)[1] for one in (pairs, listed))
+    assert max(epoch.score or 0.0 for epoch in by_batch) < 0.25
+    assert max(epoch.score or 0.0 for epoch in by_list) > 0.75
+
+
+def test_a_checkpoint_of_other_candidates_is_refused(pairs: Pairs, dev: ImageSearch, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=1)
+    rows = np.roll(np.arange(200), 1)[:, None]
+    listed = replace(pairs, others=Others(pairs.entity, pairs.entity_id, rows))
+    train_adapter(listed, dev, settings, checkpoints=tmp_path)
+    for other, search in (
+        (pairs, dev),
+        (replace(listed, others=Others(pairs.entity, pairs.entity_id, rows[::-1])), dev),
+        (listed, replace(dev, selected=True)),
+    ):
+        with pytest.raises(AmeliError, match="is the checkpoint of a training on other data"):
+            train_adapter(other, search, settings, checkpoints=tmp_path)
+    train_adapter(listed, dev, settings, checkpoints=tmp_path)
+
+
 def test_diverging_loss_is_an_error(pairs: Pairs) -> None:
     with pytest.raises(AmeliError, match=r"Training diverged: the loss of epoch \d+ is nan\. Use a lower"):
         train_adapter(pairs, None, replace(SETTINGS, temperature=1e-40))
@@ -122,3 +189,27 @@ def test_recall_takes_the_best_pair_of_images_and_shares_ties() -> None:
     identity = ImageAdapter.identity(3)
     assert recall_at_1(identity, search) == pytest.approx((1 + 1 / 3 + 1 / 2) / 3)
     assert recall_at_1(identity, replace(search, gold=np.array([5, 9, 9]))) == pytest.approx(1 / 9)
+
+
+def test_recall_of_selected_images_looks_at_one_image_of_each_product() -> None:
+    x, y, z = np.eye(3, dtype=np.float32)
+    # The adapter turns x into y on the review's side: y is the best image of product 7 through the adapter,
+    # but x is the most similar one without it, and then product 5 wins with its only image.
+    turn = np.zeros((3, 3), dtype=np.float32)
+    turn[0] = [-1, 1, 0]
+    zero = np.zeros_like(turn)
+    adapter = ImageAdapter(
+        3,
+        "paper",
+        {"review.w1": np.eye(3, dtype=np.float32), "review.w2": turn, "entity.w1": zero, "entity.w2": zero},
+    )
+    search = ImageSearch(
+        review=x[None],
+        review_row=np.array([0]),
+        gold=np.array([7]),
+        images=unit(np.stack([x, y, y + z])),
+        owner=np.array([7, 7, 5]),
+    )
+    assert recall_at_1(adapter, search) == 1
+    assert recall_at_1(adapter, replace(search, selected=True)) == 0
+    assert recall_at_1(adapter, replace(search, selected=True, gold=np.array([5]))) == 1

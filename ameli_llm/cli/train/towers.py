@@ -2,161 +2,130 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress
+from ameli_llm.cli.training import CandidatesOption, open_course, show_training, with_candidates
 
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the weights.")]
-SplitOption = Annotated[str, typer.Option("--train-split", help="Split to train on.")]
-EpochsOption = Annotated[
-    int | None, typer.Option(min=1, help="Epochs at most; training stops early on dev.", show_default=False)
-]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of weights and order.")]
-RateOption = Annotated[float | None, typer.Option(min=0.0, help="Adam's learning rate.", show_default=False)]
-BatchOption = Annotated[
-    int | None, typer.Option(min=2, help="Pairs a batch: each other's negatives.", show_default=False)
-]
-TemperatureOption = Annotated[
-    float | None, typer.Option(min=1e-6, help="Divides the cosines.", show_default=False)
-]
-Form: TypeAlias = Literal["paper", "official"]
-FormOption = Annotated[Form, typer.Option(help="The paper's equations, or the official code's.")]
-Images: TypeAlias = Literal["all", "first"]
-ImagesOption = Annotated[
-    Images, typer.Option(help="All images by the greatest cosine, or the first only, as in the paper.")
-]
-Text: TypeAlias = Literal["description", "title", "title+description"]
-TextOption = Annotated[Text, typer.Option(help="What stands for a product; officially the description.")]
+HELP: Mapping[str, str] = {
+    "v2vel": """Train V2VEL: review images against product images through an adapter.
+
+    It adapts the vectors of whatever image encoder the index has. Killed and typed again, it goes on.
+    """,
+    "v2tel": """Train V2TEL: review images against product texts through two towers.
+
+    With CLIP both sides are its own, each with an adapter. Other image encoders have no text side: then the
+    index's text encoder makes the text vectors and both sides are projected into a common space.
+    """,
+    "v2vtel": """Train V2VTEL: V2VEL and V2TEL, which ranks the best five of the first anew.
+
+    Each gets a folder of its own in DIR; options hold for both.
+    """,
+}
+NOT_OF: Mapping[str, tuple[str, ...]] = {"v2vel": ("text", "loss"), "v2tel": ("negatives",), "v2vtel": ()}
+"""Options that a command does not have, because nothing of its baseline has such a setting."""
 
 
 def register(group: typer.Typer) -> None:
     """Adds ``v2vel``, ``v2tel`` and ``v2vtel`` to the group ``train``."""
-    group.command("v2vel")(v2vel)
-    group.command("v2tel")(v2tel)
-    group.command("v2vtel")(v2vtel)
+    for name, text in HELP.items():
+        group.command(name, help=text)(_command(name))
 
 
-def v2vel(
+def towers(
+    baseline: str,
     dataset: DatasetArgument,
-    out: OutOption,
-    train_split: SplitOption = "train",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the weights.")],
+    train_split: Annotated[str, typer.Option("--train-split", help="Split to train on.")] = "train",
     config: ConfigOption = None,
     index: IndexOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    learning_rate: RateOption = None,
-    batch_size: BatchOption = None,
-    temperature: TemperatureOption = None,
-    form: FormOption = "paper",
-    images: ImagesOption = "all",
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Epochs at most; training stops early on dev.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0.0, help="Adam's learning rate.", show_default=False)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a batch.", show_default=False)] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=1e-6, help="Divides the cosines.", show_default=False)
+    ] = None,
+    form: Annotated[
+        Literal["paper", "official"], typer.Option(help="The paper's equations, or the official code's.")
+    ] = "paper",
+    text: Annotated[
+        Literal["description", "title", "title+description"],
+        typer.Option(help="What stands for a product; officially the description."),
+    ] = "title+description",
+    loss: Annotated[
+        Literal["batch", "batch+candidates", "candidates"],
+        typer.Option(
+            help="V2TEL tells a product's text from those of the batch, also from those of its reviews' "
+            "candidates, or only from those of the review's own."
+        ),
+    ] = "batch",
+    negatives: Annotated[
+        Literal["batch", "candidates"],
+        typer.Option(help="V2VEL's negatives: the products of the batch, or also its reviews' candidates."),
+    ] = "batch",
+    images: Annotated[
+        Literal["all", "first", "selected"],
+        typer.Option(
+            help="All images by the greatest cosine; the first only, as in the paper; or one of each side "
+            "that is selected by the candidates, as in the official code."
+        ),
+    ] = "all",
+    gold_image: Annotated[
+        bool,
+        typer.Option(
+            "--gold-image",
+            help="With selected images: training and dev select them by the gold product. The official "
+            "code's leak, for comparison with its figures only.",
+        ),
+    ] = False,
+    candidates: CandidatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train V2VEL: review images against product images through an adapter.
-
-    It adapts the vectors of whatever image encoder the index has. Killed and typed again, it goes on.
-    """
-    from ameli_llm.cli.training import open_course, show_training
-    from eval.baselines import v2vel as baseline
-
-    given = _given(epochs, learning_rate, batch_size, temperature, form, images)
-    settings = replace(baseline.Settings(), **given)
+    """Trains a baseline. Options that are settings of it have the setting's name; None is its own default."""
+    options = dict(locals())
+    settings = _settings(baseline, options)
+    train = import_module(f"eval.baselines.{baseline}").train
     with progress() as show:
         course = open_course(dataset, train_split, config, index, seed, show)
-        trained = baseline.train(
-            course.material, course.train, course.dev, out, settings, seed=seed, progress=show
-        )
+        if settings.needs_candidates:
+            course = with_candidates(course, config, index, candidates, out, show)
+        trained = train(course.material, course.train, course.dev, out, settings, seed=seed, progress=show)
     show_training(trained, as_json)
 
 
-def v2tel(
-    dataset: DatasetArgument,
-    out: OutOption,
-    train_split: SplitOption = "train",
-    config: ConfigOption = None,
-    index: IndexOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    learning_rate: RateOption = None,
-    batch_size: BatchOption = None,
-    temperature: TemperatureOption = None,
-    form: FormOption = "paper",
-    images: ImagesOption = "all",
-    text: TextOption = "title+description",
-    as_json: JsonOption = False,
-) -> None:
-    """Train V2TEL: review images against product texts through two towers.
-
-    With CLIP both sides are its own, each with an adapter. Other image encoders have no text side: then the
-    index's text encoder makes the text vectors and both sides are projected into a common space.
-    """
-    from ameli_llm.cli.training import open_course, show_training
-    from eval.baselines import v2tel as baseline
-
-    given = _given(epochs, learning_rate, batch_size, temperature, form, images)
-    settings = replace(baseline.Settings(), text=text, **given)
-    with progress() as show:
-        course = open_course(dataset, train_split, config, index, seed, show)
-        trained = baseline.train(
-            course.material, course.train, course.dev, out, settings, seed=seed, progress=show
-        )
-    show_training(trained, as_json)
+def _settings(baseline: str, options: Mapping[str, Any]) -> Any:
+    """The baseline's settings from the options of their names; V2VTEL's are those of its two parts."""
+    kind = import_module(f"eval.baselines.{baseline}").Settings
+    if baseline == "v2vtel":
+        return kind(_settings("v2vel", options), _settings("v2tel", options))
+    given = {field.name: options.get(field.name) for field in fields(kind)}
+    return kind(**{name: value for name, value in given.items() if value is not None})
 
 
-def v2vtel(
-    dataset: DatasetArgument,
-    out: OutOption,
-    train_split: SplitOption = "train",
-    config: ConfigOption = None,
-    index: IndexOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    learning_rate: RateOption = None,
-    batch_size: BatchOption = None,
-    temperature: TemperatureOption = None,
-    form: FormOption = "paper",
-    images: ImagesOption = "all",
-    text: TextOption = "title+description",
-    as_json: JsonOption = False,
-) -> None:
-    """Train V2VTEL: V2VEL and V2TEL, which ranks the best five of the first anew.
+def _command(baseline: str) -> Callable[..., None]:
+    """``towers`` for one baseline, with the options that it has."""
 
-    Each gets a folder of its own in DIR; options hold for both.
-    """
-    from ameli_llm.cli.training import open_course, show_training
-    from eval.baselines import v2vtel as baseline
+    @functools.wraps(towers)
+    def command(**options: Any) -> None:
+        towers(baseline, **options)
 
-    given = _given(epochs, learning_rate, batch_size, temperature, form, images)
-    default = baseline.Settings()
-    settings = baseline.Settings(replace(default.v2vel, **given), replace(default.v2tel, text=text, **given))
-    with progress() as show:
-        course = open_course(dataset, train_split, config, index, seed, show)
-        trained = baseline.train(
-            course.material, course.train, course.dev, out, settings, seed=seed, progress=show
-        )
-    show_training(trained, as_json)
-
-
-def _given(
-    epochs: int | None,
-    learning_rate: float | None,
-    batch_size: int | None,
-    temperature: float | None,
-    form: Form,
-    images: Images,
-) -> dict[str, Any]:
-    """The settings that were given, by name; each baseline has its own defaults for the others."""
-    numbers = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "temperature": temperature,
-    }
-    return {name: value for name, value in numbers.items() if value is not None} | {
-        "form": form,
-        "images": images,
-    }
+    whole = inspect.signature(towers, eval_str=True)
+    left_out = ("baseline", *NOT_OF[baseline])
+    kept = [one for one in whole.parameters.values() if one.name not in left_out]
+    command.__signature__ = whole.replace(parameters=kept)  # type: ignore[attr-defined]
+    return command
