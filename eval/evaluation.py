@@ -21,7 +21,7 @@ from eval.error_budget import ErrorBudget, error_budget
 from eval.judged import Judged, judge, product_bootstrap
 from eval.leaks import RunLeaks, Traces, read_traces, run_leaks
 from eval.metrics import Metrics, metrics
-from eval.official import BATCH_SIZE, OFFICIAL, Official
+from eval.official import BATCH_SIZE, OFFICIAL, Official, Trained
 from eval.official_scores import OfficialRows
 from eval.slices import SliceScore, by_category, by_slice
 from eval.statistics import LEVEL, SAMPLES
@@ -80,16 +80,20 @@ def evaluate(
     official_batch: int | None = None,
     official: Official | None = None,
     traces: Traces | None = None,
+    trained: Trained | None = None,
 ) -> Evaluation:
     """Measures ``rows``; ``config`` is the run's resolved configuration, as in ``run.json``.
 
     ``official_batch`` counts the scores of ``metrics`` as the official code does. ``official`` are the leaks
-    that a run of ``link --official`` was made with, ``traces`` what linking saw of leaks (``eval.leaks``).
+    that a run of ``link --official`` was made with, ``trained`` those of its training (None: not trained),
+    ``traces`` what linking saw of leaks (``eval.leaks``).
     """
     k, depth = config.retrieval.candidates, config.retrieval.depth
     judged = judge(rows, gold)
     bootstrap = product_bootstrap(judged, SAMPLES, SEED)
-    scored = OfficialRows.of(rows, gold, config.fusion, official) if official_batch else OfficialRows(rows)
+    scored = OfficialRows(rows)
+    if official_batch:
+        scored = OfficialRows.of(rows, gold, config.fusion, official, trained or Trained())
     return Evaluation(
         rows=tuple(rows),
         judged=tuple(judged),
@@ -121,9 +125,11 @@ def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluatio
     rows = list(run.require().predictions())
     if not rows:
         raise AmeliError(f"{run.path} has no predictions yet.", hint="Type its link command again.")
-    official = Official.of(spec(run).get("official", ())) if spec(run).get("protocol") == OFFICIAL else None
+    made = spec(run)
+    official = Official.of(made.get("official", ())) if made.get("protocol") == OFFICIAL else None
     batch = official_batch or (BATCH_SIZE if official else None)
-    return evaluate(rows, run.gold(), run_config(run), batch, official, read_traces(run))
+    traces, trained = read_traces(run), Trained.of(made)
+    return evaluate(rows, run.gold(), run_config(run), batch, official, traces, trained)
 
 
 def spec(run: RunFolder) -> Mapping[str, Any]:

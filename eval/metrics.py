@@ -48,6 +48,14 @@ class Protocol:
     reproduced: tuple[str, ...] = ()
     not_reproduced: tuple[str, ...] = ()
 
+    @classmethod
+    def shared(cls, protocols: Sequence[Protocol]) -> Protocol:
+        """What several runs of one protocol have in common: leaks of training are those of single runs."""
+        first, *others = protocols
+        reproduced = [one for one in first.reproduced if all(one in p.reproduced for p in others)]
+        missing = [one for one in first.not_reproduced if all(one in p.not_reproduced for p in others)]
+        return replace(first, reproduced=tuple(reproduced), not_reproduced=tuple(missing))
+
 
 @dataclass(frozen=True)
 class Metrics:

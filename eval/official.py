@@ -1,8 +1,10 @@
 """The leaks of the official AMELI code, a setting each, for comparison with its figures only.
 
 Nothing here is used unless ``link --official`` or ``evaluate --official`` asks for it. What a run took over
-stands by name in ``run.json`` (``spec.official``) and in the metrics; what it did not, in
-``protocol.not_reproduced`` with the reason. The code meant is VT-NLP/Ameli at commit 9102c4a.
+when linking stands by name in ``run.json`` (``spec.official``); leaks of training are settings of the
+baselines, whose description lists them (``Trained``). The metrics name what was reproduced in
+``protocol.reproduced`` and the rest in ``protocol.not_reproduced`` with the reason. The code meant is
+VT-NLP/Ameli at commit 9102c4a.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
+from ameli_llm.attributes.llm import LlmExtractor
 from ameli_llm.comparison._model import orders_of
 from ameli_llm.comparison.comparator import Attributes, Comparator, Comparison, ComparisonTask
 from ameli_llm.comparison.listwise import ListwiseComparator
@@ -44,7 +48,8 @@ class Official:
     """The attribute dictionary has the key Product Title: to choose among titles is linking itself."""
 
     options_in_rank_order: bool = True
-    """The options of a multiple choice stand in retrieval order, so that a letter tells the rank."""
+    """The options of a multiple choice, candidates or their values, stand in retrieval order: the place of
+    an option tells the rank."""
 
     weights_on_reported_split: bool = True
     """The grid of fusion weights is searched by the figure that is then reported."""
@@ -70,14 +75,38 @@ SAYS: Mapping[str, str] = {
 }
 """Setting of ``Official`` and how results name it."""
 
+OF_TRAINING: Mapping[str, str] = {
+    "image_chosen_with_gold": "image pair chosen with gold",
+    "attributes_from_gold": "attributes filled from gold for training",
+}
+"""Leaks of training: name in a baseline's description, and how results name them."""
+
 OUTSIDE: Mapping[str, str] = {
-    "image pair chosen with gold": "it is done to the train and dev records; data check names them",
-    "values in rank order in extraction prompts": "prompts list them in alphabetical order",
     "mentions from the gold title": "they are in the records as they are; data check names them",
     "test kept by human success": "reviews were left out of the release; no record shows it",
-    "attributes filled from gold for training": "link trains nothing; data check names the records",
 }
-"""Leaks of the data and of training, which no way of linking can add or take away."""
+"""Leaks of the data, which no way of training or linking can add or take away."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The leaks of training that a run has, by name in ``OF_TRAINING``, and why it lacks the others."""
+
+    leaks: tuple[str, ...] = ()
+    otherwise: str = "link trains nothing"
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Trained:
+        """By the ``spec`` of ``run.json``: what its baseline's description lists under ``leaks``.
+
+        The description of a baseline that is not trained has no such list.
+        """
+        if "baseline" not in spec:
+            return cls()
+        leaks = spec["baseline"]["described"].get("leaks")
+        if leaks is None:
+            return cls(otherwise="the baseline is not trained")
+        return cls(tuple(leaks), "the baseline's weights were trained without it")
 
 
 def official_linker(
@@ -86,14 +115,18 @@ def official_linker(
     """The linker with the leaks of ``official``, and those of them that this linker can have.
 
     It knows gold: never measure a method with it. Only extractors ask for keys, only a listwise comparison
-    has options, and who has neither extractors nor comparison reads no attributes.
+    and an extractor that lists values have options, and who has neither extractors nor comparison reads no
+    attributes.
     """
+    has_options = isinstance(linker.comparator, ListwiseComparator) or any(
+        isinstance(extractor, LlmExtractor) and extractor.lists_values
+        for extractor in linker.extractors.values()
+    )
     found = replace(
         official,
         gold_keys=official.gold_keys and bool(linker.extractors),
         titles_as_attributes=official.titles_as_attributes and bool(linker.extractors or linker.comparator),
-        options_in_rank_order=official.options_in_rank_order
-        and isinstance(linker.comparator, ListwiseComparator),
+        options_in_rank_order=official.options_in_rank_order and has_options,
     )
     if found.gold_inserted or found.gold_in_score_dict:
         source = GoldInserted(
@@ -103,15 +136,27 @@ def official_linker(
     if found.titles_as_attributes:
         titled = {i: attribute_dictionary(one, title=True) for i, one in linker.products.items()}
         linker = replace(linker, attributes=titled)
+    if found.options_in_rank_order:
+        linker = _in_rank_order(linker)
     if found.gold_keys:
         asked = {
             name: GoldKeys(extractor, gold, linker.attributes)
             for name, extractor in linker.extractors.items()
         }
         linker = replace(linker, extractors=asked)
-    if found.options_in_rank_order and isinstance(linker.comparator, ListwiseComparator):
-        linker = replace(linker, comparator=RankOrder(linker.comparator))
     return linker, found
+
+
+def _in_rank_order(linker: Linker) -> Linker:
+    """The linker with every multiple choice in the order of the candidates, best first by retrieval."""
+    extractors = {
+        name: replace(extractor, in_rank_order=True) if isinstance(extractor, LlmExtractor) else extractor
+        for name, extractor in linker.extractors.items()
+    }
+    comparator = linker.comparator
+    if isinstance(comparator, ListwiseComparator):
+        comparator = RankOrder(comparator)
+    return replace(linker, extractors=extractors, comparator=comparator)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from ameli_llm.config import FusionConfig
 from ameli_llm.fusion.combine import Parts, fuse
 from ameli_llm.runs import GoldRow, PredictionRow
-from eval.official import OUTSIDE, SAYS, Official
+from eval.official import OF_TRAINING, OUTSIDE, SAYS, Official, Trained
 from eval.refusion import PAD, Array, Gold, ScoreTable
 
 SHARES = tuple(round(0.1 * tenth, 1) for tenth in range(1, 9))
@@ -36,10 +36,12 @@ class OfficialRows:
         gold: Mapping[int, GoldRow],
         fusion: FusionConfig,
         official: Official | None,
+        trained: Trained,
     ) -> OfficialRows:
         """The rows with the weights that are best for them; ``fusion`` is the run's.
 
-        ``official`` are the leaks that the run was made with; an honest run (None) gets this one only.
+        ``official`` are the leaks that the run was linked with; an honest run (None) gets this one only.
+        ``trained`` are those of its training.
         """
         wanted = official or Official.of(["weights_on_reported_split"])
         weights = None
@@ -48,13 +50,13 @@ class OfficialRows:
         done = replace(wanted, weights_on_reported_split=weights is not None)
         return cls(
             [reweighted(row, weights) for row in rows] if weights else rows,
-            tuple(SAYS[name] for name in done.names),
-            not_reproduced(done, linked=official is not None),
+            (*(SAYS[name] for name in done.names), *(OF_TRAINING.get(name, name) for name in trained.leaks)),
+            not_reproduced(done, trained, linked=official is not None),
         )
 
 
-def not_reproduced(official: Official, linked: bool) -> tuple[str, ...]:
-    """Every leak that ``official`` lacks, with the reason; ``linked``: by ``link --official``."""
+def not_reproduced(official: Official, trained: Trained, linked: bool) -> tuple[str, ...]:
+    """Every leak that the run lacks, with the reason; ``linked``: by ``link --official``."""
     reasons = {
         "gold_keys": "no attribute was asked for",
         "titles_as_attributes": "no attribute was read",
@@ -66,6 +68,8 @@ def not_reproduced(official: Official, linked: bool) -> tuple[str, ...]:
     for name in (field.name for field in fields(official) if not getattr(official, field.name)):
         here = linked or name == "weights_on_reported_split"
         missing.append(f"{SAYS[name]} ({reasons.get(name, 'switched off') if here else when_linking})")
+    lacking = [says for name, says in OF_TRAINING.items() if name not in trained.leaks]
+    missing += [f"{says} ({trained.otherwise})" for says in lacking]
     return (*missing, *(f"{name} ({reason})" for name, reason in OUTSIDE.items()))
 
 

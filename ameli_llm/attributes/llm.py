@@ -56,15 +56,22 @@ class LlmExtractor:
     ``dropped`` counts by reason: "no_span" (the quotation, or without one the value, is not in the review),
     "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values), "no_match"
     (a completion that states no value), and "review_cut" when the review was too long for the prompt.
+    Values are listed in alphabetical order; ``in_rank_order`` is for ``eval.official`` only.
     """
 
     engine: Engine
     template: Template
+    in_rank_order: bool = False
 
     @property
     def name(self) -> str:
         """The file name of the module."""
         return "llm"
+
+    @property
+    def lists_values(self) -> bool:
+        """Whether the prompts list the values to choose from; a completion's do not."""
+        return self.template.front.method != "completion"
 
     def extract(self, tasks: Sequence[ExtractionTask]) -> list[Extraction]:
         """One extraction per task; no request for a review without text or without anything to ask."""
@@ -79,15 +86,14 @@ class LlmExtractor:
         limits = self.template.front.limits
         review, cut = review_excerpt(task.review, limits.review)
         shared = {"review": review, "mention": cut_words(task.review.mention, limits.name)}
-        completion = self.template.front.method == "completion"
         asked = (
-            _listed(task, self.template.front.keys)
-            if completion
-            else ask_for(task.vocabulary, review, limits)
+            ask_for(task.vocabulary, review, limits, self.in_rank_order)
+            if self.lists_values
+            else _listed(task, self.template.front.keys)
         )
         if not review or not asked:
             return _Ask({}, {}, (), cut)
-        if completion:
+        if not self.lists_values:
             requests = tuple(request(self.template, {**shared, "key": key}) for key in asked)
             return _Ask(asked, {}, requests, cut)
 
@@ -113,7 +119,7 @@ class LlmExtractor:
         proven.dropped.update({"review_cut": 1} if ask.cut else {})
         usage = sum((reply.usage for reply in replies), Usage())
         failure = next((reply.failure for reply in replies if reply.failure), None)
-        if failure is None and self.template.front.method == "completion":
+        if failure is None and not self.lists_values:
             for key, reply in zip(ask.asked, replies, strict=True):
                 proven.propose_text(key, ask.asked[key], reply.text)
         elif failure is None and replies:

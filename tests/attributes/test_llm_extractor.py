@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -154,6 +155,42 @@ def test_the_schema_is_closed_and_holds_only_what_tells_candidates_apart() -> No
     ]
     assert request.max_tokens == 90
     assert request.template == load_template("extract/json").identity
+
+
+MANY = {
+    "Color": ("Teal", "1 TB", *(f"Tone {n:02}" for n in range(30, 0, -1)), "red"),
+    "Storage": ("1000 gigabytes", "2 TB", "1 TB", "0.5 TB"),
+    "Lid": ("White", "Space Gray"),
+}
+
+
+def asked_with(vocabulary: Any, in_rank_order: bool = False) -> ChatRequest:
+    engine = Scripted(lambda _: "{}")
+    extractor = replace(llm.create(engine), in_rank_order=in_rank_order)
+    extractor.extract([ExtractionTask(REVIEW, vocabulary)])
+    [request] = engine.requests
+    return request
+
+
+def turned(vocabulary: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {key: values[::-1] for key, values in reversed(vocabulary.items())}
+
+
+def test_a_request_does_not_depend_on_the_candidates_order() -> None:
+    assert asked_with(MANY) == asked_with(turned(MANY))
+    assert asked_with(MANY).schema != asked_with({**MANY, "Lid": ("White", "Black")}).schema
+
+
+def test_official_values_are_listed_as_the_candidates_are() -> None:
+    def lid(vocabulary: Any) -> Any:
+        request = asked_with(vocabulary, in_rank_order=True)
+        assert request.schema is not None
+        return request.schema["properties"]["Lid"]["prefixItems"][1]["enum"]
+
+    assert (lid(MANY), lid(turned(MANY))) == (["White", "Space Gray"], ["Space Gray", "White"])
+    assert (
+        asked_with(MANY, in_rank_order=True).messages != asked_with(turned(MANY), in_rank_order=True).messages
+    )
 
 
 def test_an_injection_cannot_leave_the_vocabulary() -> None:

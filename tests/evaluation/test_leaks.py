@@ -149,7 +149,8 @@ def test_l6_the_title_is_no_attribute() -> None:
     assert product.name in attribute_dictionary(product, title=True)["Product Title"]
 
 
-# L7, the order of options: test_official.test_options_are_shuffled_for_each_review.
+# L7, the order of options: test_official.test_options_are_shuffled_for_each_review and
+# test_official.test_values_are_listed_alike_whatever_the_rank_of_their_candidates.
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ameli_llm.attributes import llm
 from ameli_llm.attributes import rules as extraction
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.comparison import listwise
@@ -18,15 +19,17 @@ from ameli_llm.config import AttributesConfig, FusionConfig, RunConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.linker import Linker
-from ameli_llm.runs import GoldRow, PredictionRow
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import Candidate, Product, Review, SpecRow, Usage
-from eval.evaluation import evaluate
+from eval.evaluation import evaluate, evaluate_run
 from eval.official import (
+    OF_TRAINING,
     OUTSIDE,
     SAYS,
     GoldInserted,
     GoldKeys,
     Official,
+    Trained,
     official_linker,
 )
 from eval.official_scores import not_reproduced, reweighted, weights_on
@@ -62,7 +65,7 @@ class Asked:
 
 
 class Model:
-    """An engine that gives every choice the same probability, and remembers its requests."""
+    """An engine that gives all choices the same probability, extracts nothing, and remembers its requests."""
 
     name, model, revision, batch_size, workers = "even", "m", "1", 1, 1
 
@@ -72,7 +75,12 @@ class Model:
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         self.requests += requests
         return [
-            ChatReply(request.choices[0], dict.fromkeys(request.choices, -1.0), Usage(1, 1), "stop")
+            ChatReply(
+                request.choices[0] if request.choices else "{}",
+                dict.fromkeys(request.choices, -1.0),
+                Usage(1, 1),
+                "stop",
+            )
             for request in requests
         ]
 
@@ -242,6 +250,43 @@ def test_options_stand_in_rank_order_only_by_their_setting() -> None:
     assert options(only("options_in_rank_order"), 5, orders=3) == [ranked] * 5
 
 
+def extraction_request(official: Official, *ids: int) -> ChatRequest:
+    """What the llm extractor asks about the review with these candidates, best first."""
+    engine = Model()
+    made, done = official_linker(linker(*ids, extractors={"llm": llm.create(engine)}), {}, official)
+    assert done == official
+    made.link([REVIEW])
+    [request] = engine.requests
+    return request
+
+
+def test_values_are_listed_alike_whatever_the_rank_of_their_candidates() -> None:
+    assert extraction_request(NONE, 3, 1, 2) == extraction_request(NONE, 1, 2, 3)
+    assert listed_colours(extraction_request(NONE, 3, 1, 2)) == ["Blue", "Green", "Red"]
+
+
+def test_values_are_listed_in_rank_order_only_by_their_setting() -> None:
+    ranked = only("options_in_rank_order")
+    asked = [extraction_request(ranked, *ids) for ids in ((3, 1, 2), (1, 2, 3))]
+    assert [listed_colours(one) for one in asked] == [["Green", "Red", "Blue"], ["Red", "Blue", "Green"]]
+    assert asked[0].messages != asked[1].messages, "a cache by the messages keeps them apart"
+
+
+def listed_colours(request: ChatRequest) -> list[str]:
+    """The colours in the order of the prompt, which is that of the schema."""
+    assert request.schema is not None
+    in_schema: list[str] = request.schema["properties"]["Color"]["prefixItems"][1]["enum"]
+    line = next(line for line in request.messages[1].content.splitlines() if "Color" in line)
+    assert sorted(in_schema, key=line.index) == in_schema
+    return in_schema
+
+
+def test_a_completion_lists_no_values_and_so_none_in_rank_order() -> None:
+    completing = linker(1, 2, extractors={"llm": llm.create(Model(), "extract/gpt2")})
+    _, done = official_linker(completing, {}, only("options_in_rank_order"))
+    assert done == NONE
+
+
 # Counting
 
 
@@ -309,10 +354,48 @@ def test_every_leak_has_one_setting_or_a_reason() -> None:
     assert [setting.name for setting in fields(Official)] == list(SAYS)
     assert Official().names == tuple(SAYS)
     assert NONE.names == ()
-    assert not_reproduced(Official(), linked=True) == tuple(f"{n} ({r})" for n, r in OUTSIDE.items())
-    counted = not_reproduced(only("weights_on_reported_split"), linked=False)
+    trained = Trained(tuple(OF_TRAINING))
+    assert not_reproduced(Official(), trained, linked=True) == tuple(f"{n} ({r})" for n, r in OUTSIDE.items())
+    counted = not_reproduced(only("weights_on_reported_split"), trained, linked=False)
     assert len(counted) == len(SAYS) - 1 + len(OUTSIDE)
     assert counted[0] == f"{SAYS['gold_inserted']} (it has to be done when linking: link --official)"
+
+
+IMAGE, ATTRIBUTES = OF_TRAINING.values()
+UNTRAINED, OTHERWISE = "the baseline is not trained", "the baseline's weights were trained without it"
+
+
+@pytest.mark.parametrize(
+    ("described", "reproduced", "missing"),
+    [
+        (None, [], [f"{IMAGE} (link trains nothing)", f"{ATTRIBUTES} (link trains nothing)"]),
+        ({"seed": 1}, [], [f"{IMAGE} ({UNTRAINED})", f"{ATTRIBUTES} ({UNTRAINED})"]),
+        ({"leaks": []}, [], [f"{IMAGE} ({OTHERWISE})", f"{ATTRIBUTES} ({OTHERWISE})"]),
+        ({"leaks": ["image_chosen_with_gold"]}, [IMAGE], [f"{ATTRIBUTES} ({OTHERWISE})"]),
+        ({"leaks": ["image_chosen_with_gold", "attributes_from_gold"]}, [IMAGE, ATTRIBUTES], []),
+        (
+            {"leaks": ["a_later_one"]},
+            ["a_later_one"],
+            [f"{IMAGE} ({OTHERWISE})", f"{ATTRIBUTES} ({OTHERWISE})"],
+        ),
+    ],
+    ids=["our linker", "random", "trained without", "image", "both", "unknown"],
+)
+def test_leaks_of_training_are_those_that_the_baseline_lists(
+    described: Any,
+    reproduced: list[str],
+    missing: list[str],
+    predict: Callable[..., PredictionRow],
+    write_run: Callable[..., RunFolder],
+) -> None:
+    spec: dict[str, Any] = {"config": {}}
+    if described is not None:
+        spec["baseline"] = {"name": "v2vel", "variant": "", "described": described}
+    run = write_run([predict(1, 1, {1: 0.9, 2: 0.8})], {1: GoldRow(gold=1)}, "run", spec)
+    official = evaluate_run(run, official_batch=1).metrics.protocol
+    assert list(official.reproduced) == reproduced
+    assert [one for one in official.not_reproduced if one.startswith((IMAGE, ATTRIBUTES))] == missing
+    assert evaluate_run(run).metrics.protocol.reproduced == (), "the honest protocol names none"
 
 
 def test_what_a_linker_cannot_have_is_not_claimed() -> None:
