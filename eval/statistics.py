@@ -178,6 +178,27 @@ def exact_mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> float:
     return float(binomtest(fixed, fixed + broken, 0.5).pvalue)
 
 
+def exact_against_chance(right: ArrayLike, chances: ArrayLike) -> float:
+    """One-sided p that guesses are right at least as often, exact.
+
+    One element per review: whether it was right, and the probability that a guess is. Their number is then
+    Poisson-binomial (Hodges and Le Cam, 1960, Annals of Mathematical Statistics 31), summed up review by
+    review (Hong, 2013, Computational Statistics & Data Analysis 59). 0.0 below the smallest float.
+
+    Reviews count as independent, which guesses are. A method that only favours some products, whatever the
+    review says, is right or wrong on all reviews of a product at once, and for it p comes out too small.
+    """
+    hits, chance = np.asarray(right, dtype=bool), np.asarray(chances, dtype=np.float64)
+    if hits.shape != chance.shape:
+        raise ValueError(f"{chance.shape} chances for {hits.shape} reviews")
+    distribution = np.zeros(len(chance) + 1)
+    distribution[0] = 1.0
+    for p in chance:
+        distribution[1:] = distribution[1:] * (1 - p) + distribution[:-1] * p
+        distribution[0] *= 1 - p
+    return min(1.0, float(distribution[int(hits.sum()) :].sum()))
+
+
 def false_discovery(p_values: Sequence[float]) -> list[float]:
     """Adjusted p of many tests: Benjamini and Hochberg (1995), JRSS B 57. Same order as given."""
     from scipy.stats import false_discovery_control  # type: ignore[import-untyped,unused-ignore]

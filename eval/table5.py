@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from eval.evaluation import evaluate_run, spec
 from eval.judged import Judged, judge, product_bootstrap
 from eval.metrics import Metrics, Parts, Protocol, f1_parts
 from eval.published import Published
-from eval.statistics import Difference, exact_mcnemar, false_discovery
+from eval.statistics import Difference, exact_against_chance, exact_mcnemar, false_discovery
 
 REFERENCE = "amelink"
 """Key of the row that all others are compared with."""
@@ -54,12 +55,27 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True)
+class AgainstChance:
+    """A row against guesses among the same candidates, over the ``n`` reviews of disambiguation.
+
+    ``hits`` of them are right, a share of ``chance`` would be by guessing, and ``p`` is the exact one-sided p
+    that a guess is right as often (``exact_against_chance``). A review that is not linked is a miss.
+    """
+
+    n: int
+    hits: int
+    chance: float
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """A row's run measured. ``against`` is None for AMELINK, and for every row of a table without it."""
 
     row: Row
     run: RunFolder
     metrics: Metrics
+    against_chance: AgainstChance
     against: Against | None
 
     @property
@@ -135,6 +151,7 @@ def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:
             row,
             run,
             scored[row.key].metrics,
+            _against_chance(judged[row.key], scored[row.key].metrics.k),
             Against(*against[row.key], corrected[row.key]) if row.key in against else None,
         )
         for row, run in runs
@@ -167,6 +184,14 @@ def _against(
     fixed = sum(y and not x for x, y in zip(before, after, strict=True))
     broken = sum(x and not y for x, y in zip(before, after, strict=True))
     return difference, fixed, broken, exact_mcnemar(before, after)
+
+
+def _against_chance(judged: Sequence[Judged], k: int) -> AgainstChance:
+    lists = [one for one in judged if one.within(k)]
+    right = [one.hit for one in lists]
+    chances = [1 / min(k, len(one.row.candidates)) for one in lists]
+    share = sum(chances) / len(lists) if lists else math.nan
+    return AgainstChance(len(lists), sum(right), share, exact_against_chance(right, chances))
 
 
 def _accuracy_parts(judged: Sequence[Judged]) -> Parts:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval.metrics import Metrics
+from eval.metrics import Metrics, Protocol
 from eval.published import Published
-from eval.table5 import Against, Measured, Missing, Row, published_rows
+from eval.table5 import Against, AgainstChance, Measured, Missing, Row, published_rows
 from eval.tables import Table, settings
 
 COLUMNS = (
@@ -19,6 +20,8 @@ COLUMNS = (
     "K",
     "Disambiguation F1",
     "n disamb.",
+    "chance",
+    "p vs chance",
     "End-to-end F1",
     "n end-to-end",
     "v1 disamb.",
@@ -31,6 +34,9 @@ COLUMNS = (
     "detectable",
     "seconds",
 )
+
+SMALLEST_P = 1e-300
+"""What is smaller is only said to be."""
 
 
 def table(
@@ -50,7 +56,8 @@ def table(
     ``facts`` further keys of the JSON form. Run folders are named relative to ``folder``.
     """
     measured = [one for one in rows if isinstance(one, Measured)]
-    first = measured[0].metrics
+    protocol = Protocol.shared([one.metrics.protocol for one in measured])
+    first = replace(measured[0].metrics, protocol=protocol)
     return Table(
         title=f"{published.title}: {dataset}, {split}",
         caption=" ".join(_caption(first, dataset, split, same_data)),
@@ -59,12 +66,12 @@ def table(
             _cells(one, published) if isinstance(one, Measured) else _no_cells(one.row, published)
             for one in rows
         ),
-        notes=(*_sources(published), *_only_published(published), *_runs(rows), *remarks),
+        notes=(*_sources(published), *_only_published(published), *_runs(rows, protocol), *remarks),
         data={
             "dataset": dataset,
             "split": split,
             "same_data": same_data,
-            "protocol": first.protocol,
+            "protocol": protocol,
             **(facts or {}),
             "rows": [_object(one, published, folder) for one in measured],
             "not_run": [
@@ -99,9 +106,14 @@ def _caption(first: Metrics, dataset: str, split: str, same_data: bool) -> list[
         lines.append(
             f"Ours are counted by the official code's protocol and not comparable with honest figures: "
             f"batches of {first.protocol.batch_size} with the last incomplete one dropped "
-            f"({first.protocol.reviews_dropped} reviews), the best candidate as the answer, F1 as accuracy, "
-            f"{', '.join(first.protocol.reproduced)}."
+            f"({first.protocol.reviews_dropped} reviews), the best candidate as the answer, "
+            f"{', '.join(['F1 as accuracy', *first.protocol.reproduced])}."
         )
+    lines.append(
+        "Chance: the share in percent of the n disamb. reviews that guessing among the candidates would get "
+        "right; p vs chance: exact one-sided test against it, not corrected, where a review without a link "
+        "counts as a miss."
+    )
     lines.append(
         "Difference to AMELINK: end-to-end F1, paired, in points with its 95 % interval; p: exact McNemar; "
         "q: p corrected for all rows (Benjamini and Hochberg); detectable: the smallest true difference in "
@@ -129,6 +141,7 @@ def _cells(one: Measured, published: Published) -> tuple[str, ...]:
         str(m.k),
         m.disambiguation_f1.percent(),
         str(m.disambiguation_f1.n),
+        *_chance_cells(one.against_chance),
         m.end_to_end_f1.percent(),
         str(m.end_to_end_f1.n),
         *_figures(row, published),
@@ -139,9 +152,19 @@ def _cells(one: Measured, published: Published) -> tuple[str, ...]:
 
 def _no_cells(row: Row, published: Published) -> tuple[str, ...]:
     """The cells of a row that was not run."""
-    before = (row.name, row.modality, "yes" if row.attribute else "no", *"-----")
+    before = (row.name, row.modality, "yes" if row.attribute else "no", *"-------")
     after = _figures(row, published)
     return (*before, *after, *"-" * (len(COLUMNS) - len(before) - len(after)))
+
+
+def _chance_cells(against: AgainstChance) -> tuple[str, str]:
+    if not against.n:
+        return "-", "-"
+    return f"{100 * against.chance:.2f}", _p(against.p)
+
+
+def _p(p: float) -> str:
+    return f"{p:.3g}" if p >= SMALLEST_P else f"<{SMALLEST_P:g}"
 
 
 def _against_cells(against: Against | None) -> tuple[str, str, str, str]:
@@ -150,8 +173,8 @@ def _against_cells(against: Against | None) -> tuple[str, str, str, str]:
     d = against.difference
     return (
         f"{100 * d.value:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]",
-        f"{against.p:.3g}",
-        f"{against.q:.3g}",
+        _p(against.p),
+        _p(against.q),
         f"{100 * d.detectable:.2f}",
     )
 
@@ -168,6 +191,8 @@ def _object(one: Measured, published: Published, folder: Path) -> dict[str, Any]
         "disambiguation_f1": one.metrics.disambiguation_f1,
         "end_to_end_f1": one.metrics.end_to_end_f1,
         "published": published.document(row.published),
+        "protocol": one.metrics.protocol,
+        "against_chance": one.against_chance,
         "against_amelink": one.against,
         "seconds": one.metrics.seconds["total"],
         "run_with": one.run_with,
@@ -200,14 +225,20 @@ def _only_published(published: Published) -> list[str]:
     return notes
 
 
-def _runs(rows: Sequence[Measured | Missing]) -> list[str]:
+def _runs(rows: Sequence[Measured | Missing], shared: Protocol) -> list[str]:
     """What each row was run with, a line each; the JSON form also has all settings."""
     return [
-        f"{one.row.name} was run with: {settings(_shown(one)) or 'no setting'}."
+        f"{one.row.name} was run with: {settings(_shown(one)) or 'no setting'}.{_more_leaks(one, shared)}"
         if isinstance(one, Measured)
         else f"{one.row.name} was not run: {one.reason}"
         for one in rows
     ]
+
+
+def _more_leaks(one: Measured, shared: Protocol) -> str:
+    """The leaks that the row has of the official code beyond those that all rows have."""
+    more = [leak for leak in one.metrics.protocol.reproduced if leak not in shared.reproduced]
+    return f" Of the official code it also has: {', '.join(more)}." if more else ""
 
 
 def _shown(one: Measured) -> Mapping[str, Any]:
@@ -231,7 +262,7 @@ def _without(tree: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {
         key: _without(value, names) if isinstance(value, Mapping) else value
         for key, value in tree.items()
-        if key not in names
+        if key not in names and value != []
     }
 
 

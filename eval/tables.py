@@ -7,6 +7,7 @@ import dataclasses
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +17,29 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.runs import write_json
 from eval.evaluation import write_text
 
+UPRIGHT = 10
+"""Columns of the widest table that LaTeX sets upright."""
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",
+    "≤": r"\ensuremath{\leq}",
+    "≥": r"\ensuremath{\geq}",
+    "≠": r"\ensuremath{\neq}",
+    "≈": r"\ensuremath{\approx}",
+    "∞": r"\ensuremath{\infty}",
+    "−": r"\ensuremath{-}",
+    **{character: f"{{{character}}}" for character in "[*"},
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
+_LATEX_GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"
+_LATEX_AS_IT_IS = {*map(chr, range(0xA1, 0x180)), *"ȘșȚț‐–—‘’‚“”„†‡•…‰‹›€№™←↑→↓"} - set("ĦħĸĿŀŉŦŧſ")
+_LATEX_LIGATURE = re.compile(r"([-',])(?=\1)")
 _DIGEST = re.compile(r"[0-9a-f]{40,}")
 _MARKDOWN = {character: f"\\{character}" for character in "\\|*`<"}
 
@@ -63,15 +77,23 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A table environment for the package booktabs; caption and notes are below the lines."""
-    lines = ["% Needs \\usepackage{booktabs}.", r"\begin{table*}", r"\centering", r"\small"]
+    """A float for pdfLaTeX, scaled to the page and on its side when it is wide; the notes follow as text.
+
+    The preamble needs the packages fontenc with the option T1, booktabs and rotating. A character that
+    those cannot set is spelt as its code point: U+4E2D.
+    """
+    place = "sidewaystable*" if len(table.columns) > UPRIGHT else "table*"
+    lines = [r"% Needs \usepackage[T1]{fontenc}, \usepackage{booktabs}, \usepackage{rotating}."]
+    lines += [rf"\begin{{{place}}}", r"\centering", r"\small"]
+    lines.append(r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%")
     lines.append(rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}")
     lines += [r"\toprule", _ampersands(table.columns), r"\midrule"]
     lines += [_ampersands(row) for row in table.rows]
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
     lines.append(rf"\caption{{{_latex(' '.join([table.title + '.', table.caption]).strip())}}}")
-    lines += [rf"\par\footnotesize {_latex(note)}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+    lines.append(rf"\end{{{place}}}")
+    lines += [rf"{{\footnotesize\raggedright {_latex(note)}\par}}" for note in table.notes]
+    return "\n".join(lines) + "\n"
 
 
 def csv(table: Table) -> str:
@@ -137,15 +159,23 @@ def _ampersands(cells: Sequence[str]) -> str:
 
 
 def _markdown(text: str) -> str:
-    return _escaped(text, _MARKDOWN)
+    return "".join(_MARKDOWN.get(character, character) for character in " ".join(text.split()))
 
 
 def _latex(text: str) -> str:
-    return _escaped(text, _LATEX)
+    composed = unicodedata.normalize("NFC", " ".join(text.split()))
+    return _LATEX_LIGATURE.sub(r"\1{}", "".join(map(_latex_character, composed)))
 
 
-def _escaped(text: str, escapes: Mapping[str, str]) -> str:
-    return "".join(escapes.get(character, character) for character in " ".join(text.split()))
+def _latex_character(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    if character in _LATEX_GREEK:
+        name = unicodedata.name(character).split()[-1].replace("LAMDA", "LAMBDA")
+        return rf"\ensuremath{{\{name.capitalize() if character.isupper() else name.lower()}}}"
+    if " " <= character <= "~" or character in _LATEX_AS_IT_IS:
+        return character
+    return f"U+{ord(character):04X}"
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

@@ -7,13 +7,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from ameli_llm.config import FusionConfig
+from ameli_llm.config import FusionConfig, RunConfig
 from ameli_llm.fusion.combine import Parts, demote, fuse
-from ameli_llm.runs import CandidateRow, GoldRow, PredictionRow
+from ameli_llm.runs import CandidateRow, GoldRow, PredictionRow, RunFolder
 from ameli_llm.ties import ranked
-from ameli_llm.types import State
-from eval.metrics import metrics
+from ameli_llm.types import Review, State
+from eval.baselines.answers import answers
+from eval.baselines.baseline import Scored
+from eval.baselines.tasks import tasks
+from eval.evaluation import evaluate
+from eval.metrics import Metrics, metrics
+from eval.published import published
 from eval.refusion import Refusion, ScoreTable
+from eval.table5 import measure, published_rows
 
 K, REVIEWS, DEPTH = 10, 1500, 20
 
@@ -31,8 +37,11 @@ NUMBERINGS: dict[str, Callable[[int], tuple[int, int]]] = {
 }
 
 
-def lists(order: str, numbering: str, size: int) -> list[tuple[int, list[int]]]:
-    """(gold, ids of all candidates) of each review."""
+Lists = list[tuple[int, list[int]]]
+"""(gold, ids of all candidates) of each review, the review's id being its place."""
+
+
+def lists(order: str, numbering: str, size: int) -> Lists:
     made = []
     for number in range(REVIEWS):
         gold, first = NUMBERINGS[numbering](number)
@@ -55,9 +64,9 @@ def row(review_id: int, order: Sequence[int]) -> PredictionRow:
     )
 
 
-def near(share: float, chance: float) -> bool:
-    """Within four standard errors of ``REVIEWS`` draws."""
-    return abs(share - chance) < 4 * np.sqrt(chance * (1 - chance) / REVIEWS)
+def near(share: float, chance: float, n: int = REVIEWS) -> bool:
+    """Within four standard errors of ``n`` draws."""
+    return abs(share - chance) < 4 * np.sqrt(chance * (1 - chance) / n)
 
 
 @pytest.mark.parametrize("numbering", NUMBERINGS)
@@ -97,3 +106,91 @@ def test_the_order_of_the_file_changes_no_score() -> None:
     shuffled = [one.model_copy(update={"candidates": one.candidates[::-1]}) for one in rows[::-1]]
     first, second = (metrics(r, gold, K, depth=DEPTH, samples=50).recall for r in (rows, shuffled))
     assert first == second
+
+
+# A baseline, from candidates over tasks and scores to answers
+
+
+def answered(
+    made: Lists, scorer: Callable[[int], Scored], backwards: bool = False
+) -> tuple[list[PredictionRow], dict[int, GoldRow]]:
+    """The whole path of a baseline on what a retrieval without a preference leaves behind; and gold."""
+    step = -1 if backwards else 1
+    rows = [row(review, ids) for review, (_, ids) in enumerate(made)][::step]
+    reviews = [Review(id=review) for review in range(len(made))][::step]
+    asked = tasks(rows, reviews, K)
+    scored = [scorer(len(task.candidates)) for task in asked]
+    gold = {review: GoldRow(gold=right) for review, (right, _) in enumerate(made)}
+    return answers({row.review_id: row for row in rows}, asked, scored, seconds=1.0), gold
+
+
+def measured(made: Lists, scorer: Callable[[int], Scored]) -> Metrics:
+    return metrics(*answered(made, scorer), K, depth=DEPTH, samples=20)
+
+
+def constant(size: int) -> Scored:
+    same = np.full(size, 0.25, dtype=np.float32)
+    return Scored(same, text=same, image=same)
+
+
+def silent(size: int) -> Scored:
+    return Scored(np.full(size, np.nan, dtype=np.float32))
+
+
+def first_is_best(size: int) -> Scored:
+    return Scored(-np.arange(size, dtype=np.float32))
+
+
+@pytest.mark.parametrize("scorer", [constant, silent])
+@pytest.mark.parametrize("numbering", NUMBERINGS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_scorer_without_a_preference_is_at_chance(
+    order: str, numbering: str, scorer: Callable[[int], Scored]
+) -> None:
+    m = measured(lists(order, numbering, DEPTH), scorer)
+    for cut in (1, 10):
+        recall = m.recall[str(cut)]
+        assert recall is not None
+        assert near(recall.value, cut / DEPTH)
+    assert near(m.end_to_end_f1.value, 1 / DEPTH)
+    assert near(m.precision.value, 1 / DEPTH)
+    assert near(m.accuracy.value, 1 / DEPTH)
+    assert near(m.disambiguation_f1.value, 1 / K, m.disambiguation_f1.n)
+    assert near(m.disambiguation_f1.n / REVIEWS, K / DEPTH)
+    assert m.states["linked"] == REVIEWS
+
+
+def test_the_order_of_reviews_and_candidates_changes_nothing() -> None:
+    config = RunConfig.model_validate({"retrieval": {"candidates": K, "depth": DEPTH}})
+    forth = answered(lists("gold first", "gold has the smallest ids", DEPTH), constant)
+    back = answered(lists("gold last", "gold has the smallest ids", DEPTH), constant, backwards=True)
+    assert [row.review_id for row in forth[0]] == [row.review_id for row in back[0]][::-1]
+    first, second = (evaluate(*one, config).document() for one in (forth, back))
+    assert first.pop("seconds") == pytest.approx(second.pop("seconds"))
+    assert first == second
+    assert near(first["calibration"]["ece"] + 1 / DEPTH, 1 / K)
+
+
+def test_the_measure_sees_a_preference() -> None:
+    made = lists("gold first", "gold has the smallest ids", DEPTH)
+    ordered = [(gold, sorted(ids)) for gold, ids in made]
+    chance = measured(ordered, first_is_best).disambiguation_f1
+    assert near(chance.value, 1 / K, chance.n)
+    assert measured([(gold, [gold]) for gold, _ in made], first_is_best).end_to_end_f1.value == 1.0
+
+
+def test_the_table_calls_only_a_preference_significant(write_run: Callable[..., RunFolder]) -> None:
+    """The one that sees gold does so for a tenth of the reviews."""
+    made = lists("gold first", "gold has the smallest ids", DEPTH)
+    rows, gold = answered(made, constant)
+    knowing = [
+        one.model_copy(update={"entity_id": gold[one.review_id].gold}) if one.review_id % 10 == 0 else one
+        for one in rows
+    ]
+    config = {"config": {"retrieval": {"candidates": K, "depth": DEPTH}}}
+    runs = [write_run(each, gold, name, config) for name, each in (("blind", rows), ("knowing", knowing))]
+    two = published_rows(published("table5"))[:2]
+    blind, seeing = (one.against_chance for one in measure(list(zip(two, runs, strict=True))))
+    assert blind.chance == seeing.chance == pytest.approx(1 / K)
+    assert blind.p > 0.05
+    assert seeing.p < 1e-6

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import itertools
 import math
 import time
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from eval.statistics import (
     ClusteredBootstrap,
     clustered_bootstrap,
     detectable,
+    exact_against_chance,
     exact_mcnemar,
     false_discovery,
     paired_difference,
@@ -97,6 +100,52 @@ def test_mcnemar_counts_discordant_pairs_only(fixed: int, broken: int, p: float)
     a = [False] * fixed + [True] * broken + [True, False] * 20
     b = [True] * fixed + [False] * broken + [True, False] * 20
     assert exact_mcnemar(a, b) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("hits", [0, 1, 30, 50, 300])
+def test_equal_chances_are_the_binomial_test(hits: int) -> None:
+    right = [i < hits for i in range(300)]
+    p = exact_against_chance(right, [0.1] * 300)
+    assert p == pytest.approx(binom.sf(hits - 1, 300, 0.1), rel=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(2,), (1, 3), (2, 3, 5), (10, 10, 4, 1, 7, 2, 3)])
+def test_mixed_chances_are_every_outcome_counted(sizes: tuple[int, ...]) -> None:
+    outcomes = list(itertools.product([False, True], repeat=len(sizes)))
+    for hits in range(len(sizes) + 1):
+        counted = sum(
+            math.prod(1 / k if hit else 1 - 1 / k for k, hit in zip(sizes, outcome, strict=True))
+            for outcome in outcomes
+            if sum(outcome) >= hits
+        )
+        right = [place < hits for place in range(len(sizes))]
+        assert exact_against_chance(right, [1 / k for k in sizes]) == pytest.approx(counted, abs=1e-15)
+
+
+def test_a_review_that_cannot_be_hit_changes_nothing() -> None:
+    assert (
+        exact_against_chance([1, 0, 0], [0.5, 0.5, 0.0]) == exact_against_chance([1, 0], [0.5, 0.5]) == 0.75
+    )
+
+
+def test_far_from_chance_p_keeps_its_size() -> None:
+    assert exact_against_chance([True] * 200, [0.1] * 200) == pytest.approx(1e-200, rel=1e-9)
+
+
+def test_nothing_reviewed_is_not_significant() -> None:
+    assert exact_against_chance([], []) == 1.0
+
+
+def test_guesses_are_significant_as_often_as_the_level_says() -> None:
+    rng = np.random.default_rng(0)
+    chances = 1 / rng.integers(2, 11, size=300)
+    found = sum(exact_against_chance(rng.random(300) < chances, chances) < 0.05 for _ in range(400))
+    assert 5 <= found <= 31, "20 expected; the number of hits is discrete, so rather fewer"
+
+
+def test_a_chance_for_every_review() -> None:
+    with pytest.raises(ValueError, match="chances for"):
+        exact_against_chance([1, 0], [0.1])
 
 
 def test_false_discovery_by_hand() -> None:

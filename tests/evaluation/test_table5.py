@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import binom
 
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.published import published
-from eval.statistics import exact_mcnemar, false_discovery
+from eval.statistics import exact_against_chance, exact_mcnemar, false_discovery
 from eval.table5 import Measured, Missing, Row, measure, published_rows, title_row
 from eval.table5_view import COLUMNS, table
 from eval.tables import json_object, markdown
@@ -88,6 +89,35 @@ def test_every_row_is_paired_with_amelink(measured: dict[str, Measured]) -> None
     assert against.difference.detectable > 0
 
 
+def test_every_row_is_measured_against_guesses(measured: dict[str, Measured]) -> None:
+    for key, right in RIGHT.items():
+        against = measured[key].against_chance
+        assert (against.n, against.hits, against.chance) == (N, len(right), 0.5)
+        assert against.p == pytest.approx(binom.sf(len(right) - 1, N, 0.5))
+
+
+def test_guesses_are_among_the_candidates_of_each_review(
+    predict: Callable[..., PredictionRow], write_run: Write
+) -> None:
+    long = {product: 1.0 - product / 100 for product in range(12)}
+    rows = [
+        predict(1, 0, {0: 1.0}),
+        predict(2, 0, {0: 1.0, 1: 0.5}),
+        predict(3, 3, long),  # K = 10 of 12
+        predict(4, None, {0: 1.0, 1: 0.5}),  # abstained: a miss
+        predict(5, 0, {0: 1.0, 1: 0.5}, state="engine_error", entity_id=None, error="no reply"),
+        predict(6, 0, long),  # gold is the eleventh
+        predict(7, 0, {0: 1.0}),  # gold was not retrieved
+    ]
+    gold = {**dict.fromkeys(range(1, 6), 0), 3: 3, 6: 10, 7: 99}
+    run = write_run(rows, {review: GoldRow(gold=product) for review, product in gold.items()}, "run")
+    [made] = measure([(rows_by_key()["random"], run)])
+    chances = [1, 1 / 2, 1 / 10, 1 / 2, 1 / 2]
+    against = made.against_chance
+    assert (against.n, against.hits, against.chance) == (5, 3, pytest.approx(sum(chances) / 5))
+    assert against.p == exact_against_chance([1, 1, 1, 0, 0], chances)
+
+
 def test_p_is_corrected_for_all_rows_of_the_table(measured: dict[str, Measured]) -> None:
     found = [measured[key].against for key in ("random", "v2vel")]
     assert None not in found
@@ -120,6 +150,29 @@ def test_the_official_protocol_drops_the_same_reviews_for_every_row(
     assert "gold inserted into short lists" in shown.caption
 
 
+def test_leaks_of_training_stand_at_the_row_that_has_them(make_run: Callable[..., RunFolder]) -> None:
+    def run(key: str, **described: Any) -> tuple[Row, RunFolder]:
+        baseline = {"name": key, "variant": "", "described": described}
+        official = {"protocol": "official", "official": ["gold_inserted"]}
+        return rows_by_key()[key], make_run(key, RIGHT[key], baseline=baseline, **official)
+
+    leaking = ["image_chosen_with_gold", "attributes_from_gold"]
+    made = measure([run("random"), run("v2vel", leaks=leaking[:1]), run("amelink", leaks=leaking)])
+    shown = table(made, published("table5"), folder=Path("."), dataset="d", split="test", same_data=False)
+    assert "F1 as accuracy, gold inserted into short lists." in shown.caption
+    ran = [note.partition(".")[2] for note in shown.notes if "was run with" in note]
+    assert ran == [
+        "",
+        " Of the official code it also has: image pair chosen with gold.",
+        " Of the official code it also has: image pair chosen with gold, "
+        "attributes filled from gold for training.",
+    ]
+    content = json_object(shown)
+    assert content["protocol"]["reproduced"] == ["gold inserted into short lists"]
+    assert [len(row["protocol"]["reproduced"]) for row in content["rows"]] == [1, 2, 3]
+    assert not any("image pair" in missing for missing in content["protocol"]["not_reproduced"])
+
+
 @pytest.fixture
 def shown(measured: dict[str, Measured], tmp_path: Path) -> dict[str, Any]:
     rows = [*measured.values(), Missing(rows_by_key()["v2tel"], "needs images.")]
@@ -148,6 +201,7 @@ def test_ours_stand_beside_the_published(shown: dict[str, Any]) -> None:
     assert (row["n end-to-end"], row["K"], row["Modality"], row["Attribute"]) == (str(N), "10", "V", "no")
     assert (row["v1 disamb."], row["v1 end-to-end"]) == ("28.46", "18.13")
     assert (row["EACL disamb.*"], row["EACL end-to-end*"]) == ("-", "-")
+    assert (row["chance"], row["p vs chance"]) == ("50.00", "0.979")
     assert row["Difference to AMELINK"].startswith("-30.00 [")
     reference = cells(shown["table"], "AMELINK")
     assert (reference["v1 end-to-end"], reference["EACL end-to-end*"]) == ("33.47", "51.54")
@@ -183,6 +237,7 @@ def test_json_has_all_of_it(shown: dict[str, Any]) -> None:
     row = content["rows"][1]
     assert row["run"] == "v2vel"
     assert row["run_with"]["training"] == {"epochs": 1}
+    assert row["against_chance"] == {"n": N, "hits": 6, "chance": 0.5, "p": pytest.approx(0.97930527)}
     assert row["against_amelink"].keys() == {"difference", "fixed", "broken", "p", "q"}
     assert [figures["second_hand"] for figures in content["rows"][2]["published"]["figures"]] == [False, True]
     assert content["not_run"] == [{"key": "v2tel", "name": "V2TEL", "reason": "needs images."}]
@@ -192,6 +247,6 @@ def test_json_has_all_of_it(shown: dict[str, Any]) -> None:
 
 def test_a_row_that_was_not_run_keeps_its_published_figures(shown: dict[str, Any]) -> None:
     row = cells(shown["table"], "V2TEL")
-    assert (row["End-to-end F1"], row["seconds"], row["K"]) == ("-", "-", "-")
+    assert [row[name] for name in ("K", "p vs chance", "End-to-end F1", "seconds")] == ["-"] * 4
     assert (row["v1 disamb."], row["v1 end-to-end"]) == ("31.12", "19.64")
     assert "| V2TEL | T | no | - |" in markdown(shown["table"])

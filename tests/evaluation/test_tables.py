@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv as csv_format
 import io
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,23 +45,66 @@ def test_markdown() -> None:
 
 def test_latex() -> None:
     assert latex(TABLE) == (
-        "% Needs \\usepackage{booktabs}.\n"
+        "% Needs \\usepackage[T1]{fontenc}, \\usepackage{booktabs}, \\usepackage{rotating}.\n"
         "\\begin{table*}\n"
         "\\centering\n"
         "\\small\n"
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         "\\begin{tabular}{lr}\n"
         "\\toprule\n"
         "Method & n \\\\\n"
         "\\midrule\n"
         "P(e\\textbar{}m) & 3 \\\\\n"
         "AMELINK\\_w/o\\_Text & 4.50 {[}1.00, 9.00] \\\\\n"
-        "a\\textbackslash{}b, *c* & - \\\\\n"
+        "a\\textbackslash{}b, {*}c{*} & - \\\\\n"
         "\\bottomrule\n"
-        "\\end{tabular}\n"
+        "\\end{tabular}}\n"
         "\\caption{Recall: a\\_set, 50 \\% \\& more. In percent; P(e\\textbar{}m) is the prior.}\n"
-        "\\par\\footnotesize Seed 0 \\textless{}b\\textgreater{}.\n"
         "\\end{table*}\n"
+        "{\\footnotesize\\raggedright Seed 0 \\textless{}b\\textgreater{}.\\par}\n"
     )
+
+
+def test_a_wide_table_lies_on_its_side() -> None:
+    wide = Table("T", "C", tuple("abcdefghijk"), (tuple("12345678901"),))
+    assert "\\begin{sidewaystable*}" in latex(wide)
+    assert latex(wide).endswith("\\end{sidewaystable*}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("_%&#$", r"\_\%\&\#\$"),
+        ("~^\\{}", r"\textasciitilde{}\textasciicircum{}\textbackslash{}\{\}"),
+        ("<>|`", r"\textless{}\textgreater{}\textbar{}\textasciigrave{}"),
+        ("--set '' ,,", "-{}-set '{}' ,{},"),
+        ("cafe\u0301 × → Ž", "café × → Ž"),
+        ("λ ≤ Ω−1", r"\ensuremath{\lambda} \ensuremath{\leq} \ensuremath{\Omega}\ensuremath{-}1"),
+        ("中\x00Ħ😀", "U+4E2DU+0000U+0126U+1F600"),
+    ],
+)
+def test_latex_writes_every_character(text: str, written: str) -> None:
+    assert f"{written} & b" in latex(Table("T", "C", ("a", "b"), ((text, "b"),)))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+@pytest.mark.parametrize("columns", [3, 12])
+def test_pdflatex_sets_the_table(columns: int, tmp_path: Path) -> None:
+    latin = "".join(map(chr, range(0xA1, 0x180)))
+    greek = "".join(map(chr, range(0x391, 0x3CA)))
+    signs = "ȘșȚț‐–—‘’‚“”„†‡•…‰‹›€№™←↑→↓≤≥≠≈∞−中\x00\x7f"
+    hostile = f"_%&#$~^\\{{}}<>|[]*`'\" -- --- ,, \\hline {latin}{greek}{signs}"
+    plain = ["1"] * (columns - 2)
+    starts = ["[x", "*x", "&x", "", "\\x", "{x", "%x"]
+    rows = tuple((start, hostile, *plain) for start in starts)
+    made = Table(hostile, hostile, ("[1]", hostile, *plain), rows, (hostile, "[x", "*x"))
+    packages = ["[T1]{fontenc}", "{booktabs}", "{rotating}"]
+    lines = [r"\documentclass{article}", *(rf"\usepackage{one}" for one in packages)]
+    document = "\n".join([*lines, r"\begin{document}", latex(made), r"\end{document}"])
+    (tmp_path / "made.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-draftmode", "-halt-on-error", "-interaction=nonstopmode", "made.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
 
 
 def test_csv_is_read_back_cell_by_cell() -> None:

@@ -1,0 +1,70 @@
+"""A small twin, and ``ameli-llm reproduce table5`` on it in seconds."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ameli_llm import cli
+from ameli_llm.dataset.synth import write_twin
+from tests.retrieval.tiny_sbert import write_tiny_sbert
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What a command with --json printed."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+def command(*words: object) -> Done:
+    """The real entry point in this process."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["ameli-llm", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@dataclass(frozen=True)
+class World:
+    """A twin, and options for its table in seconds: no OCR, two epochs, a text encoder of one layer."""
+
+    twin: Path
+    options: tuple[object, ...]
+
+    def reproduce(self, out: Path, *words: object, dataset: Path | None = None) -> Done:
+        """The table of the twin, or of another ``dataset``, in ``out``."""
+        return command("reproduce", "table5", dataset or self.twin, "--out", out, *self.options, *words)
+
+
+@contextmanager
+def small_world(root: Path) -> Iterator[World]:
+    """The world under ``root``, with a cache of its own."""
+    write_twin(root / "twin", products=30, reviews=80, seed=1)
+    model = write_tiny_sbert(root / "model")
+    weights = "retrieval.weights={title: 5.0, image: 20.0}"
+    settings = [f"retrieval.text_model={model}", weights, "attributes.extractors=[rules]"]
+    options = ["--epochs", 2, "--encoder", model, *(word for one in settings for word in ("--set", one))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AMELI_LLM_CACHE", str(root / "cache"))
+        yield World(root / "twin", tuple(options))
