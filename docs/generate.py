@@ -5,7 +5,7 @@
 
 configuration.md comes from the models of ``ameli_llm.config``, commands.md from the help of the program, the
 module list of architecture.md from the first lines of the modules, and the settings in baselines.md from
-``eval.baselines.amelink.settings``.
+``eval.baselines``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import sys
 import types
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -26,11 +27,13 @@ from pydantic.fields import FieldInfo
 
 from ameli_llm import cli
 from ameli_llm.config import RunConfig
+from eval.baselines import v2tel, v2vel
 from eval.baselines.amelink.settings import PRESETS, AmelinkSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = "modules"
 AMELINK = "amelink settings"
+TOWERS = "tower settings"
 FOLDERS = (
     *("ameli_llm", "ameli_llm/dataset", "ameli_llm/dataset/synth"),
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
@@ -104,13 +107,31 @@ def pages(folder: Path) -> Iterator[tuple[Path, str]]:
     """Every page that is made, whole or in part, with the text that it should have."""
     yield folder / "configuration.md", configuration()
     yield folder / "commands.md", commands()
-    for name, mark, text in (
-        ("architecture.md", MODULES, modules()),
-        ("baselines.md", AMELINK, amelink_settings()),
+    for name, parts in (
+        ("architecture.md", {MODULES: modules()}),
+        ("baselines.md", {TOWERS: tower_settings(), AMELINK: amelink_settings()}),
     ):
-        begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
-        before, _, rest = _read(folder / name).partition(begin)
-        yield folder / name, f"{before}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}"
+        page = _read(folder / name)
+        for mark, text in parts.items():
+            begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+            before, _, rest = page.partition(begin)
+            page = f"{before}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}"
+        yield folder / name, page
+
+
+def tower_settings() -> str:
+    """A table of the settings of V2VEL and V2TEL in both presets; "-" where one has no such setting."""
+    columns = {
+        f"{name}, {preset}": asdict(module.PRESETS[preset])
+        for name, module in (("V2VEL", v2vel), ("V2TEL", v2tel))
+        for preset in ("paper", "official")
+    }
+    names = dict.fromkeys(name for values in columns.values() for name in values)
+    rows = [
+        (f"`{name}`", *(_plain(values[name]) if name in values else "-" for values in columns.values()))
+        for name in names
+    ]
+    return _table(("setting", *columns), rows)
 
 
 def amelink_settings() -> str:
