@@ -79,9 +79,11 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     """A float for pdfLaTeX, scaled to the page and on its side when it is wide; the notes follow as text.
 
-    The preamble needs the packages fontenc with the option T1, booktabs and rotating. A character that
-    those cannot set is spelt as its code point: U+4E2D.
+    What all rows of a wide table have in common stands in its caption, not in a column. The preamble needs
+    the packages fontenc with the option T1, booktabs and rotating. A character that those cannot set is spelt
+    as its code point: U+4E2D.
     """
+    table = _narrowed(table) if len(table.columns) > UPRIGHT else table
     place = "sidewaystable*" if len(table.columns) > UPRIGHT else "table*"
     lines = [r"% Needs \usepackage[T1]{fontenc}, \usepackage{booktabs}, \usepackage{rotating}."]
     lines += [rf"\begin{{{place}}}", r"\centering", r"\small"]
@@ -94,6 +96,28 @@ def latex(table: Table) -> str:
     lines.append(rf"\end{{{place}}}")
     lines += [rf"{{\footnotesize\raggedright {_latex(note)}\par}}" for note in table.notes]
     return "\n".join(lines) + "\n"
+
+
+def _narrowed(table: Table) -> Table:
+    """The table without the columns that are the same in all rows, which its caption names instead."""
+    common = [len(table.rows) > 1 and len(set(cells)) == 1 for cells in zip(*table.rows, strict=True)]
+    if not any(common):
+        return table
+    said = [
+        f"{name} {cell}"
+        for name, cell, same in zip(table.columns, table.rows[0], common, strict=True)
+        if same
+    ]
+    return dataclasses.replace(
+        table,
+        caption=f"{table.caption} All rows: {', '.join(said)}.",
+        columns=_kept(table.columns, common),
+        rows=tuple(_kept(row, common) for row in table.rows),
+    )
+
+
+def _kept(cells: Sequence[str], common: Sequence[bool]) -> tuple[str, ...]:
+    return tuple(cell for cell, same in zip(cells, common, strict=True) if not same)
 
 
 def csv(table: Table) -> str:

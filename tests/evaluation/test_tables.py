@@ -71,6 +71,16 @@ def test_a_wide_table_lies_on_its_side() -> None:
     assert latex(wide).endswith("\\end{sidewaystable*}\n")
 
 
+def test_what_all_rows_of_a_wide_table_share_stands_in_its_caption() -> None:
+    rows = (("a", "10", *"123456789", "-"), ("b", "10", *"abcdefghi", "-"))
+    wide = Table("T", "C.", ("Row", "K", *map(str, range(9)), "p"), rows)
+    assert "\\caption{T. C. All rows: K 10, p -.}" in latex(wide)
+    assert "b & a & b & c & d & e & f & g & h & i \\\\" in latex(wide)
+    assert "K" in csv(wide).splitlines()[0].split(",")
+    narrow = Table("T", "C.", ("Row", "K"), (("a", "10"), ("b", "10")))
+    assert "\\caption{T. C.}" in latex(narrow)
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
     [
@@ -94,9 +104,9 @@ def test_pdflatex_sets_the_table(columns: int, tmp_path: Path) -> None:
     greek = "".join(map(chr, range(0x391, 0x3CA)))
     signs = "ȘșȚț‐–—‘’‚“”„†‡•…‰‹›€№™←↑→↓≤≥≠≈∞−中\x00\x7f"
     hostile = f"_%&#$~^\\{{}}<>|[]*`'\" -- --- ,, \\hline {latin}{greek}{signs}"
-    plain = ["1"] * (columns - 2)
+    plain = [str(number) for number in range(columns - 2)]
     starts = ["[x", "*x", "&x", "", "\\x", "{x", "%x"]
-    rows = tuple((start, hostile, *plain) for start in starts)
+    rows = tuple((start, hostile + start, *(one + start for one in plain)) for start in starts)
     made = Table(hostile, hostile, ("[1]", hostile, *plain), rows, (hostile, "[x", "*x"))
     packages = ["[T1]{fontenc}", "{booktabs}", "{rotating}"]
     lines = [r"\documentclass{article}", *(rf"\usepackage{one}" for one in packages)]
