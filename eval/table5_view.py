@@ -118,7 +118,8 @@ def _caption(first: Metrics, dataset: str, split: str, same_data: bool) -> list[
         "Difference to AMELINK: end-to-end F1, paired, in points with its 95 % interval; p: exact McNemar; "
         "q: p corrected for all rows (Benjamini and Hochberg); detectable: the smallest true difference in "
         "points that this comparison finds with 80 % power; seconds: "
-        "scoring of all reviews with image vectors at hand, for our linker with retrieval and extraction."
+        "scoring of all reviews with image vectors at hand, where the first of AMELINK's rows is charged "
+        "what they share, and our linker retrieval and extraction."
     )
     return lines
 

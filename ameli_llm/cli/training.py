@@ -13,11 +13,10 @@ import typer
 from ameli_llm.cli.terminal import Progress, table
 
 if TYPE_CHECKING:
-    from ameli_llm.config import RunConfig
     from ameli_llm.dataset.load import Dataset, Split
     from ameli_llm.fusion.contrastive import ImageSearch, Pairs
-    from ameli_llm.runs import PredictionRow
     from eval.baselines._folder import Trained
+    from eval.baselines.baseline import Example
     from eval.baselines.material import Material
     from eval.baselines.tasks import Fold
     from retrieval.index import Index
@@ -63,40 +62,35 @@ def with_candidates(
     course: Course, config: Path | None, index: Path | None, given: Path | None, out: Path, show: Progress
 ) -> Course:
     """The course with its folds' lists of candidates. Raises AmeliError."""
-    from ameli_llm.config import load_config
-    from eval.baselines.tasks import listed
+    from eval.baselines.tasks import folded
 
-    run = load_config(config)
-    train, dev = (
-        listed(
-            fold,
-            candidate_rows(course.material.dataset, fold.name, run, index, given, out, show),
-            run.retrieval.candidates,
-        )
-        for fold in (course.train, course.dev)
-    )
-    return replace(course, train=train, dev=dev)
+    train, dev = course_examples(course, config, index, given, out, show)
+    return replace(course, train=folded(course.train.name, train), dev=folded(course.dev.name, dev))
 
 
-def candidate_rows(
-    dataset: Dataset,
-    split: str,
-    config: RunConfig,
-    index: Path | None,
-    given: Path | None,
-    out: Path,
-    show: Progress,
-) -> list[PredictionRow]:
-    """The predictions of the run that is there in ``given``, or of one that is made now below ``out``.
+def course_examples(
+    course: Course, config: Path | None, index: Path | None, given: Path | None, out: Path, show: Progress
+) -> tuple[list[Example], list[Example]]:
+    """The folds' reviews with candidates and extracted attributes, to train on and to choose on.
 
-    Raises AmeliError when the former is missing or unfinished.
+    They are those of the runs that are there in ``given``, or of runs that are made now below ``out``. Raises
+    AmeliError when the former are missing or unfinished.
     """
     from ameli_llm.cli.candidates import candidate_run
+    from ameli_llm.config import load_config
     from ameli_llm.runs import RunFolder
+    from eval.baselines.tasks import examples
 
-    if given is None:
-        return candidate_run(dataset, split, config, index, out / "candidates" / split, show)
-    return list(RunFolder(given / split).require().predictions())
+    run, data = load_config(config), course.material.dataset
+
+    def found(fold: Fold) -> list[Example]:
+        if given is None:
+            rows = candidate_run(data, fold.name, run, index, out / "candidates" / fold.name, show)
+        else:
+            rows = list(RunFolder(given / fold.name).require().predictions())
+        return examples(rows, fold, run.retrieval.candidates)
+
+    return found(course.train), found(course.dev)
 
 
 def image_training_data(dataset: Dataset, split: Split, index: Index, seed: int) -> tuple[Pairs, ImageSearch]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,16 +16,22 @@ from eval.baselines.baseline import Floats
 from retrieval.index import Index
 from retrieval.retrievers.retriever import image_vectors, make_queries
 
+Made = TypeVar("Made")
+
 
 @dataclass
 class Material:
-    """Products with their attributes and vectors. The images of a review are encoded once and kept."""
+    """Products with their attributes and vectors.
+
+    The images of a review are encoded once and kept, and so is what rows have in common (``once``).
+    """
 
     dataset: Dataset
     index: Index
     attributes: Mapping[int, Attributes]
     _review_images: dict[int, Floats] = field(default_factory=dict, repr=False)
     _product_images: dict[int, Floats] = field(default_factory=dict, repr=False)
+    _once: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset, index: Index) -> Material:
@@ -60,3 +67,13 @@ class Material:
         found = image_vectors(make_queries(missing, self.dataset.review_image), encoder)
         self._review_images.update(zip((review.id for review in missing), found, strict=True))
         return [self._review_images[review.id] for review in reviews]
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made for the first who asks under that key and kept as long as the material.
+
+        The key has to say everything that decides it. Nobody may change what is kept.
+        """
+        if key not in self._once:
+            self._once[key] = make()
+        made: Made = self._once[key]
+        return made

@@ -22,7 +22,7 @@ HELD_OUT = 0.2
 class Fold:
     """Reviews of the split ``name`` with their gold products, which are in the KB.
 
-    ``candidates`` are product ids by review, best first, as retrieval found them; empty until ``listed``.
+    ``candidates`` are product ids by review, best first, as retrieval found them; empty until ``folded``.
     """
 
     name: str
@@ -77,14 +77,6 @@ def examples(rows: Iterable[PredictionRow], fold: Fold, k: int) -> list[Example]
     """The fold's tasks with their gold products, in the fold's order."""
     made = tasks(rows, fold.reviews, k)
     return [Example(task, fold.gold[task.review.id]) for task in made]
-
-
-def listed(fold: Fold, rows: Iterable[PredictionRow], k: int) -> Fold:
-    """The fold with the first ``k`` candidates of each review, from a run's predictions.
-
-    Raises AmeliError when a review has none.
-    """
-    return folded(fold.name, examples(rows, fold, k))
 
 
 def folded(name: str, examples: Iterable[Example]) -> Fold:

@@ -103,11 +103,18 @@ def look(number: int) -> tuple[str, str, str]:
 
 
 def make_examples(
-    root: Path, products: Sequence[int], copies: int = 2, k: int = 5, seed: int = 0, stated: bool = False
+    root: Path,
+    products: Sequence[int],
+    copies: int = 2,
+    k: int = 5,
+    seed: int = 0,
+    stated: bool = False,
+    second: bool = False,
 ) -> list[Example]:
     """Reviews of the products with ``k`` candidates each, gold in nine of ten lists.
 
     The others share a colour, size or kind with the product. With ``stated`` extraction has found the colour.
+    With ``second`` each review has one more photo, of a product of another colour.
     """
     random = np.random.default_rng(seed)
     made = []
@@ -117,6 +124,11 @@ def make_examples(
             review = 1 + number * copies + copy + 10_000 * seed
             photo = f"{review}.txt"
             (root / "review_images" / photo).write_text(f"{colour} {1000 + review}")
+            photos = (photo,)
+            if second:
+                photos = (photo, f"{review}-b.txt")
+                other = COLOURS[(number + 1) % len(COLOURS)]
+                (root / "review_images" / photos[1]).write_text(f"{other} {5000 + review}")
             others = sorted(
                 random.permutation([i for i in range(PRODUCTS) if i != number]),
                 key=lambda other: sum(a == b for a, b in zip(look(other), look(number), strict=True)) < 1,
@@ -129,7 +141,7 @@ def make_examples(
             text = f"I bought it in {colour}, it is {size}. Works well."
             value = AttributeValue("Color", colour, "rules", Evidence("body", 15, 18, colour))
             task = Task(
-                Review(review, "Nice", text, f"the {kind}", (photo,)), candidates, (value,) if stated else ()
+                Review(review, "Nice", text, f"the {kind}", photos), candidates, (value,) if stated else ()
             )
             made.append(Example(task, 100 + number))
     return made

@@ -16,7 +16,8 @@ from tests.baselines.amelink_world import write_tiny_deberta
 
 ROOT = Path(__file__).parents[2]
 TRAINED: dict[str, Any] = {"frozen": False}
-FROZEN: dict[str, Any] = {"frozen": True, "pooling": "pooler", "dropout": 0.3}
+LEAKS = {"stated": "gold", "images": "selected", "gold_image": True, "adapter_negatives": "candidates"}
+FROZEN: dict[str, Any] = {"frozen": True, "pooling": "pooler", "dropout": 0.3, **LEAKS}
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,28 @@ def test_presets_differ_in_the_documented_settings_and_no_other() -> None:
         *("encoder", "pooling", "frozen", "literal_sep", "attributes", "order", "title"),
         *("title_without_attribute", "description_first", "statement", "review_attributes", "padding"),
         *("layers", "dropout", "adapter", "images", "combination", "scale", "missing", "mismatch"),
+        *("stated", "gold_image", "adapter_temperature", "adapter_negatives"),
     }
     fields = AmelinkSettings.model_fields
     assert [name for name in differing if "fficial" not in (fields[name].description or "")] == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "paper", "official"),
+    [
+        ("images", "first", "selected"),
+        ("gold_image", False, True),
+        ("stated", "extracted", "gold"),
+        ("adapter_temperature", 0.07, 1.0),
+        ("adapter_negatives", "batch", "candidates"),
+    ],
+)
+def test_the_official_preset_has_its_leaks_and_the_papers_has_none(
+    setting: str, paper: object, official: object
+) -> None:
+    for encoder in ("", MINILM):
+        found = [getattr(settings_for(preset, encoder), setting) for preset in ("paper", "official")]
+        assert found == [paper, official]
 
 
 def test_every_setting_is_described() -> None:
@@ -66,11 +85,20 @@ def test_settings_survive_json() -> None:
         ({"statement": "no value"}, "statement"),
         ({"features": []}, "features"),
         ({"layers": [0]}, "layers"),
+        ({"gold_image": True}, "gold_image: .* images is first, not selected"),
+        ({"gold_image": True, "images": "all"}, "gold_image: .* images is all, not selected"),
+        ({"adapter_temperature": 0.0}, "adapter_temperature"),
+        ({"adapter_negatives": "all"}, "adapter_negatives"),
+        ({"stated": "system"}, "stated"),
     ],
 )
 def test_wrong_settings_are_named(content: dict[str, Any], message: str) -> None:
     with pytest.raises(AmeliError, match=f"setting {message}"):
         parsed(content)
+
+
+def test_the_gold_image_needs_selected_images() -> None:
+    assert parsed({"gold_image": True, "images": "selected"}).gold_image
 
 
 def test_an_unknown_preset_is_named() -> None:

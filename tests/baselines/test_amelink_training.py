@@ -13,10 +13,10 @@ from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.types import Candidate
 from eval.baselines import BASELINES, amelink
 from eval.baselines.amelink.combination import expected_hits
-from eval.baselines.amelink.loading import load_text
 from eval.baselines.amelink.models import Summary
 from eval.baselines.amelink.settings import MINILM, AmelinkSettings
 from eval.baselines.amelink.training import loop_settings
+from eval.baselines.amelink.variants import VARIANTS, text_model
 from eval.baselines.baseline import Baseline, Example, Scored
 from eval.baselines.material import Material
 from tests.baselines.amelink_world import (
@@ -178,8 +178,14 @@ def test_a_trained_encoder_is_saved_and_a_frozen_one_is_not(
     before = load_file(world.deberta / "model.safetensors")
     name = "embeddings.word_embeddings.weight"
     assert not np.array_equal(kept[f"encoder.model.{name}"], before[name])
-    scorer = load_text(world.root / "trained", trained.description, model)
-    state = scorer.encoder.model.state_dict()[name]
+    variant = next(
+        one
+        for one in trained.description.variants
+        if text_model(VARIANTS[one], tiny_settings(MINILM)) == model
+    )
+    text = amelink.create(world.material, world.root / "trained", variant).text
+    assert text is not None
+    state = text.scorer.encoder.model.state_dict()[name]
     assert np.array_equal(state, kept[f"encoder.model.{name}"])
 
 
@@ -321,6 +327,16 @@ def test_weights_of_another_size(world: World, minilm: Summary, tmp_path: Path) 
         amelink.create(world.material, spoilt)
     path.unlink()
     with pytest.raises(AmeliError, match="Cannot read"):
+        amelink.create(world.material, spoilt)
+
+
+def test_weights_of_another_training(world: World, minilm: Summary, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    spoilt = copy_folder(world.root / "minilm", tmp_path / "spoilt")
+    path = spoilt / "text" / "attributes.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
+    with pytest.raises(AmeliError, match="are not those that the training wrote"):
         amelink.create(world.material, spoilt)
 
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
-from ameli_llm.cli.terminal import Progress, progress, table
+from ameli_llm.cli.terminal import progress, table
+from ameli_llm.cli.training import CandidatesOption, course_examples, open_course
 from ameli_llm.config import load_config
 from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
     from eval.baselines.amelink.models import Summary
-    from eval.baselines.baseline import Example
-    from eval.baselines.tasks import Fold
 
 
 def register(group: typer.Typer) -> None:
@@ -55,15 +54,7 @@ def amelink(
     micro_batch: Annotated[
         int, typer.Option(min=0, help="Reviews at a time on the device; 0: the whole step's.")
     ] = 0,
-    candidates: Annotated[
-        Path | None,
-        typer.Option(
-            "--candidates",
-            metavar="DIR",
-            help="Folder with a finished run of link for each split (DIR/train, DIR/dev), instead of making "
-            "them in the folder of --out.",
-        ),
-    ] = None,
+    candidates: CandidatesOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +63,6 @@ def amelink(
     Candidates and the reviews' attributes come from a run of link without a model over each split. --set
     changes any of AMELINK's settings. Typed again after a kill, it goes on where it was.
     """
-    from ameli_llm.cli.training import open_course
     from eval.baselines.amelink import settings_for, train
     from eval.baselines.amelink.models import check
 
@@ -82,27 +72,9 @@ def amelink(
     check(chosen, variants or ())
     with progress() as show:
         course = open_course(dataset, train_split, config, index, seed, show)
-        train_on, dev = (
-            _examples(course.material.dataset, fold, run, index, candidates, out, show)
-            for fold in (course.train, course.dev)
-        )
+        train_on, dev = course_examples(course, config, index, candidates, out, show)
         summary = train(course.material, train_on, dev, out, chosen, variants or (), seed=seed, progress=show)
     _show(summary, as_json)
-
-
-def _examples(
-    data: Any, fold: Fold, config: Any, index: Path | None, given: Path | None, out: Path, show: Progress
-) -> list[Example]:
-    """The fold's reviews with their candidates, from a run that is there or one that is made now."""
-    from ameli_llm.cli.candidates import candidate_run
-    from ameli_llm.runs import RunFolder
-    from eval.baselines.tasks import examples
-
-    if given is None:
-        rows = candidate_run(data, fold.name, config, index, out / "candidates" / fold.name, show)
-    else:
-        rows = list(RunFolder(given / fold.name).require().predictions())
-    return examples(rows, fold, config.retrieval.candidates)
 
 
 def _given(

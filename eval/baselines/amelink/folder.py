@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ameli_llm.errors import AmeliError
 from eval.baselines import _folder
 from eval.baselines.amelink.settings import AmelinkSettings
-from eval.baselines.baseline import Example
+from eval.baselines.baseline import Example, Task
 from eval.baselines.material import Material
 
 NAME = "amelink"
@@ -99,13 +99,24 @@ def made_of(
 
 def examples_digest(examples: Sequence[Example]) -> str:
     """The first 16 hex digits of a SHA-256 over reviews, candidates, extracted values and gold."""
-    digest = hashlib.sha256()
-    for one in examples:
-        candidates = [(c.entity_id, c.score, sorted(c.scores.items())) for c in one.task.candidates]
-        extracted = [asdict(value) for value in one.task.extracted]
-        review = asdict(one.task.review)
-        digest.update(json.dumps([review, candidates, extracted, one.gold], sort_keys=True).encode())
-    return digest.hexdigest()[:16]
+    return _digest([*_content(one.task), one.gold] for one in examples)
+
+
+def tasks_digest(tasks: Sequence[Task]) -> str:
+    """As ``examples_digest``, without gold."""
+    return _digest(_content(task) for task in tasks)
+
+
+def _content(task: Task) -> list[Any]:
+    candidates = [(c.entity_id, c.score, sorted(c.scores.items())) for c in task.candidates]
+    return [asdict(task.review), candidates, [asdict(value) for value in task.extracted]]
+
+
+def _digest(rows: Iterable[list[Any]]) -> str:
+    found = hashlib.sha256()
+    for row in rows:
+        found.update(json.dumps(row, sort_keys=True).encode())
+    return found.hexdigest()[:16]
 
 
 def read(folder: Path | None) -> Description:

@@ -19,10 +19,11 @@ from eval.baselines.amelink.combination import choose
 from eval.baselines.amelink.encoder import TextEncoder, Unit, load_encoder
 from eval.baselines.amelink.features import Halves
 from eval.baselines.amelink.folder import Description, EpochRow, TextRow, VariantRow
-from eval.baselines.amelink.inference import image_scores, parts_of
-from eval.baselines.amelink.loading import load_text
+from eval.baselines.amelink.inference import parts_of
+from eval.baselines.amelink.loading import load_texts
 from eval.baselines.amelink.network import units
 from eval.baselines.amelink.settings import AmelinkSettings
+from eval.baselines.amelink.stated import as_read
 from eval.baselines.amelink.training import (
     Lists,
     Trainer,
@@ -32,6 +33,7 @@ from eval.baselines.amelink.training import (
 )
 from eval.baselines.amelink.variants import (
     default_variants,
+    read_together,
     slots_of,
     text_model,
     text_models,
@@ -39,7 +41,7 @@ from eval.baselines.amelink.variants import (
 )
 from eval.baselines.baseline import Example, Floats, Progress
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
+from eval.baselines.tasks import folded
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def train(
     """Trains the text models and the adapter that the variants need, and chooses the weights of their sums.
 
     No ``variants`` means all. Lists of ``train`` get their gold product where retrieval missed it, those of
-    ``dev`` never. A training that was killed goes on; what is finished is not done again. Raises AmeliError
-    when ``out`` holds another training, when the folds are too small, and DivergedError.
+    ``dev`` never; what else both see of gold is set by ``stated`` and ``gold_image``. A training that was
+    killed goes on; what is finished is not done again. Raises AmeliError when ``out`` holds another training,
+    when the folds are too small, and DivergedError.
     """
     names = tuple(dict.fromkeys(variants or default_variants(settings)))
     if not train:
@@ -90,7 +93,7 @@ def train(
     trained = run.texts(encoder, missing)
     described = start.model_copy(update={"texts": {**start.texts, **trained}})
     described = run.image(described)
-    described = run.variants(described, wanted)
+    described = run.variants(described, wanted, encoder)
     folder.write(out / folder.DESCRIPTION, (described.model_dump_json(indent=2) + "\n").encode())
     for name in missing:
         discard(out / folder.CHECKPOINTS / name)
@@ -142,9 +145,13 @@ class _Run:
     def _lists(self, name: str) -> tuple[Lists, Lists]:
         slots = slots_of(name, self.settings)
         return (
-            training_lists(self.train, self.material, slots, self.settings, self.seed),
-            dev_lists(self.dev, self.material, slots, self.settings),
+            training_lists(self._read(self.train), self.material, slots, self.settings, self.seed),
+            dev_lists(self._read(self.dev), self.material, slots, self.settings),
         )
+
+    def _read(self, examples: Sequence[Example]) -> Sequence[Example]:
+        """The examples as text models read them."""
+        return as_read(examples, self.material, self.settings)
 
     def _text(
         self,
@@ -201,19 +208,21 @@ class _Run:
         reason = self._no_image()
         if reason:
             return described.model_copy(update={"no_image": reason})
-        train, dev = _fold("train", self.train), _fold("dev", self.dev)
         s = self.settings
         done = v2vel.train(
             self.material,
-            train,
-            dev,
+            folded("train", self.train),
+            folded("dev", self.dev),
             self.out / folder.IMAGE,
             v2vel.Settings(
                 form=s.adapter,
                 images=s.images,
+                gold_image=s.gold_image,
+                negatives=s.adapter_negatives,
                 epochs=s.adapter_epochs,
                 learning_rate=s.adapter_learning_rate,
                 batch_size=s.adapter_batch_size,
+                temperature=s.adapter_temperature,
                 patience=s.patience,
             ),
             seed=self.seed,
@@ -224,7 +233,7 @@ class _Run:
     def _no_image(self) -> str:
         if self.material.index.manifest.image is None:
             return "the index has no image vectors"
-        pairs = image_pairs(self.material, _fold("train", self.train), self.settings.images)
+        pairs = image_pairs(self.material, folded("train", self.train), self.settings.images)
         products = len(np.unique(pairs.entity_id))
         if products < 2:
             return f"{products} of the products to train on have an image and a review with one"
@@ -236,9 +245,10 @@ class _Run:
             return "no dev review with a readable image has a product with one"
         return ""
 
-    def variants(self, described: Description, names: Sequence[str]) -> Description:
-        """Chooses the weights of each variant's sum on dev."""
+    def variants(self, described: Description, names: Sequence[str], encoder: TextEncoder) -> Description:
+        """Chooses the weights of each variant's sum on dev; ``encoder`` is used where it is frozen."""
         tasks = [one.task for one in self.dev]
+        read = [one.task for one in self._read(self.dev)]
         gold = [
             one.task.entity_ids.index(one.gold) if one.gold in one.task.entity_ids else -1 for one in self.dev
         ]
@@ -246,14 +256,16 @@ class _Run:
         texts: dict[str, list[Floats]] = {}
         if not described.no_image:
             image = v2vel.create(self.material, self.out / folder.IMAGE)
-            by_image = image_scores(image, tasks, self._labelled("dev"))
+            by_image = [one.total for one in image.score_examples(self.dev, self._labelled("dev"))]
         rows = dict(described.variants)
         for name in names:
             kind = variant_of(name)
             model = text_model(kind, self.settings)
             if model and model not in texts:
-                scorer = load_text(self.out, described, model)
-                texts[model] = scorer.score(self.material, tasks, self._labelled("dev"))
+                together = read_together(model, described.texts, self.settings)
+                read_with = encoder if self.settings.frozen else load_encoder(self.settings)
+                scorer = load_texts(self.out, described, together, read_with)
+                texts |= scorer.score(self.material, read, self._labelled("dev"))
             by_text = texts[model] if model else None
             shown = by_image if kind.image else None
             there = [part for part, one in (("text", by_text), ("image", shown)) if one is not None]
@@ -288,11 +300,6 @@ def _begin(
         dev_lists=sum(one.gold in one.task.entity_ids for one in dev),
         dev_reviews=len(dev),
     )
-
-
-def _fold(name: str, examples: Sequence[Example]) -> Fold:
-    reviews = tuple(one.task.review for one in examples)
-    return Fold(name, reviews, {one.task.review.id: one.gold for one in examples})
 
 
 def _epoch(epoch: Epoch) -> EpochRow:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ameli_llm.errors import AmeliError, UnknownNameError
 
@@ -106,6 +106,13 @@ class AmelinkSettings(BaseModel):
     review_attributes: bool = Field(
         False, description="Whether the attributes that the review states stand in its text (official)."
     )
+    stated: Literal["extracted", "gold"] = Field(
+        "extracted",
+        description="What text models read on train and dev as the attributes that a review states: those "
+        "extracted from it or, a leak, up to ten of its gold product (official, GenGoldAttribute in "
+        "attribute/fuse_attribute_for_disambiguation.py). The filter and a reported split always have the "
+        "extracted ones.",
+    )
     padding: Literal["zeros", "first"] = Field(
         "zeros",
         description="What fills slots that a product has no attribute for: zeros, or its first value again "
@@ -139,12 +146,32 @@ class AmelinkSettings(BaseModel):
         description="paper: weights of its own for each side, x + ReLU(x W1) W2. official: one shared, "
         "0.8 x + 0.2 ReLU(ReLU(x W1) W2).",
     )
-    images: Literal["first", "all"] = Field(
-        "first", description="The first image of each side (paper), or the best pair of all (official)."
+    images: Literal["first", "all", "selected"] = Field(
+        "first",
+        description="first: the first image of each side (paper). all: the best pair of all. selected: one "
+        "pair, chosen by the unadapted cosine: the review image that is most similar to an image of a "
+        "candidate, and of each candidate the image most similar to that one (official, "
+        "disambiguation/utils/image_selection.py).",
+    )
+    gold_image: bool = Field(
+        False,
+        description="Whether on train and dev the gold product instead of the candidates selects the review "
+        "image: a leak (official, same file). On a split that is reported it is always the candidates.",
     )
     adapter_epochs: int = Field(30, ge=0, description="Epochs of the adapter at most.")
     adapter_learning_rate: float = Field(1e-3, ge=0.0, description="Adam's learning rate of the adapter.")
     adapter_batch_size: int = Field(64, ge=2, description="Pairs a batch: each other's negatives.")
+    adapter_temperature: float = Field(
+        0.07,
+        gt=0.0,
+        description="Divides the cosines in the adapter's loss. The paper's loss and the official code have "
+        "none, which is 1; 0.07 was chosen on dev of the twin.",
+    )
+    adapter_negatives: Literal["batch", "candidates"] = Field(
+        "batch",
+        description="What the adapter tells an image from: the other products of the batch, or also the "
+        "candidates of its reviews (official).",
+    )
 
     # Answer
     combination: Literal["lambda", "three_way"] = Field(
@@ -176,6 +203,14 @@ class AmelinkSettings(BaseModel):
             raise ValueError("a statement has {value} and of other fields only {key} and {mention}")
         return statement
 
+    @field_validator("gold_image")
+    @classmethod
+    def _selects(cls, gold_image: bool, info: ValidationInfo) -> bool:
+        images = info.data.get("images", "selected")
+        if gold_image and images != "selected":
+            raise ValueError(f"it says by what images are selected, but images is {images}, not selected")
+        return gold_image
+
 
 _OFFICIAL: Mapping[str, Any] = MappingProxyType(
     {
@@ -190,11 +225,15 @@ _OFFICIAL: Mapping[str, Any] = MappingProxyType(
         "description_first": True,
         "statement": "{key} of {mention} is {value}",
         "review_attributes": True,
+        "stated": "gold",
         "padding": "first",
         "layers": (2048, 768, 2048),
         "dropout": 0.5,
         "adapter": "official",
-        "images": "all",
+        "images": "selected",
+        "gold_image": True,
+        "adapter_temperature": 1.0,
+        "adapter_negatives": "candidates",
         "combination": "three_way",
         "scale": "softmax",
         "missing": "minus_one",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -56,6 +56,19 @@ def text_models(variants: Iterable[str], settings: AmelinkSettings) -> list[str]
     """The text models that the variants need, each once."""
     names = (text_model(variant_of(variant), settings) for variant in variants)
     return list(dict.fromkeys(name for name in names if name))
+
+
+def read_together(name: str, trained: Collection[str], settings: AmelinkSettings) -> list[str]:
+    """The text models, of those ``trained``, that are scored along with that one, itself among them.
+
+    With a frozen encoder they share what it makes of texts or pairs that several of them read. In joint
+    pairing the model of the description shares one pair of a candidate's 25 and is scored apart.
+    """
+    if not settings.frozen:
+        return [name]
+    apart = {"description"} if settings.pairing == "joint" else set()
+    known = [one for one in text_models(VARIANTS, settings) if one in trained]
+    return [one for one in known if (one in apart) == (name in apart)]
 
 
 def slots_of(name: str, settings: AmelinkSettings) -> Slots:
