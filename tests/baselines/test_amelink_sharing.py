@@ -89,7 +89,7 @@ def test_rows_of_one_table_have_the_scores_of_rows_alone(kind: str, world: World
 def test_the_main_model_encodes_and_scores_as_if_there_were_no_other(
     kind: str, world: World, monkeypatch: pytest.MonkeyPatch, encoded: list[list[Unit]]
 ) -> None:
-    """Also where another model has encoded a text that it needs later: company changes a vector's last bit."""
+    """Also where another has encoded a text that it needs later: company changes a vector's last bit."""
     monkeypatch.setattr(inference, "STEP", 3)
     text = amelink.create(world.fresh(), world.root / kind).text
     assert text is not None
