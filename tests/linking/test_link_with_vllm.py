@@ -99,6 +99,7 @@ def test_a_lost_server_costs_engine_errors_and_no_call_twice(
     assert metrics_but_seconds(run) == metrics_but_seconds(whole)
 
 
+@pytest.mark.slow  # a second start of the server takes a minute or two
 def test_a_server_killed_in_mid_run_costs_engine_errors_that_the_next_run_mends(
     words: tuple[object, ...], here: Callable[..., Any], vllm_server: RunningServer, tmp_path: Path
 ) -> None:
