@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ameli_llm.ids import EntityId, ReviewId
+
 
 class State(StrEnum):
     """How a review ended; every review ends in exactly one."""
@@ -34,7 +36,7 @@ class SpecRow:
 class Product:
     """An entity of the knowledge base. ``category`` is the path from the shop's root to the leaf."""
 
-    id: int
+    id: EntityId
     name: str
     category: tuple[str, ...] = ()
     description: str = ""
@@ -52,11 +54,12 @@ class Product:
 class Review:
     """A review with its product mention, and without its gold product.
 
-    ``images`` are bare file names. ``slices`` names subsets the review belongs to (any extra field of the
-    record that is ``true``), for scores by slice only.
+    ``images`` are bare file names in the dataset's folders; a review that stands in no dataset has absolute
+    paths (``dataset.objects.read_review``). ``slices`` names subsets the review belongs to (any extra field
+    of the record that is ``true``), for scores by slice only.
     """
 
-    id: int
+    id: ReviewId
     header: str = ""
     body: str = ""
     mention: str = ""
@@ -135,7 +138,7 @@ class Candidate:
     is absent from it.
     """
 
-    entity_id: int
+    entity_id: EntityId
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
 

@@ -12,21 +12,28 @@ _LONGEST_NUMBER = 100
 
 
 def read_json(
-    text: str | bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, strict: bool = True
+    text: str | bytes,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    strict: bool = True,
+    nan_as_null: bool = False,
 ) -> Any:
     """The value of a JSON text of bounded size, nesting and numbers; whatever is wrong is a ValueError.
 
     Its message is a short reason without the text ("not JSON: Expecting value, line 1 column 1"). Bytes are
     UTF-8, with or without a byte order mark; of a str, characters count as bytes. Refused are NaN, Infinity,
     numbers that no float holds, those written with more than 100 characters, and, unless ``strict`` is false,
-    bare control characters in strings. Every value that comes back can be dumped as JSON again.
+    bare control characters in strings. ``nan_as_null`` reads NaN and Infinity, which pandas and Python write
+    for missing numbers, as null. Every value that comes back can be dumped as JSON again.
     """
     if len(text) > max_bytes:
         raise ValueError(f"larger than {max_bytes} bytes")
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        constant = _null if nan_as_null else _no_constant
         value = json.loads(
-            decoded, strict=strict, parse_constant=_no_constant, parse_float=_float, parse_int=_int
+            decoded, strict=strict, parse_constant=constant, parse_float=_float, parse_int=_int
         )
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8: byte {error.start}") from None
@@ -50,6 +57,10 @@ def _check_depth(value: Any, most: int) -> None:
 
 def _too_deep(most: int) -> ValueError:
     return ValueError(f"nested more than {most} deep")
+
+
+def _null(name: str) -> None:
+    """What stands for a number that is none."""
 
 
 def _no_constant(name: str) -> NoReturn:

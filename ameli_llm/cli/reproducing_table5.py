@@ -23,7 +23,6 @@ from ameli_llm.cli.table5_models import (
 from ameli_llm.cli.terminal import Progress
 from ameli_llm.cli.wiring import open_or_build_index, open_pipeline, resolve
 from ameli_llm.config import RunConfig
-from ameli_llm.dataset.files import product_files
 from ameli_llm.dataset.load import Dataset, Split, load_dataset
 from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.runs import RunFolder
@@ -80,7 +79,7 @@ def table5(dataset: Path, asked: Asked, show: Progress) -> Table:
         [measured.get(row.key) or Missing(row, reasons[row.key]) for row in rows],
         figures,
         folder=asked.out,
-        dataset=data.root.resolve().name,
+        dataset=data.name,
         split=reported.name,
         same_data=_is_release(data),
         remarks=_remarks(folds, asked),
@@ -144,7 +143,7 @@ def _folder_name(name: str) -> str:
 
 def _is_release(data: Dataset) -> bool:
     """Whether the products come from a file of the AMELI release, by its name."""
-    return product_files(data.root)[0].name.startswith("bestbuy_products")
+    return data.layout == "release"
 
 
 def _remarks(folds: Folds | None, asked: Asked) -> list[str]:
