@@ -6,9 +6,10 @@ stage of the pipeline can see it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 
 class State(StrEnum):
@@ -140,5 +141,11 @@ class Candidate:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-Vocabulary = Mapping[str, tuple[str, ...]]
+Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Attribute dictionary of a product: key to raw values (``ameli_llm.dataset.attributes``)."""
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+Vocabulary: TypeAlias = Mapping[str, tuple[str, ...]]
 """Attribute keys and the raw values that occur among a review's candidates, never derived from gold."""

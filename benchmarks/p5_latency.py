@@ -72,10 +72,10 @@ def child(work: Path, size: int, options: argparse.Namespace) -> dict[str, float
 
 def measure(work: Path, size: int, reviews: int, images: bool) -> dict[str, float]:
     """The first call on ``work`` makes twin and index and times the index; later ones link."""
-    from ameli_llm.cli.wiring import open_or_build_index, open_pipeline
     from ameli_llm.config import RunConfig, override, retriever_alone
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.dataset.synth import write_twin
+    from ameli_llm.pipeline import open_or_build_index, open_pipeline
 
     config = override(RunConfig(), ["attributes.extractors=[rules]"])
     if not (work / "twin").exists():

@@ -16,16 +16,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ameli_llm.cli.linking import link_split
-from ameli_llm.cli.reproducing_table5 import table5
-from ameli_llm.cli.table5_models import Asked
-from ameli_llm.cli.wiring import open_pipeline, tune_pipeline
 from ameli_llm.config import RunConfig, retriever_alone
 from ameli_llm.dataset.halves import write_halves
 from ameli_llm.dataset.load import load_dataset
+from ameli_llm.pipeline import open_pipeline, tune_pipeline
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import Evaluation, evaluate
+from eval.experiment import link_split
 from eval.paired import Paired, compare
+from eval.table5.models import Asked
+from eval.table5.reproduce import table5
 
 SETS = ("walmart", "walmart_amazon", "magento", "bestbuy")
 BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}

@@ -15,16 +15,16 @@ from ameli_llm.config import RunConfig
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
 from eval import trec
-from eval.agreement import AttributeScore, by_attribute
-from eval.calibration import Calibration, calibration
-from eval.error_budget import ErrorBudget, error_budget
-from eval.judged import Judged, judge, product_bootstrap
 from eval.leaks import RunLeaks, Traces, read_traces, run_leaks
-from eval.metrics import Metrics, metrics
-from eval.official import BATCH_SIZE, OFFICIAL, Official, Trained
-from eval.official_scores import OfficialRows
-from eval.slices import SliceScore, by_category, by_slice
-from eval.statistics import LEVEL, SAMPLES
+from eval.measures.agreement import AttributeScore, by_attribute
+from eval.measures.calibration import Calibration, calibration
+from eval.measures.error_budget import ErrorBudget, error_budget
+from eval.measures.judged import Judged, judge, product_bootstrap
+from eval.measures.metrics import Metrics, metrics
+from eval.measures.slices import SliceScore, by_category, by_slice
+from eval.measures.statistics import LEVEL, SAMPLES
+from eval.official.leaks import BATCH_SIZE, OFFICIAL, Official, Trained
+from eval.official.scores import OfficialRows
 
 SEED = 0
 """Seed of the bootstrap."""

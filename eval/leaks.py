@@ -13,13 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ameli_llm.comparison.comparator import Attributes
 from ameli_llm.dataset.leaks import quotes
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import PredictionRow, RunFolder
-from ameli_llm.types import Review
-from eval.judged import Judged
-from eval.official import Official
+from ameli_llm.types import Attributes, Review
+from eval.measures.judged import Judged
+from eval.official.leaks import Official
 
 FILE = "leaks.json"
 """Of a run folder; absent from runs that were not linked by ``link``."""

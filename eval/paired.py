@@ -8,10 +8,10 @@ from typing import Any
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
-from eval.judged import Judged, judge, product_bootstrap
-from eval.metrics import f1, f1_parts
-from eval.slices import groups
-from eval.statistics import SAMPLES, Difference, Interval, exact_mcnemar, false_discovery
+from eval.measures.judged import Judged, judge, product_bootstrap
+from eval.measures.metrics import f1, f1_parts
+from eval.measures.slices import groups
+from eval.measures.statistics import SAMPLES, Difference, Interval, exact_mcnemar, false_discovery
 
 WORST = 10
 """Slices listed, worst first."""

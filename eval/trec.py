@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ameli_llm.runs import CandidateRow, GoldRow, PredictionRow
-from eval.judged import by_retrieval, in_order
+from eval.measures.judged import by_retrieval, in_order
 
 TAG = "ameli-llm"
 

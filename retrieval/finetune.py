@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.types import Progress
 from retrieval.encoders.sbert import SBERT, quiet_loading
 from retrieval.search import search
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from retrieval.index import Index
     from retrieval.manifest import EncoderStamp
 
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 DESCRIPTION = "training.json"
 CHECKPOINTS = "checkpoints"

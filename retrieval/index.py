@@ -21,13 +21,13 @@ import numpy.typing as npt
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
-from ameli_llm.types import Product
+from ameli_llm.types import Product, Progress
 from retrieval import encoders, generations
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.generation_files import CHROMA, read_generation, write_generation
 from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest
 from retrieval.search import search
-from retrieval.snapshot import Entry, ImagePath, Progress, Snapshot, describe, embed, in_order
+from retrieval.snapshot import Entry, ImagePath, Snapshot, describe, embed, in_order
 from retrieval.store import EF_FACTOR, TEXT, Store, open_store
 
 log = logging.getLogger(__name__)

@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from ameli_llm.dataset.images import ImageProblem
 from ameli_llm.ties import chance
-from ameli_llm.types import Product
+from ameli_llm.types import Product, Progress
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.manifest import file_checksum
 from retrieval.texts import entity_text
 
 ImagePath: TypeAlias = Callable[[str], Path | None]
-Progress: TypeAlias = Callable[[str, int, int], None]
 TEXT_STEP = 256
 IMAGE_STEP = 64
 

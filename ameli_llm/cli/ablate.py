@@ -87,10 +87,10 @@ def ablate(
     configuration does not use have no row.
     """
     from ameli_llm.cli.evaluate import percent
-    from ameli_llm.cli.linking import link_split
-    from ameli_llm.cli.wiring import open_pipeline, resolve
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.pipeline import open_pipeline, resolve
     from ameli_llm.runs import RunFolder
+    from eval.experiment import link_split
     from eval.paired import compare_runs
 
     resolved = resolve(resolve_config(config, engine, model, settings or ()))

@@ -33,10 +33,10 @@ def demo(
 
     Needs no GPU, no model server and no network. The same command again goes on where it stopped.
     """
-    from ameli_llm.cli.linking import link_split
-    from ameli_llm.cli.wiring import open_pipeline, tune_pipeline
     from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.pipeline import open_pipeline, tune_pipeline
+    from eval.experiment import link_split
 
     twin, tuned = out / "twin", out / "tuned.yaml"
     rows: list[list[str]] = []

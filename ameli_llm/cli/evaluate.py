@@ -85,7 +85,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML file: scores, error budget, curves and every review's evidence."""
     from ameli_llm.runs import RunFolder
-    from eval.report import write_report
+    from eval.report.page import write_report
 
     path = write_report(RunFolder(run), out, RunFolder(run_b) if run_b else None)
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
@@ -94,7 +94,7 @@ def report(
 def _refuse(folder: RunFolder, settings: Sequence[str], as_json: bool) -> None:
     from ameli_llm.config import override
     from eval.evaluation import plain, run_config
-    from eval.refusion import Refusion, ScoreTable
+    from eval.tuning.refusion import Refusion, ScoreTable
 
     config = run_config(folder.require())
     changed = override(config, settings)
@@ -184,7 +184,7 @@ def _closing_lines(m: Mapping[str, Any]) -> Iterable[str]:
 
 def percent(score: Mapping[str, Any] | None) -> str:
     """A score of ``metrics.json`` with its interval, in percent; "-" when it could not be measured."""
-    from eval.statistics import Interval
+    from eval.measures.statistics import Interval
 
     return Interval(**score).percent() if score else "-"
 

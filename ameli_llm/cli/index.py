@@ -68,10 +68,10 @@ def retrieve(
     Writes candidates.jsonl, run.trec, qrels.trec and retrieval.json. Recall counts reviews whose product is
     in the knowledge base; the interval is a bootstrap over products.
     """
-    from ameli_llm.cli.retrieval import find_candidates, recall_rows, write_qrels
-    from ameli_llm.cli.wiring import open_or_build_index
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.pipeline import open_or_build_index
     from ameli_llm.runs import write_json
+    from eval.table4.retrieve import find_candidates, recall_rows, write_qrels
     from retrieval.candidates import CandidateFinder
 
     settings = load_config(config)

@@ -24,7 +24,7 @@ from ameli_llm.cli.terminal import progress
 from ameli_llm.config import RunConfig, load_config, override
 
 if TYPE_CHECKING:
-    from ameli_llm.cli.linking import Outcome
+    from eval.experiment import Outcome
 
 
 def register(app: typer.Typer) -> None:
@@ -56,10 +56,10 @@ def link(
     The same command again takes an interrupted run up, and does nothing when it is finished. Exit code 1
     when more reviews failed than the configuration allows.
     """
-    from ameli_llm.cli.linking import link_split
-    from ameli_llm.cli.wiring import open_pipeline
     from ameli_llm.dataset.load import load_dataset
-    from eval.official import Official
+    from ameli_llm.pipeline import open_pipeline
+    from eval.experiment import link_split
+    from eval.official.leaks import Official
 
     resolved = resolve_config(config, engine, model, settings or ())
     with progress() as show:

@@ -98,8 +98,8 @@ def render(
     Without an index, candidates are the products whose titles are closest to the review's words (rapidfuzz):
     not those that retrieval would find. What the review states comes from the rules extractor.
     """
-    from ameli_llm.templates.preview import as_json as requests_as_json
-    from ameli_llm.templates.preview import as_text, preview
+    from ameli_llm.prompting.preview import as_json as requests_as_json
+    from ameli_llm.prompting.preview import as_text, preview
 
     task = _task(dataset, split, review, candidates, count)
     requests = preview(template, task, prompts)
@@ -123,8 +123,8 @@ def lint(
     as_json: bool = _JSON,
 ) -> None:
     """Check templates; exit code 1 when there is something to mend."""
+    from ameli_llm.prompting.lint import lint as findings_of
     from ameli_llm.templates import template_names
-    from ameli_llm.templates.lint import lint as findings_of
 
     names = templates or template_names(prompts)
     findings = [finding for name in names for finding in findings_of(name, prompts)]
@@ -151,8 +151,8 @@ def diff(
     as_json: bool = _JSON,
 ) -> None:
     """Print how two templates differ, in their source and in what they send for one review."""
+    from ameli_llm.prompting.diff import diff as diff_of
     from ameli_llm.templates import load_template
-    from ameli_llm.templates.diff import diff as diff_of
 
     text = diff_of(left, right, prompts, _task(dataset, split, review, candidates, count))
     if as_json:
@@ -168,7 +168,7 @@ def diff(
 def _task(
     dataset: Path | None, split: str, review_id: int | None, candidates: str, count: int
 ) -> ComparisonTask:
-    from ameli_llm.templates.example import example, vocabulary_of
+    from ameli_llm.prompting.example import example, vocabulary_of
 
     if dataset is None:
         if review_id is not None or candidates:

@@ -70,7 +70,7 @@ def table4(
 
     The same command again trains nothing anew.
     """
-    from ameli_llm.cli import reproducing_table4
+    from eval.table4 import reproduce as reproducing_table4
 
     resolved = resolve_config(config, "", "", settings or ())
     folder = out or _default("table4", dataset)
@@ -118,8 +118,8 @@ def table5(
     adds a row of the pipeline with its model. The same command again trains and scores nothing anew. Exit
     code 1 when the model failed on more reviews than the configuration allows.
     """
-    from ameli_llm.cli.reproducing_table5 import table5 as reproduced
-    from ameli_llm.cli.table5_models import Asked
+    from eval.table5.models import Asked
+    from eval.table5.reproduce import table5 as reproduced
 
     resolved = resolve_config(config, engine, model, settings or ())
     folder = out or _default("table5", dataset)

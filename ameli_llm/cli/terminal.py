@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage, what is done and what there is in all."""
+from ameli_llm.types import Progress
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ameli_llm.cli.terminal import Progress, table
+from ameli_llm.cli.terminal import table
+from ameli_llm.types import Progress
 
 if TYPE_CHECKING:
     from ameli_llm.dataset.load import Dataset, Split
-    from ameli_llm.fusion.contrastive import ImageSearch, Pairs
+    from ameli_llm.images.contrastive import ImageSearch, Pairs
     from eval.baselines._folder import Trained
     from eval.baselines.baseline import Example
     from eval.baselines.material import Material
@@ -46,9 +47,9 @@ def open_course(
     dataset: Path, split: str, config: Path | None, index: Path | None, seed: int, show: Progress
 ) -> Course:
     """The data of a training; the index is made when it is not there. Raises AmeliError."""
-    from ameli_llm.cli.wiring import open_or_build_index
     from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.pipeline import open_or_build_index
     from eval.baselines.material import Material
     from eval.baselines.tasks import folds
 
@@ -76,9 +77,9 @@ def course_examples(
     They are those of the runs that are there in ``given``, or of runs that are made now below ``out``. Raises
     AmeliError when the former are missing or unfinished.
     """
-    from ameli_llm.cli.candidates import candidate_run
     from ameli_llm.config import load_config
     from ameli_llm.runs import RunFolder
+    from eval.baselines.candidates import candidate_run
     from eval.baselines.tasks import examples
 
     run, data = load_config(config), course.material.dataset

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ameli_llm.comparison.comparator import Attributes, ComparisonTask
+from ameli_llm.attributes.asked import shares_word, words_of
+from ameli_llm.comparison.comparator import ComparisonTask
 from ameli_llm.comparison.differences import differing
 from ameli_llm.engines.choices import MASKED
 from ameli_llm.engines.engine import ChatReply
 from ameli_llm.templates.budget import cut_words, review_excerpt
 from ameli_llm.templates.front import Limits
-from ameli_llm.templates.vocabulary import shares_word, words_of
-from ameli_llm.types import AttributeValue, Failure, State, Usage
+from ameli_llm.types import Attributes, AttributeValue, Failure, State, Usage
 
 MAX_STATED = 8
 

@@ -22,8 +22,8 @@ from ameli_llm.attributes.values.normalise import (
     normalise_all,
 )
 from ameli_llm.attributes.values.statistics import KBStatistics
-from ameli_llm.comparison.comparator import Attributes, Comparator, Comparison, ComparisonTask
-from ameli_llm.types import AttributeValue, Evidence
+from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
+from ameli_llm.types import Attributes, AttributeValue, Evidence
 
 VerdictName = Literal["agree", "conflict", "unknown"]
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingDependencyError
 from ameli_llm.training.checkpoint import SECONDS, Setting, State, Store, discard, locked
+from ameli_llm.types import Progress
 
 try:
     import torch
@@ -29,7 +30,6 @@ except ImportError as error:
 Rows: TypeAlias = npt.NDArray[np.int64]
 Loss: TypeAlias = Callable[[Rows], torch.Tensor]
 Score: TypeAlias = Callable[[], float]
-Progress: TypeAlias = Callable[[str, int, int], None]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 Tensors: TypeAlias = dict[str, torch.Tensor]
 

@@ -133,7 +133,7 @@ def summary(title: str, folder: Path, recorded: Mapping[str, Any], *, already: b
 
 
 def leaks(gold_image: bool) -> list[str]:
-    """What a training saw of gold that it should not have, by the names of ``eval.official``."""
+    """What a training saw of gold that it should not have, by the names of ``eval.official.leaks``."""
     return ["image_chosen_with_gold"] if gold_image else []
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.types import Review
-from eval.baselines.baseline import Floats, Progress, Task
+from ameli_llm.types import Progress, Review
+from eval.baselines.baseline import Floats, Task
 from eval.baselines.material import Material
 from eval.baselines.tasks import Fold
 
 if TYPE_CHECKING:
-    from ameli_llm.fusion.contrastive import ImageSearch, Others, Pairs
+    from ameli_llm.images.contrastive import ImageSearch, Others, Pairs
 
 Images: TypeAlias = Literal["all", "first", "selected"]
 """Which images count: all pairs of a review image and a product image; that of the first ones, as in the
@@ -82,7 +82,7 @@ def image_pairs(
     are products by review whose images are its negatives, in any batch that has the review: of each product
     the image that would make the pair. Raises AmeliError when there are pairs but no such image.
     """
-    from ameli_llm.fusion.contrastive import Pairs
+    from ameli_llm.images.contrastive import Pairs
 
     empty = np.zeros((0, material.image_dimension), dtype=np.float32)
     shots, shown, reviews = [empty], [empty], []
@@ -115,7 +115,7 @@ def image_search(
 
     ``beside`` is that of ``review_images``. Raises AmeliError when there is none.
     """
-    from ameli_llm.fusion.contrastive import ImageSearch
+    from ameli_llm.images.contrastive import ImageSearch
 
     found = review_images(material, fold.reviews, images, progress, beside)
     golds = [fold.gold[review.id] for review in fold.reviews]
@@ -186,7 +186,7 @@ def _counted(material: Material, vectors: Floats, images: Images, beside: Sequen
 
 def _others(material: Material, photos: Floats, products: Sequence[Sequence[int]], images: Images) -> Others:
     """The negatives of each review image, [n, d], among the images of its ``products``."""
-    from ameli_llm.fusion.contrastive import Others
+    from ameli_llm.images.contrastive import Others
 
     place: dict[tuple[int, int], int] = {}
     rows = np.full((len(photos), max(map(len, products))), -1, dtype=np.int64)

@@ -10,8 +10,8 @@ from typing import Literal, Protocol, TypeAlias, cast
 import numpy as np
 
 import ameli_llm
-from ameli_llm.types import Product
-from eval.baselines.baseline import Floats, Progress
+from ameli_llm.types import Product, Progress
+from eval.baselines.baseline import Floats
 from eval.baselines.material import Material
 from retrieval.encoders.encoder import normalised
 

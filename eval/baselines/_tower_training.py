@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingDependencyError
-from ameli_llm.fusion.adapter import OFFICIAL_SHARE
+from ameli_llm.images.adapter import OFFICIAL_SHARE
+from ameli_llm.types import Progress
 from eval.baselines._towers import Form, Sizes
-from eval.baselines.baseline import Floats, Progress
+from eval.baselines.baseline import Floats
 
 try:
     import torch

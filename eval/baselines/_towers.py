@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion import weights as files
-from ameli_llm.fusion.adapter import residual
+from ameli_llm.images import weights as files
+from ameli_llm.images.adapter import residual
 from eval.baselines.baseline import Floats
 from retrieval.encoders.encoder import normalised
 

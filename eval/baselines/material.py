@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ameli_llm.comparison.comparator import Attributes
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset
-from ameli_llm.types import Review
+from ameli_llm.types import Attributes, Review
 from eval.baselines.baseline import Floats
 from retrieval.index import Index
 from retrieval.retrievers.retriever import image_vectors, make_queries

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ameli_llm.ties import chance
+from ameli_llm.types import Progress
 from eval.baselines._folder import refuse_variant
-from eval.baselines.baseline import Progress, Scored, Task
+from eval.baselines.baseline import Scored, Task
 from eval.baselines.material import Material
 
 RANGE = 2.0**64

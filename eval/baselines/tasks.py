@@ -12,7 +12,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.runs import PredictionRow
 from ameli_llm.types import Candidate, Review
 from eval.baselines.baseline import Example, Task
-from eval.judged import by_retrieval
+from eval.measures.judged import by_retrieval
 
 HELD_OUT = 0.2
 """Share of the gold products that is kept for choices when no other split is there for them."""

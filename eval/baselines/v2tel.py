@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.types import Progress
 from eval.baselines import _folder, _lists
 from eval.baselines._folder import Trained
 from eval.baselines._images import (
@@ -25,7 +26,7 @@ from eval.baselines._images import (
 from eval.baselines._names import image_title, text_title
 from eval.baselines._texts import EntityTexts, Text, entity_texts, has_text_tower, text_dimension
 from eval.baselines._towers import DESCRIPTION, Form, Sizes, Towers
-from eval.baselines.baseline import Floats, Progress, Scored, Task
+from eval.baselines.baseline import Floats, Scored, Task
 from eval.baselines.material import Material
 from eval.baselines.tasks import Fold
 

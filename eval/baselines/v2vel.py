@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion import weights
-from ameli_llm.fusion.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
+from ameli_llm.images import weights
+from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
+from ameli_llm.types import Progress
 from eval.baselines import _folder, _lists
 from eval.baselines._folder import Trained
 from eval.baselines._images import (
@@ -26,7 +27,7 @@ from eval.baselines._images import (
     task_images,
 )
 from eval.baselines._names import image_title
-from eval.baselines.baseline import Example, Floats, Progress, Scored, Task
+from eval.baselines.baseline import Example, Floats, Scored, Task
 from eval.baselines.material import Material
 from eval.baselines.tasks import Fold
 
@@ -185,7 +186,7 @@ def train(
     done = _folder.finished(title(material), out, DESCRIPTION, lambda folder: _load(folder).training, made_of)
     if done:
         return done
-    from ameli_llm.fusion.contrastive import TrainingSettings, train_adapter
+    from ameli_llm.images.contrastive import TrainingSettings, train_adapter
     from ameli_llm.training.checkpoint import discard
 
     images = settings.images

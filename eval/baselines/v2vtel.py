@@ -11,9 +11,10 @@ import numpy as np
 
 from ameli_llm.fusion.missing import filled
 from ameli_llm.ties import ranked
+from ameli_llm.types import Progress
 from eval.baselines import _folder, v2tel, v2vel
 from eval.baselines._folder import Trained
-from eval.baselines.baseline import Baseline, Floats, Progress, Scored, Task
+from eval.baselines.baseline import Baseline, Floats, Scored, Task
 from eval.baselines.material import Material
 from eval.baselines.tasks import Fold
 

@@ -14,13 +14,13 @@ import typer
 from typer.testing import CliRunner
 
 from ameli_llm.cli import reproduce
-from ameli_llm.cli.reproducing_table4 import table4
-from ameli_llm.cli.table4_models import ADAPTER, TEXT_MODEL
 from ameli_llm.config import RetrievalConfig, RunConfig
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.dataset.synth import write_twin
 from ameli_llm.errors import AmeliError
 from eval.published import published
+from eval.table4.models import ADAPTER, TEXT_MODEL
+from eval.table4.reproduce import table4
 from eval.tables import Table, json_object
 from retrieval.encoders.sbert import create
 from retrieval.texts import entity_text, query_text

@@ -11,8 +11,8 @@ import pytest
 
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.runs import RunFolder
-from eval.judged import judge
-from eval.statistics import Interval, exact_mcnemar
+from eval.measures.judged import judge
+from eval.measures.statistics import Interval, exact_mcnemar
 from tests.baselines.table5_world import Done, World, command, small_world
 
 ROWS = [

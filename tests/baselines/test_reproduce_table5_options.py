@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ameli_llm.cli.table5_models import Asked, split_folds
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.dataset.synth import write_twin
 from ameli_llm.runs import RunFolder
+from eval.table5.models import Asked, split_folds
 from tests.baselines.table5_world import World, small_world
 
 

@@ -16,10 +16,10 @@ from eval.baselines.answers import answers
 from eval.baselines.baseline import Scored
 from eval.baselines.tasks import tasks
 from eval.evaluation import evaluate
-from eval.metrics import Metrics, metrics
+from eval.measures.metrics import Metrics, metrics
 from eval.published import published
-from eval.refusion import Refusion, ScoreTable
-from eval.table5 import measure, published_rows
+from eval.table5.rows import measure, published_rows
+from eval.tuning.refusion import Refusion, ScoreTable
 
 K, REVIEWS, DEPTH = 10, 1500, 20
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ameli_llm.runs import GoldRow, PredictionRow
-from eval.calibration import Calibration, calibration, reliability
-from eval.judged import judge
+from eval.measures.calibration import Calibration, calibration, reliability
+from eval.measures.judged import judge
 
 Measure = Callable[[Sequence[tuple[float | None, bool]]], Calibration]
 

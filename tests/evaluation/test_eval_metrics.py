@@ -14,7 +14,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import State
 from eval.evaluation import evaluate, evaluate_run, write_evaluation
-from eval.metrics import metrics
+from eval.measures.metrics import metrics
 
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[int, GoldRow]]

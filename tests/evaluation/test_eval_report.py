@@ -9,8 +9,8 @@ import pytest
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import AttributeRow, GoldRow, PredictionRow, RunFolder
-from eval.report import render, write_report
-from eval.review_cards import LONGEST, Piece, highlight
+from eval.report.cards import LONGEST, Piece, highlight
+from eval.report.page import render, write_report
 
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[int, GoldRow]]

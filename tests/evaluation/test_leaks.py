@@ -17,14 +17,14 @@ from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.check import check_dataset
 from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.errors import AmeliError
-from ameli_llm.linker import vocabulary
+from ameli_llm.flow import vocabulary
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import Product, Review, SpecRow
 from eval.baselines.tasks import examples, folds
 from eval.evaluation import evaluate, evaluate_run
-from eval.judged import judge
 from eval.leaks import FILE, ReviewTrace, RunLeaks, Traces, lines, read_traces, run_leaks, traces
-from eval.official import Official
+from eval.measures.judged import judge
+from eval.official.leaks import Official
 
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[int, GoldRow]]

@@ -11,8 +11,8 @@ import pytest
 from ameli_llm.config import FusionConfig, RunConfig
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import evaluate, evaluate_run
-from eval.official import OF_TRAINING, OUTSIDE, SAYS, Official, Trained
-from eval.official_scores import not_reproduced, reweighted, weights_on
+from eval.official.leaks import OF_TRAINING, OUTSIDE, SAYS, Official, Trained
+from eval.official.scores import not_reproduced, reweighted, weights_on
 
 
 def rows_for_weights(predict: Callable[..., PredictionRow]) -> list[PredictionRow]:

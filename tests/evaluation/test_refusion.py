@@ -9,7 +9,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.fusion.combine import Parts, fuse
 from ameli_llm.runs import CandidateRow, PredictionRow
 from ameli_llm.types import State
-from eval.refusion import Refusion, ScoreTable
+from eval.tuning.refusion import Refusion, ScoreTable
 
 
 def row(

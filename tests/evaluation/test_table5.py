@@ -11,10 +11,10 @@ import pytest
 from scipy.stats import binom
 
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from eval.measures.statistics import exact_against_chance, exact_mcnemar, false_discovery
 from eval.published import published
-from eval.statistics import exact_against_chance, exact_mcnemar, false_discovery
-from eval.table5 import Measured, Missing, Row, measure, published_rows, title_row
-from eval.table5_view import COLUMNS, table
+from eval.table5.rows import Measured, Missing, Row, measure, published_rows, title_row
+from eval.table5.view import COLUMNS, table
 from eval.tables import json_object, markdown
 
 N = 20

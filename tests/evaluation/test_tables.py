@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.errors import AmeliError
-from eval.statistics import Interval
+from eval.measures.statistics import Interval
 from eval.tables import Table, csv, json_object, latex, markdown, settings, write_tables
 
 TABLE = Table(

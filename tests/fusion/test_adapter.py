@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
+from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
 
 
 def array(*rows: list[float]) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion.adapter import ImageAdapter
-from ameli_llm.fusion.contrastive import (
+from ameli_llm.images.adapter import ImageAdapter
+from ameli_llm.images.contrastive import (
     ImageSearch,
     Others,
     Pairs,

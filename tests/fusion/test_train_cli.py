@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import train
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
+from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
 
 PRODUCTS = 16
 TRAINED_ON = range(12)

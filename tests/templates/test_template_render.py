@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.prompting.example import crowded, example
+from ameli_llm.prompting.preview import as_text, estimate, preview
 from ameli_llm.templates import load_template, prompts_folder, render, template_names
-from ameli_llm.templates.example import crowded, example
-from ameli_llm.templates.preview import as_text, estimate, preview
 
 GOLDEN = Path(__file__).parent / "golden"
 ENTAIL: dict[str, Any] = {"review": "Nice.", "mention": "it", "stated": [], "key": "Color", "value": "Red"}

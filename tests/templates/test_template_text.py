@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from ameli_llm.attributes.asked import ask_for
 from ameli_llm.templates.budget import cut_text, cut_words, estimate_tokens, largest_fitting, review_excerpt
 from ameli_llm.templates.front import Limits, ReplySchema
 from ameli_llm.templates.schema import reply_schema
 from ameli_llm.templates.text import SearchableText, clean, one_line
-from ameli_llm.templates.vocabulary import ask_for
 from ameli_llm.types import Review
 
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import prompts
 from ameli_llm.errors import AmeliError
+from ameli_llm.prompting.diff import diff
+from ameli_llm.prompting.lint import lint
 from ameli_llm.templates import prompts_folder, template_names
-from ameli_llm.templates.diff import diff
-from ameli_llm.templates.lint import lint
 from ameli_llm.templates.schema import unbounded_strings
 from ameli_llm.types import Product, Review
 
@@ -170,8 +170,8 @@ def test_closest_titles_ties_go_to_the_smaller_id() -> None:
 
 def test_rendering_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from ameli_llm.templates.preview import preview;"
-        "from ameli_llm.templates.example import example;"
+        "import sys; from ameli_llm.prompting.preview import preview;"
+        "from ameli_llm.prompting.example import example;"
         "preview('compare/listwise', example()); heavy = {'torch', 'transformers', 'vllm', 'chromadb'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )

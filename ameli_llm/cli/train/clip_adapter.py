@@ -16,7 +16,7 @@ from ameli_llm.config import load_config
 from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
-    from ameli_llm.fusion.adapter import ImageAdapter
+    from ameli_llm.images.adapter import ImageAdapter
     from ameli_llm.training.loop import Epoch
 
 
@@ -51,9 +51,9 @@ def clip_adapter(
     interruption it goes on where it was.
     """
     from ameli_llm.cli.training import image_training_data
-    from ameli_llm.cli.wiring import open_or_build_index
     from ameli_llm.dataset.load import load_dataset
-    from ameli_llm.fusion.contrastive import TrainingSettings, train_adapter
+    from ameli_llm.images.contrastive import TrainingSettings, train_adapter
+    from ameli_llm.pipeline import open_or_build_index
     from ameli_llm.training.checkpoint import discard
 
     checkpoints = out / "checkpoint"

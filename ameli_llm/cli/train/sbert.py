@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
-from ameli_llm.cli.terminal import Progress, progress, table
+from ameli_llm.cli.terminal import progress, table
 from ameli_llm.config import load_config
+from ameli_llm.types import Progress
 
 if TYPE_CHECKING:
     from ameli_llm.dataset.load import Dataset
@@ -49,8 +50,8 @@ def sbert(
     or, where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """
-    from ameli_llm.cli.wiring import open_or_build_index
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.pipeline import open_or_build_index
     from eval.baselines.tasks import folds
     from retrieval.finetune import FineTuning
 

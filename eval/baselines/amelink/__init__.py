@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ameli_llm.types import Progress
 from eval.baselines.amelink.settings import PRESETS, AmelinkSettings, settings_for
 from eval.baselines.amelink.variants import VARIANTS
-from eval.baselines.baseline import Example, Progress
+from eval.baselines.baseline import Example
 from eval.baselines.material import Material
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ameli_llm.errors import MissingDependencyError
+from ameli_llm.types import Progress
 from eval.baselines.amelink.combination import (
     Combination,
     Parts,
@@ -23,7 +24,7 @@ from eval.baselines.amelink.folder import NAME, tasks_digest
 from eval.baselines.amelink.network import TextModel, layout, units
 from eval.baselines.amelink.pairs import PairSet, Slots, pair_sets
 from eval.baselines.amelink.settings import AmelinkSettings
-from eval.baselines.baseline import Floats, Progress, Scored, Task
+from eval.baselines.baseline import Floats, Scored, Task
 from eval.baselines.material import Material
 from eval.baselines.v2vel import V2VEL
 from retrieval.encoders.sbert import INSTALL

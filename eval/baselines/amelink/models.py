@@ -12,6 +12,7 @@ import numpy as np
 from ameli_llm.errors import AmeliError
 from ameli_llm.training.checkpoint import SECONDS, discard
 from ameli_llm.training.loop import Epoch, best_epoch
+from ameli_llm.types import Progress
 from eval.baselines import _folder, v2vel
 from eval.baselines._images import image_pairs, review_images
 from eval.baselines.amelink import features, folder
@@ -39,7 +40,7 @@ from eval.baselines.amelink.variants import (
     text_models,
     variant_of,
 )
-from eval.baselines.baseline import Example, Floats, Progress
+from eval.baselines.baseline import Example, Floats
 from eval.baselines.material import Material
 from eval.baselines.tasks import folded
 

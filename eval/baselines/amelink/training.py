@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingDependencyError
-from ameli_llm.types import Candidate
+from ameli_llm.types import Candidate, Progress
 from eval.baselines.amelink.combination import expected_hits
 from eval.baselines.amelink.encoder import TextEncoder, Unit, pooler_weights, quick
 from eval.baselines.amelink.features import Halves
 from eval.baselines.amelink.network import Layout, TextModel, layout, units
 from eval.baselines.amelink.pairs import PairSet, Slots, pair_sets
 from eval.baselines.amelink.settings import AmelinkSettings
-from eval.baselines.baseline import Example, Progress
+from eval.baselines.baseline import Example
 from eval.baselines.material import Material
 from retrieval.encoders.sbert import INSTALL
 

@@ -1,0 +1,170 @@
+"""One run of the pipeline into a run folder: what ``link``, ``demo`` and ``ablate`` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ameli_llm import provenance
+from ameli_llm.errors import AmeliError
+from ameli_llm.pipeline import Pipeline
+from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
+from ameli_llm.types import Progress, State
+
+if TYPE_CHECKING:
+    from ameli_llm.dataset.load import Dataset, Split
+    from ameli_llm.flow import Flow
+    from eval.official.leaks import Official
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run. ``fresh`` reviews were linked now, the others had been before."""
+
+    folder: RunFolder
+    fresh: int
+    error_rate: float
+    metrics: Mapping[str, Any] | None
+
+
+def link_split(
+    pipeline: Pipeline,
+    dataset: Dataset,
+    split: Split,
+    out: Path,
+    progress: Progress,
+    limit: int | None = None,
+    official: Official | None = None,
+) -> Outcome:
+    """Links the first ``limit`` reviews of ``split`` (all: None) into ``out`` and, with gold, evaluates.
+
+    Gold is written beside the predictions for evaluation; the pipeline is given reviews without it, unless
+    ``official`` asks for leaks of the official code (``eval.official.leaks``). Raises AmeliError when there
+    is something left to link and the engine fails its canary.
+    """
+    from eval.official.leaks import HONEST, OFFICIAL, official_flow
+
+    flow = pipeline.flow
+    protocol: dict[str, Any] = {"protocol": HONEST}
+    if official:
+        flow, found = official_flow(flow, split.gold, official)
+        protocol = {"protocol": OFFICIAL, "official": list(found.names)}
+    reviews = split.reviews[:limit]
+    spec = {
+        **pipeline.spec(),
+        **protocol,
+        "dataset": {"name": dataset.root.resolve().name, "split": split.name}
+        | {"products": dataset.digest, "reviews": split.digest},
+    }
+    key = fingerprint(_deciding(spec))
+    keys = {review.id: review_key(review, key, dataset.review_image) for review in reviews}
+    with RunFolder(out) as folder:
+        manifest = start_or_resume(folder, spec)
+        done = resume(folder, keys)
+        if len(done) < len(reviews) and pipeline.engine is not None:
+            pipeline.engine.canary()
+        if len(done) < len(reviews) or not manifest.get("end"):
+            manifest = {"start": provenance.now(), **manifest, "seed": pipeline.config.seed}
+            manifest |= {"versions": provenance.versions(), "git": provenance.commit(), "end": None}
+            folder.write_manifest(manifest)
+        _write_gold(folder, pipeline, split, {review.id for review in reviews})
+        fresh = run(
+            flow.link,
+            reviews,
+            keys,
+            folder,
+            done,
+            batch_size=pipeline.batch_size,
+            workers=pipeline.workers,
+            progress=lambda done, total: progress("linking", done, total),
+        )
+        rows = list(folder.predictions())
+        _write_texts(folder, dataset, split, rows)
+        if split.gold:
+            _write_traces(folder, flow, dataset, split, rows)
+        metrics = _evaluate(folder) if split.gold else None
+        folder.write_manifest(manifest | {"end": manifest["end"] or provenance.now()})
+    return Outcome(folder, fresh, _error_rate(rows), metrics)
+
+
+def _deciding(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a run's ``spec`` that decides the row of a review."""
+    config = {name: value for name, value in spec["config"].items() if name != "engine"}
+    return {**spec, "config": config, "dataset": spec["dataset"]["products"]}
+
+
+def _write_gold(folder: RunFolder, pipeline: Pipeline, split: Split, ids: set[int]) -> None:
+    products, attributes = pipeline.flow.products, pipeline.flow.attributes
+    rows = {}
+    for review in split.reviews:
+        if review.id in ids and review.id in split.gold:
+            gold = split.gold[review.id]
+            rows[str(review.id)] = GoldRow(
+                gold=gold,
+                category=products[gold].leaf_category if gold is not None else "",
+                slices=review.slices,
+                attributes=dict(attributes[gold]) if gold is not None else {},
+            ).model_dump(mode="json")
+    if rows:
+        write_json(folder.path / "gold.json", rows)
+
+
+def _write_texts(folder: RunFolder, dataset: Dataset, split: Split, rows: list[PredictionRow]) -> None:
+    """The texts that a report shows: the reviews, and the names of the compared and the gold products."""
+    done = {row.review_id for row in rows}
+    reviews = {
+        str(review.id): {
+            "header": review.header,
+            "body": review.body,
+            "mention": review.mention,
+            "images": list(review.images),
+        }
+        for review in split.reviews
+        if review.id in done
+    }
+    seen = {c.entity_id for row in rows for c in row.candidates[: row.compared]}
+    seen |= {gold for gold in split.gold.values() if gold is not None}
+    write_json(folder.path / "reviews.json", reviews)
+    write_json(folder.path / "products.json", {str(i): dataset.products[i].name for i in sorted(seen)})
+
+
+def _write_traces(
+    folder: RunFolder, flow: Flow, dataset: Dataset, split: Split, rows: list[PredictionRow]
+) -> None:
+    """What the leak audit of the run needs to know of the whole dataset."""
+    from eval.leaks import FILE, traces
+
+    done = {row.review_id for row in rows}
+    reviews = [review for review in split.reviews if review.id in done]
+    titles = dict(split.gold_names)
+    titles |= {review: dataset.products[i].name for review, i in split.gold.items() if i is not None}
+    others = {name: _gold_of(dataset, name) for name in dataset.splits() if name != split.name}
+    found = traces(reviews, rows, titles, flow.attributes, split.gold, others)
+    write_json(folder.path / FILE, found.model_dump(mode="json", exclude_defaults=True))
+
+
+def _gold_of(dataset: Dataset, name: str) -> frozenset[int] | None:
+    """The gold products of another split; None when it cannot be read, which ``data check`` explains."""
+    try:
+        gold = dataset.split(name).gold
+    except AmeliError:
+        return None
+    return frozenset(product for product in gold.values() if product is not None)
+
+
+def _evaluate(folder: RunFolder) -> Mapping[str, Any]:
+    from eval.evaluation import evaluate_run, write_evaluation
+    from eval.report.page import write_report
+
+    evaluation = evaluate_run(folder)
+    metrics = write_evaluation(folder, evaluation)
+    write_report(folder)
+    return metrics
+
+
+def _error_rate(rows: list[PredictionRow]) -> float:
+    failed = sum(row.state in (State.ENGINE_ERROR, State.INVALID_OUTPUT) for row in rows)
+    return failed / len(rows) if rows else 0.0

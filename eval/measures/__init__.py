@@ -1,0 +1,1 @@
+"""What is measured of a run. One file of this package is one kind of measure."""

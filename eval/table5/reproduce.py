@@ -1,0 +1,201 @@
+"""What ``ameli-llm reproduce table5`` does: candidates, training, a run folder for every row, the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ameli_llm import provenance
+from ameli_llm.config import RunConfig
+from ameli_llm.dataset.files import product_files
+from ameli_llm.dataset.load import Dataset, Split, load_dataset
+from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.pipeline import open_or_build_index, open_pipeline, resolve
+from ameli_llm.runs import RunFolder
+from ameli_llm.types import Progress
+from eval.baselines.candidates import model_free
+from eval.experiment import Outcome, link_split
+from eval.table5.models import (
+    TRAINED,
+    Asked,
+    Folds,
+    Models,
+    amelink_settings,
+    lacking,
+    split_folds,
+)
+
+if TYPE_CHECKING:
+    from eval.baselines.baseline import Baseline
+    from eval.baselines.material import Material
+    from eval.baselines.tasks import Fold
+    from eval.published import Published
+    from eval.table5.rows import Row
+    from eval.table5.runs import Scorer
+    from eval.tables import Table
+
+MODEL_ROW = "ameli-llm-model"
+"""Key of our linker with the engine's model."""
+
+
+def table5(dataset: Path, asked: Asked, show: Progress) -> Table:
+    """Every row over the reviews of the reported split, beside the published figures.
+
+    What is not in ``out`` yet is made there: candidates, models, runs. Raises AmeliError when the reported
+    split is one that is trained or chosen on, or when ``out`` holds work of other settings.
+    """
+    from eval.baselines.material import Material
+    from eval.published import published
+    from eval.table5.rows import OURS, Missing, measure
+    from eval.table5.runs import Scorer
+    from eval.table5.view import table
+
+    figures = published("table5")
+    rows = chosen_rows(asked, figures)
+    data = load_dataset(dataset)
+    reported = data.split(asked.split)
+    reviews = reported.reviews[: asked.limit]
+    if not any(review.id in reported.gold for review in reviews):
+        raise AmeliError(f"Split {reported.name!r} of {data.root} has no gold to measure with.")
+    folds = split_folds(data, reported, asked) if any(row.baseline in TRAINED for row in rows) else None
+    linked = _linked(rows, data, reported, asked, show)
+    start = linked[OURS].folder
+    material = Material.of(data, open_or_build_index(data, model_free(asked.config), asked.index, show))
+    reasons = {row.key: reason for row in rows if (reason := lacking(row, material))}
+    if len(reasons) == len(rows):
+        raise AmeliError(f"No row can be made of {data.root}: {rows[0].name} {reasons[rows[0].key]}")
+    variants = [row.variant for row in rows if row.baseline == "amelink" and row.key not in reasons]
+    models = Models(data, material, folds, variants, asked, show) if folds else None
+    scorer = Scorer(material, reviews, start, asked.out / "runs", asked.seed, show)
+    runs = [
+        _scored(row, scorer, models) if row.baseline else (row, linked[row.key].folder)
+        for row in rows
+        if row.key not in reasons
+    ]
+    measured = {one.row.key: one for one in measure(runs)}
+    return table(
+        [measured.get(row.key) or Missing(row, reasons[row.key]) for row in rows],
+        figures,
+        folder=asked.out,
+        dataset=data.root.resolve().name,
+        split=reported.name,
+        same_data=_is_release(data),
+        remarks=_remarks(folds, asked),
+        facts=_facts(data, reported, folds, asked)
+        | {"error_rate": linked[MODEL_ROW].error_rate if MODEL_ROW in linked else 0.0},
+    )
+
+
+def _linked(
+    rows: Sequence[Row], data: Dataset, reported: Split, asked: Asked, show: Progress
+) -> dict[str, Outcome]:
+    """Our own linker over the reported reviews: without a model, which all rows need, and with one."""
+    from eval.table5.rows import OURS
+
+    place = asked.out / "candidates" / reported.name
+    linked = {OURS: _link(data, reported, model_free(asked.config), place, asked, show)}
+    for row in rows:
+        if row.key == MODEL_ROW:
+            place = asked.out / "runs" / _folder_name(row.name)
+            linked[row.key] = _link(data, reported, asked.config, place, asked, show)
+    return linked
+
+
+def _link(
+    data: Dataset, split: Split, config: RunConfig, place: Path, asked: Asked, show: Progress
+) -> Outcome:
+    """The run of our own linker over the reported reviews.
+
+    Under the official preset it has that code's leaks but for one: weights of a sum are not chosen on the
+    reported split, since most rows have none to choose.
+    """
+    from eval.official.leaks import Official
+
+    official = Official(weights_on_reported_split=False) if asked.preset == "official" else None
+    with open_pipeline(data, config, asked.index, show) as pipeline:
+        return link_split(pipeline, data, split, place, show, asked.limit, official)
+
+
+def _scored(row: Row, scorer: Scorer, models: Models | None) -> tuple[Row, RunFolder]:
+    """A baseline's run."""
+    from eval.baselines import BASELINES
+
+    folder = models.folder(row.baseline) if models and row.baseline in TRAINED else None
+    baseline: Baseline = BASELINES.load(row.baseline)(scorer.material, folder, row.variant, scorer.seed)
+    return replace(row, name=_name(row, baseline, scorer.material)), scorer.score(row, baseline)
+
+
+def _name(row: Row, baseline: Baseline, material: Material) -> str:
+    """The row's name with the encoder that it was really run with, as the baseline gives it."""
+    from eval.baselines import v2vel
+
+    if row.variant == "without text":
+        return row.name + v2vel.title(material).removeprefix("V2VEL")
+    title = str(baseline.describe().get("title", row.name))
+    return row.name + title.removeprefix("AMELINK") if row.variant else title
+
+
+def _folder_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
+
+
+def _is_release(data: Dataset) -> bool:
+    """Whether the products come from a file of the AMELI release, by its name."""
+    return product_files(data.root)[0].name.startswith("bestbuy_products")
+
+
+def _remarks(folds: Folds | None, asked: Asked) -> list[str]:
+    lines = [f"Seed {asked.seed}; AMELINK after preset {asked.preset}."]
+    if folds:
+        lines.append(
+            f"Trained on {len(folds.train.reviews)} reviews of {folds.train.name}, chosen on "
+            f"{len(folds.dev.reviews)} of {folds.dev.name}; the two and the reported split share no gold "
+            f"product ({folds.left_out} reviews were left out for that)."
+        )
+    return lines
+
+
+def _facts(data: Dataset, reported: Split, folds: Folds | None, asked: Asked) -> dict[str, Any]:
+    return {
+        "digests": {"products": data.digest, "reviews": reported.digest},
+        "trained_on": _fold_facts(folds.train) if folds else None,
+        "chosen_on": _fold_facts(folds.dev) if folds else None,
+        "preset": asked.preset,
+        "seed": asked.seed,
+        "limit": asked.limit,
+        "versions": provenance.versions(),
+        "git": provenance.commit(),
+    }
+
+
+def _fold_facts(fold: Fold) -> dict[str, Any]:
+    return {"split": fold.name, "reviews": len(fold.reviews), "products": len(set(fold.gold.values()))}
+
+
+def chosen_rows(asked: Asked, figures: Published) -> list[Row]:
+    """The rows to make, in the table's order. Raises UnknownNameError on a name that is none."""
+    from eval.table5.rows import OURS, Row, published_rows, title_row
+
+    modality, attribute = _sources(model_free(asked.config))
+    title = title_row(amelink_settings(asked).title)
+    rows = [*published_rows(figures), title, Row(OURS, "ameli-llm, no model", modality, attribute)]
+    if asked.config.engine.name != "none":
+        engine = asked.config.engine
+        name = f"ameli-llm, {engine.model.rstrip('/').rpartition('/')[2] or engine.name}"
+        rows.append(Row(MODEL_ROW, name, *_sources(resolve(asked.config))))
+    by_key = {row.key: row for row in rows}
+    for key in asked.rows:
+        if key not in by_key:
+            raise UnknownNameError("row", key, by_key)
+    return [row for row in rows if not asked.rows or row.key in asked.rows]
+
+
+def _sources(config: RunConfig) -> tuple[str, bool]:
+    """Modality of our linker in the paper's letters, and whether it compares attributes."""
+    names = set(config.retrieval.weights)
+    image = "image" in names or bool(config.fusion.image)
+    parts = [letter for letter, has in (("T", bool(names - {"image", "prior"})), ("V", image)) if has]
+    return "+".join(parts) or "-", config.comparison.comparator != "none"
