@@ -1,27 +1,29 @@
-"""Links reviews: candidates, attributes, comparison, fusion, in that order, one batch at a time."""
+"""The flow of a review: candidates, attributes, comparison, fusion, in that order, one batch at a time."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
 from ameli_llm.attributes.merge import merge
 from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
-from ameli_llm.comparison.rules import verdicts
+from ameli_llm.comparison.verdicts import verdicts
 from ameli_llm.config import AttributesConfig, FusionConfig
 from ameli_llm.fusion.combine import Parts, decide, demote, fuse
 from ameli_llm.fusion.mismatch import has_mismatch
-from ameli_llm.runs import AttributeRow, CandidateRow, PredictionRow, TokensRow, VerdictRow
+from ameli_llm.ids import EntityId
 from ameli_llm.types import (
     Attributes,
     AttributeValue,
     Candidate,
     Failure,
+    Link,
     Product,
+    RankedCandidate,
     Review,
     State,
     Usage,
@@ -57,8 +59,8 @@ class Flow:
     Gold does not occur here. Without a ``comparator`` the text score is absent.
     """
 
-    products: Mapping[int, Product]
-    attributes: Mapping[int, Attributes]
+    products: Mapping[EntityId, Product]
+    attributes: Mapping[EntityId, Attributes]
     source: CandidateSource
     extractors: Mapping[str, Extractor]
     comparator: Comparator | None
@@ -67,16 +69,15 @@ class Flow:
     candidates: int = 10
     depth: int = 100
 
-    def link(self, reviews: Sequence[Review]) -> list[PredictionRow]:
-        """A row per review, in order."""
+    def link(self, reviews: Sequence[Review]) -> list[Link]:
+        """A link per review, in order."""
         watch = Stopwatch()
         found = self.retrieve(reviews)
         watch.lap("retrieval")
         extractions = self.extract(reviews, found, watch)
-        rows = self.conclude(reviews, found, extractions, watch)
-        share = {stage: seconds / len(rows) for stage, seconds in watch.seconds.items()} if rows else {}
-        spent = {"seconds": sum(share.values()), "stage_seconds": share}
-        return [row.model_copy(update=spent) for row in rows]
+        links = self.conclude(reviews, found, extractions, watch)
+        share = {stage: seconds / len(links) for stage, seconds in watch.seconds.items()} if links else {}
+        return [replace(link, seconds=sum(share.values()), stage_seconds=share) for link in links]
 
     def retrieve(self, reviews: Sequence[Review]) -> list[list[Candidate]]:
         """Candidates of each review, best first; the first ``candidates`` of them are compared."""
@@ -104,8 +105,8 @@ class Flow:
         found: Sequence[Sequence[Candidate]],
         extractions: Sequence[Mapping[str, Extraction]],
         watch: Stopwatch | None = None,
-    ) -> list[PredictionRow]:
-        """A row per review, without its seconds: merges, compares, fuses, decides."""
+    ) -> list[Link]:
+        """A link per review, without its seconds: merges, compares, fuses, decides."""
         tasks = [
             self._comparison_task(review, self._top(candidates), merge(by_name, self.merging.precision))
             for review, candidates, by_name in zip(reviews, found, extractions, strict=True)
@@ -115,15 +116,15 @@ class Flow:
         comparisons = self._compare(tasks)
         if watch is not None:
             watch.lap("comparison")
-        rows = [
-            self._row(task, candidates, by_name, comparison)
+        links = [
+            self._link(task, candidates, by_name, comparison)
             for task, candidates, by_name, comparison in zip(
                 tasks, found, extractions, comparisons, strict=True
             )
         ]
         if watch is not None:
             watch.lap("fusion")
-        return rows
+        return links
 
     def _top(self, found: Sequence[Candidate]) -> Sequence[Candidate]:
         return found[: self.candidates]
@@ -144,30 +145,30 @@ class Flow:
         results = iter(self.comparator.compare(asked))
         return [next(results) if task.candidates else Comparison() for task in tasks]
 
-    def _row(
+    def _link(
         self,
         task: ComparisonTask,
         found: Sequence[Candidate],
         extractions: Mapping[str, Extraction],
         comparison: Comparison,
-    ) -> PredictionRow:
+    ) -> Link:
         usage = sum((e.usage for e in extractions.values()), Usage()) + comparison.usage
         ranking = self._rank(task, found, comparison)
-        answer = _failure([e.failure for e in extractions.values()] + [comparison.failure])
-        if answer is None:
-            answer = self._answer(task, ranking, comparison.none_score)
-        return PredictionRow(
-            review_id=task.review.id,
-            candidates=_candidate_rows(ranking, found),
-            attributes=tuple(AttributeRow.of(value) for value in task.extracted),
-            tokens=TokensRow(prompt=usage.prompt, completion=usage.completion, cached=usage.cached),
+        failure = _worst([e.failure for e in extractions.values()] + [comparison.failure])
+        link = Link(
+            task.review.id,
+            failure.state if failure else State.ABSTAINED,
+            candidates=_ranked(ranking, found),
+            attributes=task.extracted,
+            error=failure.message if failure else None,
             compared=len(task.candidates),
             none_score=comparison.none_score,
             orders=comparison.orders,
             flips=comparison.flips,
+            usage=usage,
             dropped=_sum_counts([e.dropped for e in extractions.values()]),
-            **answer,
         )
+        return link if failure else self._answered(link, task, ranking)
 
     def _rank(
         self, task: ComparisonTask, found: Sequence[Candidate], comparison: Comparison
@@ -188,25 +189,21 @@ class Flow:
             ranking = demote(ranking, wrong)
         return ranking
 
-    def _answer(
-        self, task: ComparisonTask, ranking: Sequence[tuple[float, Parts]], none_score: float | None
-    ) -> dict[str, Any]:
-        """State, entity, confidence and evidence of a review that no stage failed on."""
+    def _answered(self, link: Link, task: ComparisonTask, ranking: Sequence[tuple[float, Parts]]) -> Link:
+        """The link of a review that no stage failed on, with its state, product, confidence and verdicts."""
         if not ranking:
-            return {"state": State.ABSTAINED, "entity_id": None, "confidence": 0.0, "error": "no candidates"}
+            return replace(link, confidence=0.0, error="no candidates")
         best = ranking[0][1].entity_id
-        decision = decide([score for score, _ in ranking], best, none_score, self.fusion)
+        decision = decide([score for score, _ in ranking], best, link.none_score, self.fusion)
         position = [product.id for product in task.candidates].index(best)
-        return {
-            "state": decision.state,
-            "entity_id": decision.entity_id,
-            "confidence": decision.confidence,
-            "kb_probability": decision.kb_probability,
-            "evidence": tuple(
-                VerdictRow(entity_id=best, key=verdict.key, verdict=verdict.verdict)
-                for verdict in verdicts(task)[position]
-            ),
-        }
+        return replace(
+            link,
+            state=decision.state,
+            entity_id=decision.entity_id,
+            confidence=decision.confidence,
+            kb_probability=decision.kb_probability,
+            verdicts=verdicts(task)[position],
+        )
 
 
 def vocabulary(attributes: Sequence[Attributes]) -> Vocabulary:
@@ -218,47 +215,29 @@ def vocabulary(attributes: Sequence[Attributes]) -> Vocabulary:
     return {key: tuple(values) for key, values in merged.items()}
 
 
-def _failure(failures: Sequence[Failure | None]) -> dict[str, Any] | None:
+def _worst(failures: Sequence[Failure | None]) -> Failure | None:
     """No reply outweighs a broken one: the run may get it when it is started again."""
     happened = [failure for failure in failures if failure is not None]
-    if not happened:
-        return None
-    worst = min(happened, key=lambda failure: failure.state is not State.ENGINE_ERROR)
-    return {"state": worst.state, "entity_id": None, "confidence": None, "error": worst.message}
+    return min(happened, key=lambda failure: failure.state is not State.ENGINE_ERROR, default=None)
 
 
-def _candidate_rows(
+def _ranked(
     ranking: Sequence[tuple[float, Parts]], found: Sequence[Candidate]
-) -> tuple[CandidateRow, ...]:
+) -> tuple[RankedCandidate, ...]:
     """The compared candidates by fused score, then the others in retrieval's order below the last of them.
 
     A candidate that was not compared has the lowest compared score, less what retrieval sees between it and
     the last compared candidate, so that ``score`` falls monotonically.
     """
-    retrieved = {candidate.entity_id: candidate for candidate in found}
-    rows = [
-        CandidateRow(
-            entity_id=part.entity_id,
-            retrieval_score=part.retrieval,
-            text_score=part.text,
-            image_score=part.image,
-            score=score,
-            scores=dict(retrieved[part.entity_id].scores),
-        )
+    own = {candidate.entity_id: candidate.scores for candidate in found}
+    compared = [
+        RankedCandidate(part.entity_id, part.retrieval, part.text, part.image, score, own[part.entity_id])
         for score, part in ranking
     ]
     rest = found[len(ranking) :]
     floor = ranking[-1][0] - found[len(ranking) - 1].score if ranking else 0.0
-    rows += [
-        CandidateRow(
-            entity_id=candidate.entity_id,
-            retrieval_score=candidate.score,
-            score=floor + candidate.score,
-            scores=dict(candidate.scores),
-        )
-        for candidate in rest
-    ]
-    return tuple(rows)
+    beyond = [RankedCandidate(c.entity_id, c.score, None, None, floor + c.score, c.scores) for c in rest]
+    return (*compared, *beyond)
 
 
 def _sum_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -1,45 +1,47 @@
-"""Puts the pipeline together from its parts: the one place that knows all of them."""
+"""Opens a knowledge base and a configuration into a pipeline: index, model, extractors, comparator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ameli_llm
+from ameli_llm.attributes import EXTRACTORS
+from ameli_llm.attributes.extractor import Extractor
+from ameli_llm.attributes.values.statistics import KBStatistics
+from ameli_llm.comparison import COMPARATORS
 from ameli_llm.comparison.comparator import Comparator
 from ameli_llm.config import RunConfig
+from ameli_llm.dataset.attributes import attribute_dictionary
+from ameli_llm.dataset.load import Dataset
+from ameli_llm.engines import ENGINES
+from ameli_llm.engines.cache import CachedEngine
+from ameli_llm.engines.engine import Engine
 from ameli_llm.errors import AmeliError
+from ameli_llm.flow import Flow
+from ameli_llm.ids import EntityId
 from ameli_llm.paths import cache_dir, index_dir
+from ameli_llm.resolution import ENGINE, asks_model, resolve, shares
+from ameli_llm.templates import load_template
 from ameli_llm.types import Attributes, Progress
-
-if TYPE_CHECKING:
-    from ameli_llm.attributes.extractor import Extractor
-    from ameli_llm.attributes.values.statistics import KBStatistics
-    from ameli_llm.dataset.load import Dataset
-    from ameli_llm.engines.engine import Engine
-    from ameli_llm.flow import Flow
-    from ameli_llm.types import Review
-    from eval.tuning.tune import Tuned
-    from retrieval.candidates import CandidateFinder
-    from retrieval.index import Index
-
+from retrieval.candidates import CandidateFinder
+from retrieval.index import Index, build_index, open_index
+from retrieval.manifest import EncoderStamp, IndexDamagedError
 
 STATISTICS = "statistics.json"
-
-MODEL_COMPARATORS = ("listwise", "pairwise", "entail")
-"""Comparators that ask a model, and so need an engine."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """An assembled pipeline and what there is to record of it."""
+    """An open pipeline. ``templates`` are the prompts that it sends: name to identity."""
 
     flow: Flow
     finder: CandidateFinder
     index: Index
+    dataset: Dataset
     config: RunConfig
     engine: Engine | None
     templates: Mapping[str, str]
@@ -53,6 +55,33 @@ class Pipeline:
     def workers(self) -> int:
         """Batches to have under way at once."""
         return self.engine.workers if self.engine else 1
+
+    def canary(self) -> None:
+        """Asks the model two questions whose answers are known. Raises AmeliError when it fails."""
+        if self.engine is not None:
+            self.engine.canary()
+
+    def comparator(self, config: RunConfig) -> Comparator | None:
+        """The comparator of another configuration, over the same index and engine."""
+        return _comparator(config, self.flow.attributes, self.index, self.engine)[0]
+
+    def variant(self, config: RunConfig) -> Pipeline:
+        """A pipeline of another configuration that shares this one's index, model and extractors.
+
+        It is closed with this one. Raises ValueError when the other configuration needs another index or
+        engine: then it has to be opened by itself.
+        """
+        config = resolve(config)
+        if not shares(self.config, config):
+            raise ValueError("the configurations differ in encoders or engine")
+        engine = self.engine if asks_model(config) else None
+        return _assembled(self.dataset, config, self.index, engine, self.flow.attributes, self)
+
+    def close(self) -> None:
+        """Frees the model and the index."""
+        if self.engine is not None:
+            self.engine.close()
+        self.index.close()
 
     def spec(self) -> dict[str, Any]:
         """What decides the results apart from the reviews, as recorded in ``run.json``."""
@@ -74,32 +103,6 @@ class Pipeline:
         }
 
 
-def resolve(config: RunConfig) -> RunConfig:
-    """The configuration with its automatic parts filled in.
-
-    Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor joins and the
-    comparator is listwise. Raises AmeliError when a part asks for a model and there is no engine.
-    """
-    served = config.engine.name != "none"
-    extractors = config.attributes.extractors
-    if extractors is None:
-        extractors = ("rules", "ocr", "llm") if served else ("rules", "ocr")
-    comparator = config.comparison.comparator or ("listwise" if served else "rules")
-    if not served:
-        for part, name in (("extractor", "llm" in extractors and "llm"), ("comparator", comparator)):
-            if name == "llm" or name in MODEL_COMPARATORS:
-                raise AmeliError(
-                    f"The {part} {name!r} asks a model, and the configuration names no engine.",
-                    hint="Give --engine, for instance --engine vllm_server.",
-                )
-    return config.model_copy(
-        update={
-            "attributes": config.attributes.model_copy(update={"extractors": extractors}),
-            "comparison": config.comparison.model_copy(update={"comparator": comparator}),
-        }
-    )
-
-
 def open_or_build_index(
     dataset: Dataset, config: RunConfig, folder: Path | None, progress: Progress | None
 ) -> Index:
@@ -108,9 +111,6 @@ def open_or_build_index(
     The default folder is made again whenever it does not fit. One that the user names (``folder``) is
     never replaced by one of another encoder: that raises AmeliError.
     """
-    from retrieval.index import build_index, open_index
-    from retrieval.manifest import IndexDamagedError
-
     place = folder or index_dir(dataset.root)
     try:
         return open_index(place, config.retrieval, dataset.digest)
@@ -126,125 +126,124 @@ def open_or_build_index(
 def open_pipeline(
     dataset: Dataset, config: RunConfig, index: Path | None = None, progress: Progress | None = None
 ) -> Iterator[Pipeline]:
-    """The pipeline of ``config`` over ``dataset``; closes the engine at the end.
+    """The pipeline of ``config`` over ``dataset``; closes engine and index at the end.
 
     Raises AmeliError when a part cannot be made.
     """
-    from ameli_llm.dataset.attributes import attribute_dictionary
-    from ameli_llm.flow import Flow
-    from retrieval.candidates import CandidateFinder
+    pipeline = assemble(dataset, config, index, progress)
+    try:
+        yield pipeline
+    finally:
+        pipeline.close()
 
+
+def assemble(
+    dataset: Dataset, config: RunConfig, index: Path | None = None, progress: Progress | None = None
+) -> Pipeline:
+    """As ``open_pipeline``, but left open; what was opened is closed when a part cannot be made."""
     config = resolve(config)
-    engine = open_engine(config)
+    engine = open_engine(config) if asks_model(config) else None
     try:
         opened = open_or_build_index(dataset, config, index, progress)
-        attributes = {product.id: attribute_dictionary(product) for product in dataset.products.values()}
-        finder = CandidateFinder(opened, dataset, config.retrieval)
-        templates: dict[str, str] = {}
-        flow = Flow(
-            products=dataset.products,
-            attributes=attributes,
-            source=finder,
-            extractors=_extractors(dataset, config, engine, templates),
-            comparator=_comparator(config, attributes, opened, engine, templates),
-            merging=config.attributes,
-            fusion=config.fusion,
-            candidates=config.retrieval.candidates,
-            depth=config.retrieval.depth,
-        )
-        yield Pipeline(flow, finder, opened, config, engine, templates)
-    finally:
+        try:
+            attributes = {product.id: attribute_dictionary(product) for product in dataset.products.values()}
+            return _assembled(dataset, config, opened, engine, attributes)
+        except BaseException:
+            opened.close()
+            raise
+    except BaseException:
         if engine is not None:
             engine.close()
+        raise
 
 
-def tune_pipeline(
-    pipeline: Pipeline,
-    reviews: Sequence[Review],
-    gold: Mapping[int, int | None],
-    progress: Progress,
-    precision: float | None = None,
-) -> Tuned:
-    """The configuration that ``eval.tuning.tune`` chooses for the pipeline on these reviews.
-
-    Raises AmeliError when the engine fails its canary.
-    """
-    from eval.tuning.tune import tune
-
-    if pipeline.engine is not None:
-        pipeline.engine.canary()
-
-    def comparator_of(config: RunConfig) -> Comparator | None:
-        return _comparator(config, pipeline.flow.attributes, pipeline.index, pipeline.engine, {})
-
-    return tune(
-        pipeline.finder, pipeline.flow, pipeline.config, comparator_of, reviews, gold, progress, precision
-    )
-
-
-def open_engine(config: RunConfig) -> Engine | None:
-    """The engine that the configuration names, behind the reply cache; None for "none".
+def open_engine(config: RunConfig) -> Engine:
+    """The engine that the configuration names, behind the reply cache.
 
     It has not been asked anything yet: whoever starts work with it calls its canary first.
     """
-    if config.engine.name == "none":
-        return None
-    from ameli_llm.engines import ENGINES
-    from ameli_llm.engines.cache import CachedEngine
-
     return CachedEngine(ENGINES.load(config.engine.name)(config.engine), cache_dir() / "replies.sqlite")
 
 
-def _extractors(
-    dataset: Dataset, config: RunConfig, engine: Engine | None, templates: dict[str, str]
-) -> dict[str, Extractor]:
-    from ameli_llm.attributes import EXTRACTORS
+def _assembled(
+    dataset: Dataset,
+    config: RunConfig,
+    index: Index,
+    engine: Engine | None,
+    attributes: Mapping[EntityId, Attributes],
+    sharing: Pipeline | None = None,
+) -> Pipeline:
+    finder = CandidateFinder(index, dataset, config.retrieval)
+    extractors, templates = _extractors(dataset, config, engine, sharing)
+    comparator, more = _comparator(config, attributes, index, engine)
+    flow = Flow(
+        products=dataset.products,
+        attributes=attributes,
+        source=finder,
+        extractors=extractors,
+        comparator=comparator,
+        merging=config.attributes,
+        fusion=config.fusion,
+        candidates=config.retrieval.candidates,
+        depth=config.retrieval.depth,
+    )
+    return Pipeline(flow, finder, index, dataset, config, engine, {**templates, **more})
 
+
+def _extractors(
+    dataset: Dataset, config: RunConfig, engine: Engine | None, sharing: Pipeline | None
+) -> tuple[dict[str, Extractor], dict[str, str]]:
+    """Extractors by name, and the templates of those that ask a model.
+
+    Those of ``sharing`` are taken over where the configuration of the attributes is the same.
+    """
     chosen = config.attributes
-    options: dict[str, dict[str, Any]] = {
-        "ocr": {
-            "image_path": dataset.review_image,
-            "engine": chosen.ocr_engine,
-            "model": chosen.ocr_model,
-            "cache_dir": cache_dir() / "ocr",
-        },
-        "llm": {"engine": engine, "template": chosen.template},
+    offered: dict[str, Callable[[], Any]] = {
+        ENGINE: lambda: engine,
+        "template": lambda: chosen.template,
+        "image_path": lambda: dataset.review_image,
+        "ocr_engine": lambda: chosen.ocr_engine,
+        "ocr_model": lambda: chosen.ocr_model,
+        "cache_dir": lambda: cache_dir() / "ocr",
     }
-    made: dict[str, Extractor] = {
-        name: EXTRACTORS.load(name)(**options.get(name, {})) for name in chosen.extractors or ()
-    }
-    if "llm" in made:
-        templates[chosen.template] = _identity(chosen.template)
-    return made
+    names = chosen.extractors or ()
+    held: Mapping[str, Extractor] = {}
+    if sharing is not None and _same_but_names(sharing.config, config):
+        held = sharing.flow.extractors
+    made = {name: held[name] if name in held else EXTRACTORS.make(name, offered) for name in names}
+    if not any("template" in EXTRACTORS.needs(name) for name in names):
+        return made, {}
+    return made, {chosen.template: load_template(chosen.template).identity}
+
+
+def _same_but_names(one: RunConfig, other: RunConfig) -> bool:
+    names = {"extractors": None}
+    return one.attributes.model_copy(update=names) == other.attributes.model_copy(update=names)
 
 
 def _comparator(
-    config: RunConfig,
-    attributes: Mapping[int, Attributes],
-    index: Index,
-    engine: Engine | None,
-    templates: dict[str, str],
-) -> Comparator | None:
-    from ameli_llm.comparison import COMPARATORS
-
+    config: RunConfig, attributes: Mapping[EntityId, Attributes], index: Index, engine: Engine | None
+) -> tuple[Comparator | None, dict[str, str]]:
+    """The comparator, None for "none", and the template that it sends, if it asks a model."""
     chosen = config.comparison
     if chosen.comparator == "none":
-        return None
-    create = COMPARATORS.load(chosen.comparator)
-    if chosen.comparator not in MODEL_COMPARATORS:
-        comparator: Comparator = create(
-            statistics=_statistics(attributes, index), precision=config.attributes.precision
-        )
-        return comparator
-    name = chosen.template or f"compare/{chosen.comparator}"
-    templates[name] = _identity(name)
-    asking: Comparator = create(engine=engine, template=name, orders=chosen.orders, seed=config.seed)
-    return asking
+        return None, {}
+    asking = "template" in COMPARATORS.needs(chosen.comparator)
+    template = chosen.template or f"compare/{chosen.comparator}"
+    offered: dict[str, Callable[[], Any]] = {
+        ENGINE: lambda: engine,
+        "template": lambda: template,
+        "orders": lambda: chosen.orders,
+        "seed": lambda: config.seed,
+        "statistics": lambda: _statistics(attributes, index),
+        "precision": lambda: config.attributes.precision,
+    }
+    comparator: Comparator = COMPARATORS.make(chosen.comparator, offered)
+    return comparator, {template: load_template(template).identity} if asking else {}
 
 
-def _statistics(attributes: Mapping[int, Attributes], index: Index) -> KBStatistics:
+def _statistics(attributes: Mapping[EntityId, Attributes], index: Index) -> KBStatistics:
     """How common each attribute value is; counted once per state of the knowledge base and kept with it."""
-    from ameli_llm.attributes.values.statistics import KBStatistics
 
     def write(folder: Path) -> None:
         (folder / STATISTICS).write_text(KBStatistics.of(attributes.values()).to_json(), encoding="utf-8")
@@ -253,12 +252,6 @@ def _statistics(attributes: Mapping[int, Attributes], index: Index) -> KBStatist
     return KBStatistics.from_json((place / STATISTICS).read_text(encoding="utf-8"))
 
 
-def _identity(template: str) -> str:
-    from ameli_llm.templates import load_template
-
-    return load_template(template).identity
-
-
-def _stamp(stamp: Any) -> dict[str, Any]:
+def _stamp(stamp: EncoderStamp) -> dict[str, Any]:
     content: dict[str, Any] = stamp.model_dump(mode="json")
     return content

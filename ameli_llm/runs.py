@@ -15,14 +15,18 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.types import AttributeValue, Evidence, State
+from ameli_llm.ids import EntityId, ReviewId, id_of_key
+from ameli_llm.types import AttributeValue, Evidence, Link, RankedCandidate, State
 
 log = logging.getLogger(__name__)
+
+Id: TypeAlias = StrictInt | StrictStr
+"""An id as it stands in JSON: a number stays a number, a string a string."""
 
 
 class _Row(BaseModel):
@@ -32,12 +36,24 @@ class _Row(BaseModel):
 class CandidateRow(_Row):
     """A candidate's scores. Beyond the first K only ``retrieval_score`` was computed."""
 
-    entity_id: int
+    entity_id: Id
     retrieval_score: float
     text_score: float | None = None
     image_score: float | None = None
     score: float
     scores: dict[str, float] = Field(default_factory=dict, description="raw score of each retriever")
+
+    @classmethod
+    def of(cls, candidate: RankedCandidate) -> CandidateRow:
+        """The row of a candidate."""
+        return cls(
+            entity_id=candidate.entity_id,
+            retrieval_score=candidate.retrieval_score,
+            text_score=candidate.text_score,
+            image_score=candidate.image_score,
+            score=candidate.score,
+            scores=dict(candidate.scores),
+        )
 
 
 class EvidenceRow(_Row):
@@ -91,7 +107,7 @@ class AttributeRow(_Row):
 class VerdictRow(_Row):
     """Whether a candidate's attribute agrees with the review."""
 
-    entity_id: int
+    entity_id: Id
     key: str
     verdict: str = Field(description="agree, conflict or unknown")
 
@@ -107,9 +123,9 @@ class TokensRow(_Row):
 class PredictionRow(_Row):
     """A line of ``predictions.jsonl``; ``candidates`` is best first by ``score``, which decides the link."""
 
-    review_id: int
+    review_id: Id
     state: State
-    entity_id: int | None
+    entity_id: Id | None
     confidence: float | None
     candidates: tuple[CandidateRow, ...] = ()
     attributes: tuple[AttributeRow, ...] = ()
@@ -126,11 +142,42 @@ class PredictionRow(_Row):
     stage_seconds: dict[str, float] = Field(default_factory=dict)
     key: str = Field("", description="hash of everything that decided this line, by which a run resumes")
 
+    @classmethod
+    def of(cls, link: Link, key: str = "") -> PredictionRow:
+        """The row of a link."""
+        best = link.candidates[0].entity_id if link.candidates else None
+        return cls(
+            review_id=link.review_id,
+            state=link.state,
+            entity_id=link.entity_id,
+            confidence=link.confidence,
+            candidates=tuple(CandidateRow.of(candidate) for candidate in link.candidates),
+            attributes=tuple(AttributeRow.of(value) for value in link.attributes),
+            tokens=TokensRow(
+                prompt=link.usage.prompt, completion=link.usage.completion, cached=link.usage.cached
+            ),
+            seconds=link.seconds,
+            error=link.error,
+            compared=link.compared,
+            kb_probability=link.kb_probability,
+            none_score=link.none_score,
+            orders=link.orders,
+            flips=link.flips,
+            evidence=tuple(
+                VerdictRow(entity_id=best, key=one.key, verdict=one.verdict)
+                for one in link.verdicts
+                if best is not None
+            ),
+            dropped=dict(link.dropped),
+            stage_seconds=dict(link.stage_seconds),
+            key=key,
+        )
+
 
 class GoldRow(_Row):
     """What evaluation knows of a review: ``gold`` is None when the right product is not in the KB."""
 
-    gold: int | None
+    gold: Id | None
     category: str = ""
     slices: tuple[str, ...] = ()
     attributes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -174,10 +221,10 @@ class RunFolder:
                 except ValidationError as error:
                     raise AmeliError(f"{path}: line {number}: {_first(error)}.") from error
 
-    def gold(self) -> dict[int, GoldRow]:
+    def gold(self) -> dict[ReviewId, GoldRow]:
         """Gold by review id; empty when the run's dataset has none."""
         path = self.path / "gold.json"
-        rows: dict[int, GoldRow] = {}
+        rows: dict[ReviewId, GoldRow] = {}
         for review, content in (_by_id(path) if path.is_file() else {}).items():
             try:
                 rows[review] = GoldRow.model_validate(content)
@@ -185,7 +232,7 @@ class RunFolder:
                 raise AmeliError(f"{path}: review {review}: {_first(error)}.") from error
         return rows
 
-    def texts(self, name: str) -> dict[int, Any]:
+    def texts(self, name: str) -> dict[ReviewId | EntityId, Any]:
         """``reviews.json`` or ``products.json`` of the run, by id, for reports; empty when absent."""
         path = self.path / f"{name}.json"
         return _by_id(path) if path.is_file() else {}
@@ -273,12 +320,11 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _by_id(path: Path) -> dict[int, Any]:
-    content = _read_object(path)
-    for key in content:
-        if not key.isdecimal():
-            raise AmeliError(f"{path}: {key!r} is no id.")
-    return {int(key): value for key, value in content.items()}
+def _by_id(path: Path) -> dict[ReviewId | EntityId, Any]:
+    try:
+        return {id_of_key(key): value for key, value in _read_object(path).items()}
+    except ValueError as error:
+        raise AmeliError(f"{path}: {error}.") from error
 
 
 def _first(error: ValidationError) -> str:

@@ -90,9 +90,9 @@ def measure(work: Path, size: int, reviews: int, images: bool) -> dict[str, floa
     started = time.perf_counter()
     with open_pipeline(data, config, work / "index") as pipeline:
         result["open"] = time.perf_counter() - started
-        spent = one_by_one(pipeline.linker.link, asked)
+        spent = one_by_one(pipeline.flow.link, asked)
     with open_pipeline(data, retriever_alone(config, "sbert"), work / "index") as pipeline:
-        alone = one_by_one(pipeline.linker.link, asked)
+        alone = one_by_one(pipeline.flow.link, asked)
     result |= {"p50": float(np.median(spent)), "p95": float(np.percentile(spent, 95))}
     return result | {"alone": float(np.median(alone)), "peak": peak()}
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from ameli_llm.config import RunConfig, retriever_alone
 from ameli_llm.dataset.halves import write_halves
 from ameli_llm.dataset.load import load_dataset
-from ameli_llm.pipeline import open_pipeline, tune_pipeline
+from ameli_llm.pipeline import open_pipeline
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import Evaluation, evaluate
-from eval.experiment import link_split
+from eval.experiment import link_variants, tune_pipeline
 from eval.paired import Paired, compare
 from eval.table5.models import Asked
 from eval.table5.reproduce import table5
@@ -78,10 +78,9 @@ def run_set(source: Path, work: Path) -> dict[str, Pooled]:
         with open_pipeline(data, RunConfig(), index, show) as pipeline:
             tuned = tune_pipeline(pipeline, dev.reviews, dev.gold, show).config
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
-        for name, config in {**configs, OURS: tuned}.items():
-            folder = work / half / "runs" / name
-            with open_pipeline(data, config, index, show) as pipeline:
-                runs.setdefault(name, []).append(link_split(pipeline, data, test, folder, show).folder)
+        configs = {**configs, OURS: tuned}
+        for name, outcome in link_variants(data, test, configs, work / half / "runs", show, index=index):
+            runs.setdefault(name, []).append(outcome.folder)
         for name, folder in amelink(work / half, tuned, index).items():
             runs.setdefault(name, []).append(folder)
     return {name: pooled(folders) for name, folders in runs.items()}

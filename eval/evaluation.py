@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ameli_llm.config import RunConfig
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import ReviewId
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
 from eval import trec
 from eval.leaks import RunLeaks, Traces, read_traces, run_leaks
@@ -75,7 +76,7 @@ class Evaluation:
 
 def evaluate(
     rows: Sequence[PredictionRow],
-    gold: Mapping[int, GoldRow],
+    gold: Mapping[ReviewId, GoldRow],
     config: RunConfig,
     official_batch: int | None = None,
     official: Official | None = None,

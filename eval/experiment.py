@@ -1,23 +1,28 @@
-"""One run of the pipeline into a run folder: what ``link``, ``demo`` and ``ablate`` have in common."""
+"""Experiments on a split: link it into a run folder, tune on it, leave sources of evidence out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ameli_llm import provenance
+from ameli_llm.config import RunConfig
+from ameli_llm.dataset.load import Dataset, Split
 from ameli_llm.errors import AmeliError
-from ameli_llm.pipeline import Pipeline
+from ameli_llm.flow import Flow
+from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
+from ameli_llm.pipeline import Pipeline, open_pipeline
+from ameli_llm.resolution import model_free, resolve, shares
 from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
-from ameli_llm.types import Progress, State
-
-if TYPE_CHECKING:
-    from ameli_llm.dataset.load import Dataset, Split
-    from ameli_llm.flow import Flow
-    from eval.official.leaks import Official
+from ameli_llm.types import Progress, Review, State
+from eval.evaluation import evaluate_run, write_evaluation
+from eval.leaks import FILE, traces
+from eval.official.leaks import HONEST, OFFICIAL, Official, official_flow
+from eval.report.page import write_report
+from eval.tuning.tune import Tuned, tune
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,6 @@ def link_split(
     ``official`` asks for leaks of the official code (``eval.official.leaks``). Raises AmeliError when there
     is something left to link and the engine fails its canary.
     """
-    from eval.official.leaks import HONEST, OFFICIAL, official_flow
-
     flow = pipeline.flow
     protocol: dict[str, Any] = {"protocol": HONEST}
     if official:
@@ -64,8 +67,8 @@ def link_split(
     with RunFolder(out) as folder:
         manifest = start_or_resume(folder, spec)
         done = resume(folder, keys)
-        if len(done) < len(reviews) and pipeline.engine is not None:
-            pipeline.engine.canary()
+        if len(done) < len(reviews):
+            pipeline.canary()
         if len(done) < len(reviews) or not manifest.get("end"):
             manifest = {"start": provenance.now(), **manifest, "seed": pipeline.config.seed}
             manifest |= {"versions": provenance.versions(), "git": provenance.commit(), "end": None}
@@ -90,19 +93,72 @@ def link_split(
     return Outcome(folder, fresh, _error_rate(rows), metrics)
 
 
+def candidate_run(
+    dataset: Dataset, split: str, config: RunConfig, index: Path | None, out: Path, progress: Progress
+) -> list[PredictionRow]:
+    """Predictions of the pipeline without a model over ``split``, linked into the run folder ``out``.
+
+    Baselines start from its candidates and attributes. An interrupted run is taken up again, a finished one
+    is read. Raises AmeliError when ``out`` holds another run.
+    """
+    with open_pipeline(dataset, model_free(config), index, progress) as pipeline:
+        outcome = link_split(pipeline, dataset, dataset.split(split), out, progress)
+    return list(outcome.folder.predictions())
+
+
+def tune_pipeline(
+    pipeline: Pipeline,
+    reviews: Sequence[Review],
+    gold: Mapping[ReviewId, EntityId | None],
+    progress: Progress,
+    precision: float | None = None,
+) -> Tuned:
+    """The configuration that ``eval.tuning.tune`` chooses for the pipeline on these reviews.
+
+    Raises AmeliError when the engine fails its canary.
+    """
+    pipeline.canary()
+    parts = pipeline.finder, pipeline.flow, pipeline.config, pipeline.comparator
+    return tune(*parts, reviews, gold, progress, precision)
+
+
+def link_variants(
+    dataset: Dataset,
+    split: Split,
+    configs: Mapping[str, RunConfig],
+    out: Path,
+    progress: Progress,
+    limit: int | None = None,
+    index: Path | None = None,
+) -> Iterator[tuple[str, Outcome]]:
+    """Links ``split`` with each configuration into a folder of its name in ``out``, as they are finished.
+
+    Index and model are opened once for all that can share them with the first.
+    """
+    first, *_ = configs.values()
+    with open_pipeline(dataset, first, index, progress) as opened:
+        for name, config in configs.items():
+            folder = out / name
+            if shares(opened.config, resolve(config)):
+                yield name, link_split(opened.variant(config), dataset, split, folder, progress, limit)
+                continue
+            with open_pipeline(dataset, config, index, progress) as other:
+                yield name, link_split(other, dataset, split, folder, progress, limit)
+
+
 def _deciding(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a run's ``spec`` that decides the row of a review."""
     config = {name: value for name, value in spec["config"].items() if name != "engine"}
     return {**spec, "config": config, "dataset": spec["dataset"]["products"]}
 
 
-def _write_gold(folder: RunFolder, pipeline: Pipeline, split: Split, ids: set[int]) -> None:
+def _write_gold(folder: RunFolder, pipeline: Pipeline, split: Split, ids: Set[ReviewId]) -> None:
     products, attributes = pipeline.flow.products, pipeline.flow.attributes
     rows = {}
     for review in split.reviews:
         if review.id in ids and review.id in split.gold:
             gold = split.gold[review.id]
-            rows[str(review.id)] = GoldRow(
+            rows[id_key(review.id)] = GoldRow(
                 gold=gold,
                 category=products[gold].leaf_category if gold is not None else "",
                 slices=review.slices,
@@ -116,7 +172,7 @@ def _write_texts(folder: RunFolder, dataset: Dataset, split: Split, rows: list[P
     """The texts that a report shows: the reviews, and the names of the compared and the gold products."""
     done = {row.review_id for row in rows}
     reviews = {
-        str(review.id): {
+        id_key(review.id): {
             "header": review.header,
             "body": review.body,
             "mention": review.mention,
@@ -128,15 +184,16 @@ def _write_texts(folder: RunFolder, dataset: Dataset, split: Split, rows: list[P
     seen = {c.entity_id for row in rows for c in row.candidates[: row.compared]}
     seen |= {gold for gold in split.gold.values() if gold is not None}
     write_json(folder.path / "reviews.json", reviews)
-    write_json(folder.path / "products.json", {str(i): dataset.products[i].name for i in sorted(seen)})
+    write_json(
+        folder.path / "products.json",
+        {id_key(i): dataset.products[i].name for i in sorted(seen, key=id_order)},
+    )
 
 
 def _write_traces(
     folder: RunFolder, flow: Flow, dataset: Dataset, split: Split, rows: list[PredictionRow]
 ) -> None:
     """What the leak audit of the run needs to know of the whole dataset."""
-    from eval.leaks import FILE, traces
-
     done = {row.review_id for row in rows}
     reviews = [review for review in split.reviews if review.id in done]
     titles = dict(split.gold_names)
@@ -146,7 +203,7 @@ def _write_traces(
     write_json(folder.path / FILE, found.model_dump(mode="json", exclude_defaults=True))
 
 
-def _gold_of(dataset: Dataset, name: str) -> frozenset[int] | None:
+def _gold_of(dataset: Dataset, name: str) -> frozenset[EntityId] | None:
     """The gold products of another split; None when it cannot be read, which ``data check`` explains."""
     try:
         gold = dataset.split(name).gold
@@ -156,9 +213,6 @@ def _gold_of(dataset: Dataset, name: str) -> frozenset[int] | None:
 
 
 def _evaluate(folder: RunFolder) -> Mapping[str, Any]:
-    from eval.evaluation import evaluate_run, write_evaluation
-    from eval.report.page import write_report
-
     evaluation = evaluate_run(folder)
     metrics = write_evaluation(folder, evaluation)
     write_report(folder)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ameli_llm.dataset.leaks import quotes
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
 from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import Attributes, Review
 from eval.measures.judged import Judged
@@ -41,7 +42,7 @@ class ReviewTrace(BaseModel):
 
 
 class Traces(BaseModel):
-    """The content of ``leaks.json``: by review id, those reviews of which there is something to say.
+    """The content of ``leaks.json``: by ``ids.id_key``, those reviews of which there is something to say.
 
     ``splits`` are the dataset's other splits; those in ``unread`` could not be read.
     """
@@ -50,7 +51,7 @@ class Traces(BaseModel):
 
     splits: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
-    reviews: dict[int, ReviewTrace] = {}
+    reviews: dict[str, ReviewTrace] = {}
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,16 @@ class RunLeaks:
     short_lists: int
     gold_inserted: int
     chance_links: int
-    chance_links_with_gold: int
+    chance_links_with_gold: EntityId
 
 
 def traces(
     reviews: Sequence[Review],
     rows: Sequence[PredictionRow],
-    titles: Mapping[int, str],
-    attributes: Mapping[int, Attributes],
-    gold: Mapping[int, int | None],
-    other_gold: Mapping[str, frozenset[int] | None],
+    titles: Mapping[ReviewId, str],
+    attributes: Mapping[EntityId, Attributes],
+    gold: Mapping[ReviewId, EntityId | None],
+    other_gold: Mapping[str, frozenset[EntityId] | None],
 ) -> Traces:
     """What ``leaks.json`` holds, for ``reviews`` in any order.
 
@@ -87,8 +88,8 @@ def traces(
     products of the dataset's other splits, None where a split cannot be read.
     """
     by_review = {row.review_id: row for row in rows}
-    seen: dict[int, ReviewTrace] = {}
-    for review in sorted(reviews, key=lambda one: one.id):
+    seen: dict[str, ReviewTrace] = {}
+    for review in sorted(reviews, key=lambda one: id_order(one.id)):
         row, right = by_review.get(review.id), gold.get(review.id)
         trace = ReviewTrace(
             gold_in=tuple(name for name, products in other_gold.items() if right in (products or ())),
@@ -96,7 +97,7 @@ def traces(
             foreign_keys=_foreign_keys(row, attributes) if row else (),
         )
         if trace != ReviewTrace():
-            seen[review.id] = trace
+            seen[id_key(review.id)] = trace
     unread = tuple(name for name, products in other_gold.items() if products is None)
     return Traces(splits=tuple(other_gold), unread=unread, reviews=seen)
 
@@ -124,7 +125,7 @@ def run_leaks(
     """The audit of the reviews with gold; ``official`` are the leaks that the run was made with."""
     inserted = [official is not None and _inserted(one) for one in judged]
     tied = [_tied(one) for one in judged]
-    known = [traces.reviews.get(one.review_id, ReviewTrace()) for one in judged] if traces else None
+    known = [traces.reviews.get(id_key(one.review_id), ReviewTrace()) for one in judged] if traces else None
     homes = Counter(name for trace in known or () for name in trace.gold_in)
     return RunLeaks(
         gold_in_other_splits={name: homes[name] for name in traces.splits if name not in traces.unread}
@@ -160,7 +161,7 @@ def lines(leaks: Mapping[str, Any]) -> Iterator[str]:
             yield f"{leaks[name]} {phrase}"
 
 
-def _foreign_keys(row: PredictionRow, attributes: Mapping[int, Attributes]) -> tuple[str, ...]:
+def _foreign_keys(row: PredictionRow, attributes: Mapping[EntityId, Attributes]) -> tuple[str, ...]:
     held = {key for one in row.candidates[: row.compared] for key in attributes[one.entity_id]}
     return tuple(sorted({value.key for value in row.attributes} - held))
 
@@ -170,7 +171,7 @@ def _inserted(one: Judged) -> bool:
     return any(c.entity_id == one.gold.gold and not c.scores for c in one.row.candidates)
 
 
-def _tied(one: Judged) -> list[int]:
+def _tied(one: Judged) -> list[EntityId]:
     """The candidates that share the best score; none for a review that was not linked."""
     if not one.linked or not one.row.candidates:
         return []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import ReviewId, id_order
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.measures.judged import Judged, judge, product_bootstrap
 from eval.measures.metrics import f1, f1_parts
@@ -44,8 +45,8 @@ class Paired:
     a: Interval
     b: Interval
     difference: Difference
-    fixed: tuple[int, ...]
-    broken: tuple[int, ...]
+    fixed: tuple[ReviewId, ...]
+    broken: tuple[ReviewId, ...]
     p: float
     worst: tuple[SliceChange, ...]
     tokens: Mapping[str, int]
@@ -54,9 +55,9 @@ class Paired:
 
 def compare(
     rows_a: Sequence[PredictionRow],
-    gold_a: Mapping[int, GoldRow],
+    gold_a: Mapping[ReviewId, GoldRow],
     rows_b: Sequence[PredictionRow],
-    gold_b: Mapping[int, GoldRow],
+    gold_b: Mapping[ReviewId, GoldRow],
     *,
     samples: int = SAMPLES,
     seed: int = 0,
@@ -67,7 +68,7 @@ def compare(
     """
     all_a = {one.review_id: one for one in judge(rows_a, gold_a)}
     all_b = {one.review_id: one for one in judge(rows_b, gold_b)}
-    shared = sorted(all_a.keys() & all_b.keys())
+    shared = sorted(all_a.keys() & all_b.keys(), key=id_order)
     _check(all_a, all_b, shared)
     a, b = [all_a[i] for i in shared], [all_b[i] for i in shared]
     bootstrap = product_bootstrap(a, samples, seed)
@@ -105,7 +106,7 @@ def changed_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tu
     return {key: (flat_a.get(key), flat_b.get(key)) for key in keys if flat_a.get(key) != flat_b.get(key)}
 
 
-def _check(a: Mapping[int, Judged], b: Mapping[int, Judged], shared: Sequence[int]) -> None:
+def _check(a: Mapping[ReviewId, Judged], b: Mapping[ReviewId, Judged], shared: Sequence[ReviewId]) -> None:
     if not shared:
         raise AmeliError(
             f"The runs share no review with gold ({len(a)} in A, {len(b)} in B).",

@@ -107,6 +107,12 @@ class Index:
         with open_store(place) as store:
             yield store
 
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Closes Chroma if it was opened; idempotent."""
         self._stack.close()

@@ -35,8 +35,8 @@ def demo(
     """
     from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
-    from ameli_llm.pipeline import open_pipeline, tune_pipeline
-    from eval.experiment import link_split
+    from ameli_llm.pipeline import open_pipeline
+    from eval.experiment import link_variants, tune_pipeline
 
     twin, tuned = out / "twin", out / "tuned.yaml"
     rows: list[list[str]] = []
@@ -50,15 +50,15 @@ def demo(
                 chosen = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
             write_config(tuned, dump_config(chosen.config))
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
-        for name, config in {**configs, OURS: load_config(tuned)}.items():
-            folder = out / "runs" / name.split(",")[0].replace(" ", "-").lower()
-            with open_pipeline(data, config, progress=show) as pipeline:
-                outcome = link_split(pipeline, data, test, folder, show)
-            rows.append([name, *_scores(outcome.metrics)])
+        configs = {**configs, OURS: load_config(tuned)}
+        names = {name.split(",")[0].replace(" ", "-").lower(): name for name in configs}
+        variants = {folder: configs[name] for folder, name in names.items()}
+        for folder, outcome in link_variants(data, test, variants, out / "runs", show):
+            rows.append([names[folder], *_scores(outcome.metrics)])
     typer.echo(f"{len(test.reviews)} reviews of a synthetic twin with {len(data.products)} products")
     typer.echo()
     table(["%, 95 % interval", "recall@1", "recall@10", "disambiguation F1", "end-to-end F1"], rows)
-    typer.echo(f"report: {folder / 'report.html'}")
+    typer.echo(f"report: {out / 'runs' / folder / 'report.html'}")
 
 
 def _make_twin(twin: Path, show: Any) -> None:

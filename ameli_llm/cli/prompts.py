@@ -11,6 +11,7 @@ import typer
 
 from ameli_llm.cli.terminal import printable
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, ReviewId
 
 if TYPE_CHECKING:
     from ameli_llm.comparison.comparator import ComparisonTask
@@ -87,7 +88,7 @@ def render(
     template: str = _TEMPLATE,
     dataset: Path | None = _DATASET,
     split: str = _SPLIT,
-    review: int | None = _REVIEW,
+    review: ReviewId | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
     prompts: Path | None = _PROMPTS,
@@ -144,7 +145,7 @@ def diff(
     right: str = typer.Argument(..., metavar="B", help="Name or path of a .j2 file."),
     dataset: Path | None = _DATASET,
     split: str = _SPLIT,
-    review: int | None = _REVIEW,
+    review: ReviewId | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
     prompts: Path | None = _PROMPTS,
@@ -166,7 +167,7 @@ def diff(
 
 
 def _task(
-    dataset: Path | None, split: str, review_id: int | None, candidates: str, count: int
+    dataset: Path | None, split: str, review_id: ReviewId | None, candidates: str, count: int
 ) -> ComparisonTask:
     from ameli_llm.prompting.example import example, vocabulary_of
 
@@ -198,7 +199,7 @@ def _task(
     return ComparisonTask(review, products, attributes, found)
 
 
-def _product(products: Mapping[int, Product], written: str) -> Product:
+def _product(products: Mapping[EntityId, Product], written: str) -> Product:
     if not (written.isascii() and written.isdecimal()) or int(written) not in products:
         raise AmeliError(f"No product {written!r} in the dataset.", hint="Write ids as 1,2,3.")
     return products[int(written)]

@@ -54,7 +54,8 @@ def tune(
     Writes a configuration for link --config. The accuracy it prints is that of the split it tuned on.
     """
     from ameli_llm.dataset.load import load_dataset
-    from ameli_llm.pipeline import open_pipeline, tune_pipeline
+    from ameli_llm.pipeline import open_pipeline
+    from eval.experiment import tune_pipeline
 
     resolved = resolve_config(config, engine, model, settings or ())
     with progress() as show:

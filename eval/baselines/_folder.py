@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from eval.baselines import _lists
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
 from retrieval.manifest import EncoderStamp
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Progress, Review
 from eval.baselines.baseline import Floats, Task
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
 
 if TYPE_CHECKING:
     from ameli_llm.images.contrastive import ImageSearch, Others, Pairs
@@ -32,7 +33,7 @@ def review_images(
     reviews: Sequence[Review],
     images: Images,
     progress: Progress | None = None,
-    beside: Mapping[int, Sequence[int]] = {},
+    beside: Mapping[ReviewId, Sequence[EntityId]] = {},
 ) -> list[Floats]:
     """[images, d] of those that count for each review, none where it has no usable image.
 
@@ -73,8 +74,8 @@ def image_pairs(
     fold: Fold,
     images: Images = "all",
     progress: Progress | None = None,
-    beside: Mapping[int, Sequence[int]] = {},
-    others: Mapping[int, Sequence[int]] = {},
+    beside: Mapping[ReviewId, Sequence[EntityId]] = {},
+    others: Mapping[ReviewId, Sequence[EntityId]] = {},
 ) -> Pairs:
     """A pair for each review image: the image of its product that is most similar before training.
 
@@ -109,7 +110,7 @@ def image_search(
     fold: Fold,
     images: Images = "all",
     progress: Progress | None = None,
-    beside: Mapping[int, Sequence[int]] = {},
+    beside: Mapping[ReviewId, Sequence[EntityId]] = {},
 ) -> ImageSearch:
     """The reviews with a usable image whose product has one, searched among all products of the index.
 

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias, cast
 import numpy as np
 
 import ameli_llm
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Product, Progress
 from eval.baselines.baseline import Floats
 from eval.baselines.material import Material
@@ -33,7 +34,7 @@ class EntityTexts:
     """The different texts [u, d], L2-normalised, and the row of each product that has one."""
 
     vectors: Floats
-    row: Mapping[int, int]
+    row: Mapping[ReviewId, EntityId]
 
     def rows(self, products: Iterable[int]) -> list[int]:
         """The row of each product's text, -1 where it has none."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ameli_llm.fusion.missing import filled
+from ameli_llm.ids import ReviewId
 from ameli_llm.runs import CandidateRow, PredictionRow
 from ameli_llm.ties import ranked
 from ameli_llm.types import State
@@ -15,7 +16,7 @@ from eval.baselines.baseline import Floats, Scored, Task
 
 
 def answers(
-    rows: Mapping[int, PredictionRow], tasks: Sequence[Task], scored: Sequence[Scored], seconds: float
+    rows: Mapping[ReviewId, PredictionRow], tasks: Sequence[Task], scored: Sequence[Scored], seconds: float
 ) -> list[PredictionRow]:
     """A row per task: its candidates by ``total``, linked to the first of them.
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ameli_llm.ids import EntityId
 from ameli_llm.types import AttributeValue, Candidate, Progress, Review
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -36,7 +37,7 @@ class Example:
     """A task with its gold product, for training and for choices on dev. Gold may be no candidate."""
 
     task: Task
-    gold: int
+    gold: EntityId
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Attributes, Review
 from eval.baselines.baseline import Floats
 from retrieval.index import Index
@@ -27,9 +28,9 @@ class Material:
 
     dataset: Dataset
     index: Index
-    attributes: Mapping[int, Attributes]
-    _review_images: dict[int, Floats] = field(default_factory=dict, repr=False)
-    _product_images: dict[int, Floats] = field(default_factory=dict, repr=False)
+    attributes: Mapping[EntityId, Attributes]
+    _review_images: dict[ReviewId, Floats] = field(default_factory=dict, repr=False)
+    _product_images: dict[ReviewId, Floats] = field(default_factory=dict, repr=False)
     _once: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -48,7 +49,7 @@ class Material:
         """d, the size of an image vector."""
         return int(self.index.image_vectors.shape[1])
 
-    def product_images(self, entity_id: int) -> Floats:
+    def product_images(self, entity_id: EntityId) -> Floats:
         """[images, d], L2-normalised, in the order of the record; no rows without a usable image."""
         if not self._product_images:
             owners, starts = np.unique(self.index.image_owner, return_index=True)

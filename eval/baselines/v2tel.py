@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Progress
 from eval.baselines import _folder, _lists
@@ -28,7 +29,6 @@ from eval.baselines._texts import EntityTexts, Text, entity_texts, has_text_towe
 from eval.baselines._towers import DESCRIPTION, Form, Sizes, Towers
 from eval.baselines.baseline import Floats, Scored, Task
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
 
 if TYPE_CHECKING:
     from eval.baselines._tower_training import TextPairs, TextSearch

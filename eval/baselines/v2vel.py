@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.images import weights
 from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
 from ameli_llm.types import Progress
@@ -29,7 +31,6 @@ from eval.baselines._images import (
 from eval.baselines._names import image_title
 from eval.baselines.baseline import Example, Floats, Scored, Task
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
 
 NAME = "v2vel"
 
@@ -86,7 +87,7 @@ class V2VEL:
         self._material = material
         self._adapter = adapter
         self._settings = settings
-        self._products: dict[int, Floats] = {}
+        self._products: dict[ReviewId, Floats] = {}
 
     def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
         """Cosines [K] for each task."""
@@ -120,7 +121,7 @@ class V2VEL:
                     scores[position] = (queries @ shown.T).max()
         return Scored(total=scores, image=scores)
 
-    def _shown(self, entity: int, vectors: Floats) -> Floats:
+    def _shown(self, entity: EntityId, vectors: Floats) -> Floats:
         """The adapted images of the product that count for a review with these vectors."""
         plain = self._material.product_images(entity)
         if entity not in self._products:

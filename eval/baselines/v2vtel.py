@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.fusion.missing import filled
 from ameli_llm.ties import ranked
 from ameli_llm.types import Progress
@@ -16,7 +17,6 @@ from eval.baselines import _folder, v2tel, v2vel
 from eval.baselines._folder import Trained
 from eval.baselines.baseline import Baseline, Floats, Scored, Task
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
 
 NAME = "v2vtel"
 KEPT = 5

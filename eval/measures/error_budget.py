@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ameli_llm.config import FusionConfig
 from ameli_llm.fusion.combine import Parts, fuse
+from ameli_llm.ids import EntityId
 from ameli_llm.runs import CandidateRow
 from eval.measures.agreement import CONFLICT, against_right_product
 from eval.measures.judged import Judged, by_retrieval
@@ -81,7 +82,7 @@ def _prefers(one: Judged, k: int, part: str) -> bool:
     return _first(one.gold.gold, known)
 
 
-def _first(right: int | None, scores: Mapping[int, float]) -> bool:
+def _first(right: EntityId | None, scores: Mapping[EntityId, float]) -> bool:
     """Whether the right product is strictly ahead of all other candidates; False when there are none."""
     others = [score for entity, score in scores.items() if entity != right]
     return right is not None and right in scores and bool(others) and scores[right] > max(others)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import ReviewId, id_order
 from ameli_llm.runs import CandidateRow, GoldRow, PredictionRow
 from ameli_llm.ties import ranked
 from ameli_llm.types import State
@@ -22,7 +23,7 @@ class Judged:
     gold: GoldRow
 
     @property
-    def review_id(self) -> int:
+    def review_id(self) -> ReviewId:
         """The review."""
         return self.row.review_id
 
@@ -73,7 +74,7 @@ def by_retrieval(row: PredictionRow) -> list[CandidateRow]:
 
 def in_order(rows: Iterable[PredictionRow]) -> list[PredictionRow]:
     """Rows in order of review id. Raises AmeliError on a review predicted twice."""
-    ordered = sorted(rows, key=lambda row: row.review_id)
+    ordered = sorted(rows, key=lambda row: id_order(row.review_id))
     for first, second in itertools.pairwise(ordered):
         if first.review_id == second.review_id:
             raise AmeliError(
@@ -83,7 +84,7 @@ def in_order(rows: Iterable[PredictionRow]) -> list[PredictionRow]:
     return ordered
 
 
-def judge(rows: Iterable[PredictionRow], gold: Mapping[int, GoldRow]) -> list[Judged]:
+def judge(rows: Iterable[PredictionRow], gold: Mapping[ReviewId, GoldRow]) -> list[Judged]:
     """Predictions that have gold, in order of review id. Raises AmeliError on a review predicted twice."""
     return [Judged(row, gold[row.review_id]) for row in in_order(rows) if row.review_id in gold]
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.runs import GoldRow, PredictionRow
 from ameli_llm.types import State
 from eval.measures.judged import Judged, in_order, judge, product_bootstrap
@@ -65,7 +66,7 @@ class Metrics:
     """
 
     n: int
-    with_gold: int
+    with_gold: EntityId
     in_kb: int
     products: int
     k: int
@@ -84,7 +85,7 @@ class Metrics:
 
 def metrics(
     rows: Iterable[PredictionRow],
-    gold: Mapping[int, GoldRow],
+    gold: Mapping[ReviewId, GoldRow],
     k: int,
     *,
     depth: int = max(CUTOFFS),

@@ -19,9 +19,9 @@ from ameli_llm.attributes.llm import LlmExtractor
 from ameli_llm.comparison._model import orders_of
 from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
 from ameli_llm.comparison.listwise import ListwiseComparator
-from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.flow import CandidateSource, Flow
-from ameli_llm.types import Attributes, Candidate, Review
+from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.types import Attributes, Candidate, Product, Review
 
 OFFICIAL = "official"
 HONEST = "honest"
@@ -109,7 +109,9 @@ class Trained:
         return cls(tuple(leaks), "the baseline's weights were trained without it")
 
 
-def official_flow(flow: Flow, gold: Mapping[int, int | None], official: Official) -> tuple[Flow, Official]:
+def official_flow(
+    flow: Flow, gold: Mapping[ReviewId, EntityId | None], official: Official
+) -> tuple[Flow, Official]:
     """The flow with the leaks of ``official``, and those of them that this flow can have.
 
     It knows gold: never measure a method with it. Only extractors ask for keys, only a listwise comparison
@@ -132,7 +134,7 @@ def official_flow(flow: Flow, gold: Mapping[int, int | None], official: Official
         )
         flow = replace(flow, source=source)
     if found.titles_as_attributes:
-        titled = {i: attribute_dictionary(one, title=True) for i, one in flow.products.items()}
+        titled = {i: _titled(flow.attributes[i], one) for i, one in flow.products.items()}
         flow = replace(flow, attributes=titled)
     if found.options_in_rank_order:
         flow = _in_rank_order(flow)
@@ -144,10 +146,15 @@ def official_flow(flow: Flow, gold: Mapping[int, int | None], official: Official
     return flow, found
 
 
+def _titled(attributes: Attributes, product: Product) -> Attributes:
+    """A product's attributes with the whole title as one more."""
+    return {**attributes, "Product Title": (product.name,)} if product.name else attributes
+
+
 def _in_rank_order(flow: Flow) -> Flow:
     """The flow with every multiple choice in the order of the candidates, best first by retrieval."""
     extractors = {
-        name: replace(extractor, in_rank_order=True) if isinstance(extractor, LlmExtractor) else extractor
+        name: replace(extractor, order=list) if isinstance(extractor, LlmExtractor) else extractor
         for name, extractor in flow.extractors.items()
     }
     comparator = flow.comparator
@@ -166,7 +173,7 @@ class GoldInserted:
     """
 
     source: CandidateSource
-    gold: Mapping[int, int | None]
+    gold: Mapping[ReviewId, EntityId | None]
     k: int
     short: bool = True
     dictionary: bool = False
@@ -196,8 +203,8 @@ class GoldKeys:
     """
 
     extractor: Extractor
-    gold: Mapping[int, int | None]
-    attributes: Mapping[int, Attributes]
+    gold: Mapping[ReviewId, EntityId | None]
+    attributes: Mapping[EntityId, Attributes]
 
     @property
     def name(self) -> str:

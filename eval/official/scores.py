@@ -13,6 +13,7 @@ import numpy as np
 
 from ameli_llm.config import FusionConfig
 from ameli_llm.fusion.combine import Parts, fuse
+from ameli_llm.ids import ReviewId
 from ameli_llm.runs import GoldRow, PredictionRow
 from eval.official.leaks import OF_TRAINING, OUTSIDE, SAYS, Official, Trained
 from eval.tuning.refusion import PAD, Array, Gold, ScoreTable
@@ -33,7 +34,7 @@ class OfficialRows:
     def of(
         cls,
         rows: Sequence[PredictionRow],
-        gold: Mapping[int, GoldRow],
+        gold: Mapping[ReviewId, GoldRow],
         fusion: FusionConfig,
         official: Official | None,
         trained: Trained,

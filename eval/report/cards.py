@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.runs import AttributeRow, CandidateRow
 from eval.measures.agreement import UNKNOWN, against_right_product
 from eval.measures.judged import Judged, by_retrieval
@@ -38,7 +39,7 @@ class Chip:
 class CandidateLine:
     """A candidate of the review. ``rank`` is its position by retrieval."""
 
-    entity_id: int
+    entity_id: EntityId
     name: str
     rank: int
     retrieval: float
@@ -55,7 +56,7 @@ class CandidateLine:
 class Card:
     """One review. ``cause`` is a key of ``error_budget.CAUSES``, "" when the run is right."""
 
-    review_id: int
+    review_id: ReviewId
     state: str
     right: bool
     cause: str
@@ -80,8 +81,8 @@ class Card:
 class CardMaker:
     """Makes cards; ``reviews`` and ``names`` are the run's texts by id, either may be empty."""
 
-    reviews: Mapping[int, Any]
-    names: Mapping[int, Any]
+    reviews: Mapping[ReviewId, Any]
+    names: Mapping[ReviewId, Any]
     cause: Callable[[Judged], str | None]
 
     def card(self, one: Judged, change: str = "", other: Judged | None = None) -> Card:
@@ -112,7 +113,7 @@ class CardMaker:
             error=shown(row.error or "", LONGEST_VALUE * 3),
         )
 
-    def _name(self, product: int) -> str:
+    def _name(self, product: EntityId) -> str:
         return shown(f"{self.names.get(product, '(no name)')}", LONGEST_VALUE) + f" #{product}"
 
     def _answer(self, one: Judged) -> str:
@@ -192,9 +193,9 @@ def _from_image(value: AttributeRow) -> str:
     return f"{_value(value)} read as \u201c{shown(place.text, 60)}\u201d{sure}"
 
 
-def _verdicts(one: Judged) -> dict[int, dict[str, str]]:
+def _verdicts(one: Judged) -> dict[EntityId, dict[str, str]]:
     """Verdicts by candidate: the run's own, and those of the right product where the run kept none."""
-    found: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    found: defaultdict[EntityId, dict[str, str]] = defaultdict(dict)
     for row in one.row.evidence:
         found[row.entity_id][row.key] = row.verdict
     if one.gold.gold is not None and one.gold.gold not in found:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ameli_llm.ids import id_order
 from ameli_llm.runs import RunFolder
 from eval.evaluation import Evaluation, evaluate_run, write_text
 from eval.measures.error_budget import CAUSES, cause_of
@@ -163,8 +164,8 @@ def _cards(run: RunFolder, a: Side, b: Side | None, paired: Paired | None) -> li
     def change(one: Judged) -> str:
         return "fixed" if one.review_id in fixed else "broken" if one.review_id in broken else ""
 
-    def order(one: Judged) -> tuple[bool, bool, int]:
-        return (not change(one), one.right, one.review_id)
+    def order(one: Judged) -> tuple[bool, bool, tuple[bool, int, str]]:
+        return (not change(one), one.right, id_order(one.review_id))
 
     evaluation = a.evaluation
     maker = CardMaker(

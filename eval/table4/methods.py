@@ -17,7 +17,7 @@ from ameli_llm.types import Progress
 from retrieval.candidates import PRIOR, TEXT, filter_by_prior, fuse
 from retrieval.encoders.encoder import TextEncoder
 from retrieval.encoders.sbert import create as sbert
-from retrieval.finetune import is_fine_tuned
+from retrieval.finetuning.training import is_fine_tuned
 from retrieval.index import Index
 from retrieval.priors import Priors, open_priors
 from retrieval.retrievers import RETRIEVERS

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.config import RunConfig
+from ameli_llm.dataset.folds import Fold, folds
 from ameli_llm.dataset.load import Dataset, Split, load_dataset
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.pipeline import open_or_build_index
 from ameli_llm.types import Progress
+from eval.measures.metrics import CUTOFFS
+from eval.measures.statistics import ClusteredBootstrap, Difference, Interval, exact_mcnemar, false_discovery
+from eval.published import published
+from eval.table4.methods import RATIOS, Ids, Pair, Table4
 from eval.table4.models import train_missing
-
-if TYPE_CHECKING:
-    from eval.baselines.tasks import Fold
-    from eval.measures.statistics import ClusteredBootstrap, Difference, Interval
-    from eval.table4.methods import Ids, Pair, Table4
-    from eval.tables import Table
-    from retrieval.retrievers.retriever import Query
+from eval.tables import Table
+from retrieval.finetuning.training import is_fine_tuned
+from retrieval.retrievers.retriever import Query, make_queries
 
 BATCH = 64
 REFERENCE = "tuned_clip_sbert_prior"
@@ -95,7 +97,7 @@ def table4(
     epochs: int | None,
     seed: int,
     limit: int | None,
-    show: Progress,
+    progress: Progress,
 ) -> Table:
     """Recall of every row over the reviews of ``split`` whose product is in the KB, beside the paper's.
 
@@ -103,10 +105,6 @@ def table4(
     is chosen on the dev split, or on products kept out of training where there is none. Raises AmeliError
     when the reported split is one of those, or when ``out`` holds models of other settings.
     """
-    from eval.baselines.tasks import folds
-    from eval.table4.methods import Table4
-    from retrieval.finetune import is_fine_tuned
-    from retrieval.retrievers.retriever import make_queries
 
     data = load_dataset(dataset)
     reported = _reported(data, split, limit)
@@ -116,19 +114,19 @@ def table4(
             raise AmeliError(
                 f"{reported.name} is reported and {use}.", hint="Name other splits: --split, --train-split."
             )
-    opened = open_or_build_index(data, config, index, show)
+    opened = open_or_build_index(data, config, index, progress)
     if is_fine_tuned(opened.manifest.text.model):
         raise AmeliError(
             f"The text model {opened.manifest.text.model} is fine-tuned; the table has pre-trained rows.",
             hint="Set retrieval.text_model to the model that it was made from.",
         )
-    trained = train_missing(data, train, choose, opened, config, out / "models", epochs, seed, show)
+    trained = train_missing(data, train, choose, opened, config, out / "models", epochs, seed, progress)
     retrieval = config.retrieval.model_copy(update={"image_adapter": trained.adapter})
-    paper = Table4(opened, retrieval, trained.text_model, show, trained.untrained)
-    choices = choose_ratios(paper, make_queries(choose.reviews, data.review_image), choose.gold, show)
+    paper = Table4(opened, retrieval, trained.text_model, progress, trained.untrained)
+    choices = choose_ratios(paper, make_queries(choose.reviews, data.review_image), choose.gold, progress)
     ratios = {pair: choice.ratio for pair, choice in choices.items()}
     queries = make_queries(reported.reviews, data.review_image)
-    found = _rank(paper, queries, ratios, show)
+    found = _rank(paper, queries, ratios, progress)
     notes = [
         *_split_notes(reported, train, choose),
         f"text encoder: {opened.manifest.text}; image encoder: {opened.manifest.image or 'none'}",
@@ -152,13 +150,12 @@ def table4(
 
 
 def choose_ratios(
-    paper: Table4, queries: Sequence[Query], gold: Mapping[int, int], show: Progress
+    paper: Table4, queries: Sequence[Query], gold: Mapping[ReviewId, EntityId], progress: Progress
 ) -> dict[Pair, Choice]:
     """The best share of the text for each fused pair, before the prior's filter (official code).
 
     By Recall@10 over these reviews, then Recall@1, then the nearer to one half, then the smaller.
     """
-    from eval.table4.methods import RATIOS
 
     hits: dict[Pair, Ids] = {}
     for start, batch in _batches(queries):
@@ -166,7 +163,7 @@ def choose_ratios(
         for pair, rankings in paper.mixtures(batch, TESTED).items():
             found = [((ids == right).sum(), (ids[:, :1] == right).sum()) for ids in rankings]
             hits[pair] = hits.get(pair, np.zeros((len(RATIOS), 2), np.int64)) + np.array(found, np.int64)
-        show("weights", min(start + BATCH, len(queries)), len(queries))
+        progress("weights", min(start + BATCH, len(queries)), len(queries))
     chosen = {}
     for pair, counts in hits.items():
         ranks = [(*count, -abs(2 * i + 1 - len(RATIOS)), -i) for i, count in enumerate(counts.tolist())]
@@ -199,16 +196,15 @@ def _split_notes(reported: Split, train: Fold, choose: Fold) -> list[str]:
 
 
 def _rank(
-    paper: Table4, queries: Sequence[Query], ratios: Mapping[Pair, float], show: Progress
+    paper: Table4, queries: Sequence[Query], ratios: Mapping[Pair, float], progress: Progress
 ) -> dict[str, Ids]:
     """Product ids [n, depth] by method, in the order of ``queries``."""
-    from eval.measures.metrics import CUTOFFS
 
     parts: dict[str, list[Ids]] = {}
     for start, batch in _batches(queries):
         for name, ids in paper.rankings(batch, max(CUTOFFS), ratios).items():
             parts.setdefault(name, []).append(ids)
-        show("retrieval", min(start + BATCH, len(queries)), len(queries))
+        progress("retrieval", min(start + BATCH, len(queries)), len(queries))
     return {name: np.concatenate(rankings) for name, rankings in parts.items()}
 
 
@@ -224,10 +220,6 @@ def _table(
     made: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Table:
-    from eval.measures.metrics import CUTOFFS
-    from eval.measures.statistics import ClusteredBootstrap
-    from eval.published import published
-    from eval.tables import Table
 
     gold = [reported.gold[review.id] for review in reported.reviews]
     hits = {
@@ -283,7 +275,6 @@ def _tests(
     hits: Mapping[str, Mapping[int, npt.NDArray[np.bool_]]], bootstrap: ClusteredBootstrap
 ) -> dict[str, Test]:
     """Each row against the reference; {} when that one was not run."""
-    from eval.measures.statistics import exact_mcnemar, false_discovery
 
     if REFERENCE not in hits:
         return {}

@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Candidate, Progress, Review
-
-if TYPE_CHECKING:
-    from retrieval.candidates import CandidateFinder
+from eval.measures.metrics import CUTOFFS
+from eval.measures.statistics import ClusteredBootstrap
+from eval.table4.methods import Table4
+from retrieval.candidates import CandidateFinder
 
 BATCH = 64
 CONFIGURED = "Configured sum"
@@ -40,23 +42,25 @@ class RecallRow:
 class Found:
     """Ranked product ids by method and review; ``missing`` are the methods that could not be run."""
 
-    rankings: Mapping[str, Mapping[int, Sequence[int]]]
+    rankings: Mapping[str, Mapping[ReviewId, Sequence[EntityId]]]
     modality: Mapping[str, str]
     missing: Mapping[str, str]
     cutoffs: tuple[int, ...]
 
 
-def find_candidates(finder: CandidateFinder, reviews: Sequence[Review], out: Path, show: Progress) -> Found:
+def find_candidates(
+    finder: CandidateFinder, reviews: Sequence[Review], out: Path, progress: Progress
+) -> Found:
     """Ranks by every method; writes candidates.jsonl and run.trec of the configured one."""
-    from eval.measures.metrics import CUTOFFS
-    from eval.table4.methods import Table4
 
     paper = Table4(finder.index, finder.config)
     depth = max(CUTOFFS)
     kept = max(depth, finder.config.depth)
     missing = {method.name: method.missing for method in paper.methods if method.missing}
     modality = {method.name: method.modality for method in paper.methods} | {CONFIGURED: _modality(finder)}
-    rankings: dict[str, dict[int, Sequence[int]]] = {name: {} for name in modality if name not in missing}
+    rankings: dict[str, dict[ReviewId, Sequence[EntityId]]] = {
+        name: {} for name in modality if name not in missing
+    }
     with _files(out) as (lines, trec):
         for start in range(0, len(reviews), BATCH):
             batch = reviews[start : start + BATCH]
@@ -68,13 +72,12 @@ def find_candidates(finder: CandidateFinder, reviews: Sequence[Review], out: Pat
                 rankings[CONFIGURED][review.id] = [c.entity_id for c in candidates[:depth]]
             for name, ids in paper.rankings(queries, depth).items():
                 rankings[name].update(zip((r.id for r in batch), ids.tolist(), strict=True))
-            show("retrieval", min(start + BATCH, len(reviews)), len(reviews))
+            progress("retrieval", min(start + BATCH, len(reviews)), len(reviews))
     return Found(rankings, modality, missing, CUTOFFS)
 
 
-def recall_rows(found: Found, gold: Mapping[int, int | None]) -> list[RecallRow]:
+def recall_rows(found: Found, gold: Mapping[ReviewId, EntityId | None]) -> list[RecallRow]:
     """Recall of every method over the reviews whose product is in the knowledge base."""
-    from eval.measures.statistics import ClusteredBootstrap
 
     known = {review: product for review, product in gold.items() if product is not None}
     bootstrap = ClusteredBootstrap(list(known.values()))
@@ -90,7 +93,7 @@ def recall_rows(found: Found, gold: Mapping[int, int | None]) -> list[RecallRow]
     return rows
 
 
-def write_qrels(out: Path, gold: Mapping[int, int | None]) -> None:
+def write_qrels(out: Path, gold: Mapping[ReviewId, EntityId | None]) -> None:
     """Writes qrels.trec: the one right product of each review that has one in the knowledge base."""
     lines = [f"{review} 0 {product} 1\n" for review, product in sorted(gold.items()) if product is not None]
     try:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ameli_llm.config import RunConfig
+from ameli_llm.dataset.folds import Fold, folds
 from ameli_llm.dataset.load import Dataset, Split
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Progress
-from eval.baselines.candidates import candidate_run
-
-if TYPE_CHECKING:
-    from eval.baselines.amelink.settings import AmelinkSettings
-    from eval.baselines.baseline import Example
-    from eval.baselines.material import Material
-    from eval.baselines.tasks import Fold
-    from eval.table5.rows import Row
+from eval.baselines import amelink, v2tel, v2vel, v2vtel
+from eval.baselines.amelink.settings import AmelinkSettings, settings_for
+from eval.baselines.baseline import Example
+from eval.baselines.material import Material
+from eval.baselines.tasks import examples, folded
+from eval.experiment import candidate_run
+from eval.table5.rows import Row
 
 TRAINED = ("v2vel", "v2tel", "v2vtel", "amelink")
 """Baselines that are trained before they score."""
@@ -58,7 +58,6 @@ class Folds:
 
 def split_folds(data: Dataset, reported: Split, asked: Asked) -> Folds:
     """The folds for training. Raises AmeliError when one of them is empty or is the reported split."""
-    from eval.baselines.tasks import Fold, folds
 
     made, left_out = [], 0
     shown = {product for product in reported.gold.values() if product is not None}
@@ -82,7 +81,6 @@ def split_folds(data: Dataset, reported: Split, asked: Asked) -> Folds:
 
 def amelink_settings(asked: Asked) -> AmelinkSettings:
     """The preset's settings with the encoder, K and epochs that were asked for. Raises AmeliError."""
-    from eval.baselines.amelink.settings import settings_for
 
     changes: dict[str, Any] = {"candidates": asked.config.retrieval.candidates}
     if asked.epochs:
@@ -110,14 +108,14 @@ class Models:
         folds: Folds,
         variants: Sequence[str],
         asked: Asked,
-        show: Progress,
+        progress: Progress,
     ) -> None:
         self._data = data
         self._material = material
         self._folds = folds
         self._variants = variants
         self._asked = asked
-        self._show = show
+        self._progress = progress
         self._done: set[str] = set()
         self._found: dict[str, list[Example]] = {}
 
@@ -134,11 +132,9 @@ class Models:
         return place
 
     def _train(self, name: str, place: Path) -> None:
-        from eval.baselines import amelink, v2tel, v2vel, v2vtel
-        from eval.baselines.tasks import folded
 
         train, dev = self._folds.train, self._folds.dev
-        how: dict[str, Any] = {"seed": self._asked.seed, "progress": self._show}
+        how: dict[str, Any] = {"seed": self._asked.seed, "progress": self._progress}
         if name == "amelink":
             settings = amelink_settings(self._asked)
             shown = self._examples(train), self._examples(dev)
@@ -159,10 +155,9 @@ class Models:
 
     def _examples(self, fold: Fold) -> list[Example]:
         """The fold's reviews with the candidates that our linker without a model finds for them."""
-        from eval.baselines.tasks import examples
 
         if fold.name not in self._found:
             config, place = self._asked.config, self._asked.out / "candidates" / fold.name
-            rows = candidate_run(self._data, fold.name, config, self._asked.index, place, self._show)
+            rows = candidate_run(self._data, fold.name, config, self._asked.index, place, self._progress)
             self._found[fold.name] = examples(rows, fold, config.retrieval.candidates)
         return self._found[fold.name]

@@ -6,18 +6,24 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ameli_llm import provenance
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.files import product_files
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.dataset.load import Dataset, Split, load_dataset
 from ameli_llm.errors import AmeliError, UnknownNameError
-from ameli_llm.pipeline import open_or_build_index, open_pipeline, resolve
+from ameli_llm.pipeline import open_or_build_index, open_pipeline
+from ameli_llm.resolution import model_free, resolve
 from ameli_llm.runs import RunFolder
 from ameli_llm.types import Progress
-from eval.baselines.candidates import model_free
+from eval.baselines import BASELINES, v2vel
+from eval.baselines.baseline import Baseline
+from eval.baselines.material import Material
 from eval.experiment import Outcome, link_split
+from eval.official.leaks import Official
+from eval.published import Published, published
 from eval.table5.models import (
     TRAINED,
     Asked,
@@ -27,31 +33,21 @@ from eval.table5.models import (
     lacking,
     split_folds,
 )
-
-if TYPE_CHECKING:
-    from eval.baselines.baseline import Baseline
-    from eval.baselines.material import Material
-    from eval.baselines.tasks import Fold
-    from eval.published import Published
-    from eval.table5.rows import Row
-    from eval.table5.runs import Scorer
-    from eval.tables import Table
+from eval.table5.rows import OURS, Missing, Row, measure, published_rows, title_row
+from eval.table5.runs import Scorer
+from eval.table5.view import table
+from eval.tables import Table
 
 MODEL_ROW = "ameli-llm-model"
 """Key of our linker with the engine's model."""
 
 
-def table5(dataset: Path, asked: Asked, show: Progress) -> Table:
+def table5(dataset: Path, asked: Asked, progress: Progress) -> Table:
     """Every row over the reviews of the reported split, beside the published figures.
 
     What is not in ``out`` yet is made there: candidates, models, runs. Raises AmeliError when the reported
     split is one that is trained or chosen on, or when ``out`` holds work of other settings.
     """
-    from eval.baselines.material import Material
-    from eval.published import published
-    from eval.table5.rows import OURS, Missing, measure
-    from eval.table5.runs import Scorer
-    from eval.table5.view import table
 
     figures = published("table5")
     rows = chosen_rows(asked, figures)
@@ -61,15 +57,15 @@ def table5(dataset: Path, asked: Asked, show: Progress) -> Table:
     if not any(review.id in reported.gold for review in reviews):
         raise AmeliError(f"Split {reported.name!r} of {data.root} has no gold to measure with.")
     folds = split_folds(data, reported, asked) if any(row.baseline in TRAINED for row in rows) else None
-    linked = _linked(rows, data, reported, asked, show)
+    linked = _linked(rows, data, reported, asked, progress)
     start = linked[OURS].folder
-    material = Material.of(data, open_or_build_index(data, model_free(asked.config), asked.index, show))
+    material = Material.of(data, open_or_build_index(data, model_free(asked.config), asked.index, progress))
     reasons = {row.key: reason for row in rows if (reason := lacking(row, material))}
     if len(reasons) == len(rows):
         raise AmeliError(f"No row can be made of {data.root}: {rows[0].name} {reasons[rows[0].key]}")
     variants = [row.variant for row in rows if row.baseline == "amelink" and row.key not in reasons]
-    models = Models(data, material, folds, variants, asked, show) if folds else None
-    scorer = Scorer(material, reviews, start, asked.out / "runs", asked.seed, show)
+    models = Models(data, material, folds, variants, asked, progress) if folds else None
+    scorer = Scorer(material, reviews, start, asked.out / "runs", asked.seed, progress)
     runs = [
         _scored(row, scorer, models) if row.baseline else (row, linked[row.key].folder)
         for row in rows
@@ -90,38 +86,35 @@ def table5(dataset: Path, asked: Asked, show: Progress) -> Table:
 
 
 def _linked(
-    rows: Sequence[Row], data: Dataset, reported: Split, asked: Asked, show: Progress
+    rows: Sequence[Row], data: Dataset, reported: Split, asked: Asked, progress: Progress
 ) -> dict[str, Outcome]:
     """Our own linker over the reported reviews: without a model, which all rows need, and with one."""
-    from eval.table5.rows import OURS
 
     place = asked.out / "candidates" / reported.name
-    linked = {OURS: _link(data, reported, model_free(asked.config), place, asked, show)}
+    linked = {OURS: _link(data, reported, model_free(asked.config), place, asked, progress)}
     for row in rows:
         if row.key == MODEL_ROW:
             place = asked.out / "runs" / _folder_name(row.name)
-            linked[row.key] = _link(data, reported, asked.config, place, asked, show)
+            linked[row.key] = _link(data, reported, asked.config, place, asked, progress)
     return linked
 
 
 def _link(
-    data: Dataset, split: Split, config: RunConfig, place: Path, asked: Asked, show: Progress
+    data: Dataset, split: Split, config: RunConfig, place: Path, asked: Asked, progress: Progress
 ) -> Outcome:
     """The run of our own linker over the reported reviews.
 
     Under the official preset it has that code's leaks but for one: weights of a sum are not chosen on the
     reported split, since most rows have none to choose.
     """
-    from eval.official.leaks import Official
 
     official = Official(weights_on_reported_split=False) if asked.preset == "official" else None
-    with open_pipeline(data, config, asked.index, show) as pipeline:
-        return link_split(pipeline, data, split, place, show, asked.limit, official)
+    with open_pipeline(data, config, asked.index, progress) as pipeline:
+        return link_split(pipeline, data, split, place, progress, asked.limit, official)
 
 
 def _scored(row: Row, scorer: Scorer, models: Models | None) -> tuple[Row, RunFolder]:
     """A baseline's run."""
-    from eval.baselines import BASELINES
 
     folder = models.folder(row.baseline) if models and row.baseline in TRAINED else None
     baseline: Baseline = BASELINES.load(row.baseline)(scorer.material, folder, row.variant, scorer.seed)
@@ -130,7 +123,6 @@ def _scored(row: Row, scorer: Scorer, models: Models | None) -> tuple[Row, RunFo
 
 def _name(row: Row, baseline: Baseline, material: Material) -> str:
     """The row's name with the encoder that it was really run with, as the baseline gives it."""
-    from eval.baselines import v2vel
 
     if row.variant == "without text":
         return row.name + v2vel.title(material).removeprefix("V2VEL")
@@ -177,7 +169,6 @@ def _fold_facts(fold: Fold) -> dict[str, Any]:
 
 def chosen_rows(asked: Asked, figures: Published) -> list[Row]:
     """The rows to make, in the table's order. Raises UnknownNameError on a name that is none."""
-    from eval.table5.rows import OURS, Row, published_rows, title_row
 
     modality, attribute = _sources(model_free(asked.config))
     title = title_row(amelink_settings(asked).title)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ameli_llm.ids import ReviewId
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import State
 from eval.evaluation import evaluate_run, spec
@@ -158,7 +159,9 @@ def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:
     ]
 
 
-def _counted(rows: Sequence[PredictionRow], gold: Mapping[int, GoldRow], protocol: Protocol) -> list[Judged]:
+def _counted(
+    rows: Sequence[PredictionRow], gold: Mapping[ReviewId, GoldRow], protocol: Protocol
+) -> list[Judged]:
     """The reviews that the protocol counts, in order of id, answered as it answers them."""
     judged = judge(rows, gold)
     if not protocol.batch_size:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ameli_llm import provenance
 from ameli_llm.config import FusionConfig
+from ameli_llm.ids import ReviewId, id_key
 from ameli_llm.runner import fingerprint
 from ameli_llm.runs import PredictionRow, RunFolder, write_json
 from ameli_llm.types import Progress, Review
@@ -56,7 +57,7 @@ class Scorer:
         run: RunFolder,
         spec: Mapping[str, Any],
         baseline: Baseline,
-        found: Mapping[int, PredictionRow],
+        found: Mapping[ReviewId, PredictionRow],
         made: Sequence[Task],
     ) -> None:
         manifest = {"spec": spec, "start": provenance.now(), "seed": self.seed, "end": None}
@@ -71,10 +72,11 @@ class Scorer:
         run.keep(
             row.model_copy(update={"key": fingerprint([found[row.review_id].key, decided])}) for row in rows
         )
-        gold = {str(review): one.model_dump(mode="json") for review, one in self.start.gold().items()}
+        gold = {id_key(review): one.model_dump(mode="json") for review, one in self.start.gold().items()}
         write_json(run.path / "gold.json", gold)
         for name in ("reviews", "products"):
-            write_json(run.path / f"{name}.json", self.start.texts(name))
+            texts = {id_key(id_): text for id_, text in self.start.texts(name).items()}
+            write_json(run.path / f"{name}.json", texts)
         if traces := read_traces(self.start):
             write_json(run.path / FILE, traces.model_dump(mode="json", exclude_defaults=True))
         write_evaluation(run, evaluate_run(run))

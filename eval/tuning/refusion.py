@@ -17,16 +17,17 @@ from ameli_llm.config import FusionConfig
 from ameli_llm.errors import AmeliError
 from ameli_llm.fusion.combine import decide
 from ameli_llm.fusion.missing import filled
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.runs import CandidateRow, PredictionRow
 from ameli_llm.ties import chance
-from ameli_llm.types import State
+from ameli_llm.types import Link, RankedCandidate, State
 from eval.measures.statistics import ClusteredBootstrap, Interval
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Gold: TypeAlias = Mapping[int, int | None]
+Gold: TypeAlias = Mapping[ReviewId, EntityId | None]
 
 PAD = -1
-"""Entity id and column where there is none."""
+"""A column where there is none."""
 
 
 @dataclass(frozen=True)
@@ -34,51 +35,55 @@ class ScoreTable:
     """The scores of the compared candidates of n reviews, K columns each, in the order of ``ties.chance``,
     so that the first of the best columns is the answer.
 
-    ``ids`` [n, K] is PAD, and the scores [n, K] NaN, where a review has fewer candidates. ``right`` [n] is
-    the column of the gold product, PAD when it is not among them. ``failed`` is the state of a review that a
-    stage failed on, None for the others.
+    ``ids`` are the candidates' of each review. Where a review has fewer than K, ``present`` [n, K] is False
+    and the scores [n, K] are NaN. ``right`` [n] is the column of the gold product, PAD when it is not among
+    them. ``failed`` is the state of a review that a stage failed on, None for the others.
     """
 
-    ids: npt.NDArray[np.int64]
+    ids: tuple[tuple[EntityId, ...], ...]
+    present: npt.NDArray[np.bool_]
     retrieval: Array
     text: Array
     image: Array
     none: tuple[float | None, ...]
-    gold: tuple[int | None, ...]
+    gold: tuple[EntityId | None, ...]
     right: npt.NDArray[np.int64]
     failed: tuple[State | None, ...]
 
     @classmethod
-    def of(cls, rows: Sequence[PredictionRow], gold: Gold) -> ScoreTable:
+    def of(cls, rows: Sequence[PredictionRow | Link], gold: Gold) -> ScoreTable:
         """The table of the rows that have gold, in their order."""
         known = [row for row in rows if row.review_id in gold]
         compared = [_by_chance(row) for row in known]
         width = max((len(candidates) for candidates in compared), default=0)
-        ids = np.full((len(known), width), PAD, dtype=np.int64)
+        ids = tuple(tuple(one.entity_id for one in candidates) for candidates in compared)
+        present = np.arange(width)[None, :] < np.array([len(one) for one in ids], dtype=np.int64)[:, None]
         scores = np.full((3, len(known), width), np.nan)
         for row, candidates in enumerate(compared):
             for column, one in enumerate(candidates):
-                ids[row, column] = one.entity_id
                 parts = (one.retrieval_score, one.text_score, one.image_score)
                 scores[:, row, column] = [math.nan if part is None else part for part in parts]
         answers = tuple(gold[row.review_id] for row in known)
-        hit = ids == np.array([PAD - 1 if answer is None else answer for answer in answers])[:, None]
-        right = np.where(hit.any(axis=1), hit.argmax(axis=1) if width else PAD, PAD)
+        columns = [
+            candidates.index(answer) if answer is not None and answer in candidates else PAD
+            for candidates, answer in zip(ids, answers, strict=True)
+        ]
+        right = np.array(columns, dtype=np.int64)
         failures = (State.ENGINE_ERROR, State.INVALID_OUTPUT)
         failed = tuple(row.state if row.state in failures else None for row in known)
         none = tuple(row.none_score for row in known)
-        return cls(ids, scores[0], scores[1], scores[2], none, answers, right, failed)
+        return cls(ids, present, scores[0], scores[1], scores[2], none, answers, right, failed)
 
     def fused(self, fusion: FusionConfig) -> Array:
         """[n, K] scores as ``fusion.combine.fuse`` gives them; minus infinity where there is no candidate."""
         total = fusion.retrieval * self.retrieval
         total = total + fusion.text * filled(self.text) + fusion.image * filled(self.image)
-        return np.where(self.ids == PAD, -np.inf, total)
+        return np.where(self.present, total, -np.inf)
 
 
-def _by_chance(row: PredictionRow) -> list[CandidateRow]:
+def _by_chance(row: PredictionRow | Link) -> list[CandidateRow | RankedCandidate]:
     """The compared candidates; equal scores are answered by the first of them."""
-    compared = row.candidates[: row.compared]
+    compared: Sequence[CandidateRow | RankedCandidate] = row.candidates[: row.compared]
     return sorted(compared, key=lambda one: chance(row.review_id, one.entity_id))
 
 

@@ -23,15 +23,15 @@ from ameli_llm.flow import Flow
 from ameli_llm.fusion.calibrate import fit_logistic
 from ameli_llm.fusion.combine import decide, features
 from ameli_llm.fusion.missing import filled
-from ameli_llm.runs import PredictionRow
-from ameli_llm.types import Candidate, Progress, Review
+from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.types import Candidate, Link, Progress, Review
 from eval.tuning.conditional_logit import fit
 from eval.tuning.refusion import PAD, ScoreTable
 from retrieval.candidates import CandidateFinder
 from retrieval.search import top_k
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Gold: TypeAlias = Mapping[int, int | None]
+Gold: TypeAlias = Mapping[ReviewId, EntityId | None]
 
 POOL = 100
 """Products that each retriever proposes as alternatives to the gold product."""
@@ -82,7 +82,7 @@ def tune(
     config = _with(config, "attributes", precision=measure_precision(extractions, stated))
     flow = replace(flow, merging=config.attributes, comparator=comparator_of(config))
 
-    def answers(fusion: FusionConfig) -> list[PredictionRow]:
+    def answers(fusion: FusionConfig) -> list[Link]:
         return replace(flow, fusion=fusion).conclude(known, found, extractions)
 
     progress("fitting fusion weights", 0, 1)
@@ -118,7 +118,7 @@ def fit_retrieval(
     return {name: round(float(w), 4) for name, w in zip(names, fit(choices, len(names)), strict=True)}
 
 
-def fit_fusion(rows: Sequence[PredictionRow], gold: Gold) -> FusionConfig:
+def fit_fusion(rows: Sequence[Link], gold: Gold) -> FusionConfig:
     """Weights of the text and the image score next to the retrieval score, on a grid.
 
     Paper, section 4.4: lambda is tuned on dev. The chosen weights have the highest lower bound of their gain
@@ -151,7 +151,7 @@ def fit_fusion(rows: Sequence[PredictionRow], gold: Gold) -> FusionConfig:
 
 
 def calibrate(
-    rows: Sequence[PredictionRow], gold: Gold, fusion: FusionConfig, precision: float | None
+    rows: Sequence[Link], gold: Gold, fusion: FusionConfig, precision: float | None
 ) -> FusionConfig:
     """The logistic models behind confidence and KB probability, and the thresholds on them.
 
@@ -195,7 +195,7 @@ def _read(
     return found, extractions
 
 
-def _right(rows: Sequence[PredictionRow], gold: Gold) -> int:
+def _right(rows: Sequence[Link], gold: Gold) -> int:
     """Reviews whose best candidate is the gold product, whatever their state."""
     return sum(bool(row.candidates) and row.candidates[0].entity_id == gold[row.review_id] for row in rows)
 
@@ -216,7 +216,7 @@ def _answers(scores: Array, right: npt.NDArray[np.int_]) -> tuple[npt.NDArray[np
     return chosen > others.max(axis=1), float(log_share.mean())
 
 
-def _compared_scores(row: PredictionRow) -> list[float]:
+def _compared_scores(row: Link) -> list[float]:
     return [candidate.score for candidate in row.candidates[: row.compared]]
 
 

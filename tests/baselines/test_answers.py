@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from ameli_llm.dataset.folds import HELD_OUT, Fold, folds
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import CandidateRow, PredictionRow
@@ -17,7 +18,7 @@ from ameli_llm.ties import chance, ranked
 from ameli_llm.types import Review, State
 from eval.baselines.answers import answers
 from eval.baselines.baseline import Scored
-from eval.baselines.tasks import HELD_OUT, Fold, examples, folds, tasks
+from eval.baselines.tasks import examples, tasks
 
 N, K = 2000, 10
 LOW, HIGH = binom.interval(0.999, N, 1 / K)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Candidate, Review
 from eval.baselines import BASELINES, v2tel, v2vel, v2vtel
 from eval.baselines._names import image_title
 from eval.baselines._towers import WEIGHTS
 from eval.baselines.baseline import Task
-from eval.baselines.tasks import Fold
 from retrieval.manifest import EncoderStamp
 from tests.baselines.towers_world import World, make_world
 

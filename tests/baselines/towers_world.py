@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.dataset.images import ImageProblem
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.types import Candidate, Product, Review
 from eval.baselines.baseline import Floats, Task
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
 from retrieval.encoders.encoder import normalised
 from retrieval.index import Index
 from retrieval.manifest import EncoderStamp, Manifest

@@ -15,12 +15,13 @@ import pytest
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.check import check_dataset
+from ameli_llm.dataset.folds import folds
 from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.flow import vocabulary
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import Product, Review, SpecRow
-from eval.baselines.tasks import examples, folds
+from eval.baselines.tasks import examples
 from eval.evaluation import evaluate, evaluate_run
 from eval.leaks import FILE, ReviewTrace, RunLeaks, Traces, lines, read_traces, run_leaks, traces
 from eval.measures.judged import judge
@@ -146,7 +147,6 @@ def test_l6_the_title_is_no_attribute() -> None:
     product = Product(1, "Acme Breeze 300 Blender in Red", spec=(SpecRow("All", "Color", "Red"),))
     values = [value for held in attribute_dictionary(product).values() for value in held]
     assert product.name not in values
-    assert product.name in attribute_dictionary(product, title=True)["Product Title"]
 
 
 # L7, the order of options: test_official.test_options_are_shuffled_for_each_review and

@@ -54,7 +54,7 @@ def test_weights_change_the_answers(text: float, image: float, hits: int) -> Non
 def test_the_best_is_the_one_that_the_linker_would_choose(weights: tuple[float, float, float]) -> None:
     fusion = FusionConfig(retrieval=weights[0], text=weights[1], image=weights[2])
     table = ScoreTable.of(ROWS, GOLD)
-    best = [int(table.ids[i, column]) for i, column in enumerate(table.fused(fusion).argmax(axis=1))]
+    best = [table.ids[i][column] for i, column in enumerate(table.fused(fusion).argmax(axis=1))]
     for position in (0, 1, 2):
         parts = [
             Parts(c.entity_id, c.retrieval_score, c.text_score, c.image_score)

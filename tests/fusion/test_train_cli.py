@@ -111,7 +111,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(lamps: Path, tmp_path: Pa
     words = [root, "--index", tmp_path / "index", *settings, "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with subprocess.Popen(
-        [sys.executable, "-m", "ameli_llm.cli", "train", "clip-adapter", *map(str, [*words, killed])],
+        [sys.executable, "-m", "ameli_llm", "train", "clip-adapter", *map(str, [*words, killed])],
         env={**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[3])},
         stderr=subprocess.PIPE,
         text=True,

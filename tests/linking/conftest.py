@@ -70,7 +70,7 @@ def start(cache: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def begin(*arguments: object, before: Sequence[str] = ()) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*before, sys.executable, "-m", "ameli_llm.cli", *map(str, arguments)],
+            [*before, sys.executable, "-m", "ameli_llm", *map(str, arguments)],
             cwd=ROOT,
             env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,

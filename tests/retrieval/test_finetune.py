@@ -19,7 +19,7 @@ from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
 from retrieval.encoders.sbert import create
-from retrieval.finetune import (
+from retrieval.finetuning.training import (
     CHECKPOINTS,
     DESCRIPTION,
     Description,
@@ -129,7 +129,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from tests.retrieval.test_finetune import DEV, SETTINGS, TRIPLETS, identity
-from retrieval.finetune import fine_tune
+from retrieval.finetuning.training import fine_tune
 
 calls = 0
 def show(stage, done, total):

@@ -11,7 +11,7 @@ import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.cli.training import CandidatesOption, course_examples, open_course
+from ameli_llm.cli.training import CandidatesOption
 from ameli_llm.config import load_config
 from ameli_llm.errors import AmeliError
 
@@ -63,16 +63,18 @@ def amelink(
     Candidates and the reviews' attributes come from a run of link without a model over each split. --set
     changes any of AMELINK's settings. Typed again after a kill, it goes on where it was.
     """
+    from ameli_llm.dataset.load import load_dataset
     from eval.baselines.amelink import settings_for, train
     from eval.baselines.amelink.models import check
+    from eval.baselines.course import course_examples, open_course
 
     changes = {**_given(epochs, learning_rate, batch_size, micro_batch), **_named(settings or ())}
     run = load_config(config)
     chosen = settings_for(preset, encoder, {"candidates": run.retrieval.candidates, **changes})
     check(chosen, variants or ())
     with progress() as show:
-        course = open_course(dataset, train_split, config, index, seed, show)
-        train_on, dev = course_examples(course, config, index, candidates, out, show)
+        course = open_course(load_dataset(dataset), train_split, run, index, seed, show)
+        train_on, dev = course_examples(course, run, index, candidates, out, show)
         summary = train(course.material, train_on, dev, out, chosen, variants or (), seed=seed, progress=show)
     _show(summary, as_json)
 

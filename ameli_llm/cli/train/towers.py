@@ -14,7 +14,7 @@ import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress
-from ameli_llm.cli.training import CandidatesOption, open_course, show_training, with_candidates
+from ameli_llm.cli.training import CandidatesOption, show_training
 
 HELP: Mapping[str, str] = {
     "v2vel": """Train V2VEL: review images against product images through an adapter.
@@ -98,12 +98,17 @@ def towers(
 ) -> None:
     """Trains a baseline. Options that are settings of it have the setting's name; None is its own default."""
     options = dict(locals())
+    from ameli_llm.config import load_config
+    from ameli_llm.dataset.load import load_dataset
+    from eval.baselines.course import open_course, with_candidates
+
+    run = load_config(config)
     settings = _settings(baseline, options)
     train = import_module(f"eval.baselines.{baseline}").train
     with progress() as show:
-        course = open_course(dataset, train_split, config, index, seed, show)
+        course = open_course(load_dataset(dataset), train_split, run, index, seed, show)
         if settings.needs_candidates:
-            course = with_candidates(course, config, index, candidates, out, show)
+            course = with_candidates(course, run, index, candidates, out, show)
         trained = train(course.material, course.train, course.dev, out, settings, seed=seed, progress=show)
     show_training(trained, as_json)
 
