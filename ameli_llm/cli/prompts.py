@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,9 @@ import typer
 
 from ameli_llm.cli.terminal import printable
 from ameli_llm.errors import AmeliError
-from ameli_llm.ids import EntityId, ReviewId
 
 if TYPE_CHECKING:
     from ameli_llm.comparison.comparator import ComparisonTask
-    from ameli_llm.types import Product, Review
 
 _PROMPTS = typer.Option(None, "--prompts", metavar="DIR", help="Folder of own templates; they go first.")
 _JSON = typer.Option(False, "--json", help="Print one JSON object.")
@@ -88,7 +85,7 @@ def render(
     template: str = _TEMPLATE,
     dataset: Path | None = _DATASET,
     split: str = _SPLIT,
-    review: ReviewId | None = _REVIEW,
+    review: str | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
     prompts: Path | None = _PROMPTS,
@@ -145,7 +142,7 @@ def diff(
     right: str = typer.Argument(..., metavar="B", help="Name or path of a .j2 file."),
     dataset: Path | None = _DATASET,
     split: str = _SPLIT,
-    review: ReviewId | None = _REVIEW,
+    review: str | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
     prompts: Path | None = _PROMPTS,
@@ -167,50 +164,16 @@ def diff(
 
 
 def _task(
-    dataset: Path | None, split: str, review_id: ReviewId | None, candidates: str, count: int
+    dataset: Path | None, split: str, review: str | None, candidates: str, count: int
 ) -> ComparisonTask:
-    from ameli_llm.prompting.example import example, vocabulary_of
+    from ameli_llm.prompting.example import example
+    from ameli_llm.prompting.task import task_of
 
     if dataset is None:
-        if review_id is not None or candidates:
+        if review is not None or candidates:
             raise AmeliError("--review and --candidates name parts of a dataset.", hint="Add --dataset DIR.")
         return example()
-    from ameli_llm.attributes import rules
-    from ameli_llm.attributes.extractor import ExtractionTask
-    from ameli_llm.comparison.comparator import ComparisonTask
-    from ameli_llm.dataset.attributes import attribute_dictionary
     from ameli_llm.dataset.load import load_dataset
 
-    loaded = load_dataset(dataset)
-    reviews = {review.id: review for review in loaded.split(split).reviews}
-    chosen = next(iter(reviews), None) if review_id is None else review_id
-    if chosen is None or chosen not in reviews:
-        raise AmeliError(
-            f"No review {chosen} in split {split!r} of {dataset}.", hint=f"It has {len(reviews)} reviews."
-        )
-    review = reviews[chosen]
-    if candidates:
-        products = tuple(_product(loaded.products, part.strip()) for part in candidates.split(","))
-    else:
-        products = closest_titles(review, list(loaded.products.values()), count)
-    attributes = tuple(attribute_dictionary(product) for product in products)
-    task = ComparisonTask(review, products, attributes)
-    found = rules.create().extract([ExtractionTask(review, vocabulary_of(task))])[0].values
-    return ComparisonTask(review, products, attributes, found)
-
-
-def _product(products: Mapping[EntityId, Product], written: str) -> Product:
-    if not (written.isascii() and written.isdecimal()) or int(written) not in products:
-        raise AmeliError(f"No product {written!r} in the dataset.", hint="Write ids as 1,2,3.")
-    return products[int(written)]
-
-
-def closest_titles(review: Review, products: list[Product], count: int) -> tuple[Product, ...]:
-    """The products whose titles share most words with the review; ties go to the smaller id."""
-    from rapidfuzz import fuzz, process, utils
-
-    query = utils.default_process(f"{review.mention} {review.text}"[:2000])
-    titles = [utils.default_process(product.name) for product in products]
-    scores = {at: score for _, score, at in process.extract_iter(query, titles, scorer=fuzz.token_set_ratio)}
-    best = sorted(range(len(products)), key=lambda at: (-scores.get(at, 0.0), products[at].id))
-    return tuple(products[at] for at in best[:count])
+    named = [part.strip() for part in candidates.split(",")] if candidates else []
+    return task_of(load_dataset(dataset), split, review, named, count)

@@ -16,8 +16,10 @@ from ameli_llm.cli import prompts
 from ameli_llm.errors import AmeliError
 from ameli_llm.prompting.diff import diff
 from ameli_llm.prompting.lint import lint
+from ameli_llm.prompting.task import closest_titles
 from ameli_llm.templates import prompts_folder, template_names
 from ameli_llm.templates.schema import unbounded_strings
+from ameli_llm.ties import chance
 from ameli_llm.types import Product, Review
 
 Run = Callable[..., Result]
@@ -162,10 +164,11 @@ def test_cli_diff(run: Run) -> None:
     assert "(source)" in record["diff"]
 
 
-def test_closest_titles_ties_go_to_the_smaller_id() -> None:
-    products = [Product(9, "Acme Blender"), Product(4, "Acme Blender"), Product(1, "")]
-    found = prompts.closest_titles(Review(1, "", "acme blender"), products, 3)
-    assert [product.id for product in found] == [4, 9, 1]
+@pytest.mark.parametrize("ids", [(9, 4), (4, 9), ("B9", "B4"), (9, "B4")])
+def test_equal_titles_come_by_chance(ids: tuple[int | str, ...]) -> None:
+    products = [*(Product(id_, "Acme Blender") for id_ in ids), Product(1, "")]
+    found = closest_titles(Review(1, "", "acme blender"), products, 3)
+    assert [product.id for product in found] == [*sorted(ids, key=chance), 1]
 
 
 def test_rendering_imports_nothing_heavy() -> None:
