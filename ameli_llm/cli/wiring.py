@@ -108,10 +108,11 @@ def open_or_build_index(
     The default folder is made again whenever it does not fit. One that the user names (``folder``) is
     never replaced by one of another encoder: that raises AmeliError.
     """
-    from retrieval.index import build_index, open_index
+    from retrieval.building import build_index
+    from retrieval.index import open_index
     from retrieval.manifest import IndexDamagedError
 
-    place = folder or index_dir(dataset.root)
+    place = folder or index_dir(dataset.root, config.retrieval)
     try:
         return open_index(place, config.retrieval, dataset.digest)
     except IndexDamagedError:

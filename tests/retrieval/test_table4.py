@@ -10,8 +10,9 @@ import pytest
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from eval.published import published
+from retrieval.building import build_index
 from retrieval.finetune import DESCRIPTION
-from retrieval.index import Index, build_index
+from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, make_queries
 from retrieval.table4 import ADAPTED, IMAGE, NOBODY, RATIOS, TEXT, TUNED_TEXT, Table4
 from tests.retrieval.tiny_sbert import write_tiny_sbert
