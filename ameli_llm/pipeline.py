@@ -27,8 +27,9 @@ from ameli_llm.paths import cache_dir, index_dir
 from ameli_llm.resolution import ENGINE, asks_model, resolve, shares
 from ameli_llm.templates import load_template
 from ameli_llm.types import Attributes, Progress
+from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
-from retrieval.index import Index, build_index, open_index
+from retrieval.index import Index, open_index
 from retrieval.manifest import EncoderStamp, IndexDamagedError
 
 STATISTICS = "statistics.json"
@@ -111,7 +112,7 @@ def open_or_build_index(
     The default folder is made again whenever it does not fit. One that the user names (``folder``) is
     never replaced by one of another encoder: that raises AmeliError.
     """
-    place = folder or index_dir(dataset.root)
+    place = folder or index_dir(dataset.root, config.retrieval)
     try:
         return open_index(place, config.retrieval, dataset.digest)
     except IndexDamagedError:

@@ -11,8 +11,8 @@ from ameli_llm.ids import EntityId, ReviewId
 def chance(*ids: EntityId | ReviewId) -> int:
     """A number that is as good as random, and fixed for these ids: the smaller one comes first.
 
-    For a review and a product, or for a product alone. Neither the order of candidates nor the size of their
-    ids says anything about it, so a scorer without a preference comes out at chance.
+    For a review and a product, or for a product alone. Neither the order of candidates nor the size or
+    spelling of their ids says anything about it, so a scorer without a preference comes out at chance.
     """
     text = " ".join(map(str, ids))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

@@ -37,15 +37,15 @@ def index(
     Run again, it embeds only what changed. An index that is damaged or of another encoder is replaced.
     """
     from ameli_llm.dataset.load import load_dataset
+    from retrieval.building import build_index
     from retrieval.candidates import CandidateFinder
-    from retrieval.index import build_index
     from retrieval.priors import open_priors
 
     started = time.perf_counter()
     chosen = load_config(config).retrieval
     data = load_dataset(dataset)
     with progress() as show:
-        built = build_index(data, out or index_dir(dataset), chosen, show)
+        built = build_index(data, out or index_dir(dataset, chosen), chosen, show)
         CandidateFinder(built, data, chosen)
         open_priors(built)
     summary = {**_summary(built), "seconds": round(time.perf_counter() - started, 1)}

@@ -136,7 +136,7 @@ def image_search(
         review_row=np.repeat(np.arange(len(usable)), [len(vectors) for _, vectors in usable]),
         gold=np.array([gold for gold, _ in usable], dtype=np.int64),
         images=np.asarray(index.image_vectors)[rows],
-        owner=index.product_ids[index.image_owner[rows]],
+        owner=np.array(index.product_ids)[index.image_owner[rows]],
         selected=images == "selected",
     )
 

@@ -49,7 +49,7 @@ def entity_texts(material: Material, text: Text, progress: Progress | None = Non
     """
     rows: dict[str, int] = {}
     row: dict[int, int] = {}
-    for entity in material.index.product_ids.tolist():
+    for entity in material.index.product_ids:
         found = _text(material.dataset.products[entity], text)
         if found:
             row[entity] = rows.setdefault(found, len(rows))

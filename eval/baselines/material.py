@@ -54,7 +54,7 @@ class Material:
         if not self._product_images:
             owners, starts = np.unique(self.index.image_owner, return_index=True)
             parts = np.split(np.asarray(self.index.image_vectors), starts[1:])
-            ids = self.index.product_ids[owners].tolist()
+            ids = [self.index.product_ids[row] for row in owners]
             self._product_images = dict(zip(ids, parts, strict=True)) if len(owners) else {}
         return self._product_images.get(entity_id, np.zeros((0, self.image_dimension), np.float32))
 

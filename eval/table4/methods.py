@@ -212,7 +212,7 @@ class Table4:
 
     def _ids(self, fused: Scores, depth: int) -> Ids:
         rows = top_k(fused, depth)
-        ids = self.index.product_ids[rows]
+        ids = np.array(self.index.product_ids)[rows]
         ids[np.isneginf(np.take_along_axis(fused, rows, axis=1))] = NOBODY
         padded = np.full((len(ids), depth), NOBODY, dtype=np.int64)
         padded[:, : ids.shape[1]] = ids

@@ -85,8 +85,6 @@ def make_material(root: Path, images: bool = True) -> Material:
         products=len(products),
         images=len(snapshot.image),
         unusable_images=0,
-        vectors="",
-        checksums={},
     )
     index = Index(root / "index", root / "index", manifest, snapshot)
     index.__dict__.update(image_encoder=pictures, text_encoder=Words())

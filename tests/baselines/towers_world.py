@@ -140,8 +140,6 @@ def make_world(root: Path, image_encoder: str = "pictures", views: int = 1) -> W
         products=len(products),
         images=len(snapshot.image),
         unusable_images=0,
-        vectors="",
-        checksums={},
     )
     index = Index(root / "index", root / "index", manifest, snapshot)
     index.__dict__.update(image_encoder=encoders[0], text_encoder=encoders[1])

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset, load_dataset
-from retrieval.index import Index, build_index
+from retrieval.building import build_index
+from retrieval.index import Index
 
 PRODUCTS = [
     (10, "Acme - Breeze 300 Blender - Red", "Blenders", "A compact blender for smoothies.", "red", 2),

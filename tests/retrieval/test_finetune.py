@@ -18,6 +18,7 @@ from ameli_llm.cli import train as cli_train
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
+from retrieval.building import build_index
 from retrieval.encoders.sbert import create
 from retrieval.finetuning.training import (
     CHECKPOINTS,
@@ -35,7 +36,7 @@ from retrieval.finetuning.training import (
     ranking_loss,
     recall,
 )
-from retrieval.index import Index, build_index
+from retrieval.index import Index
 from retrieval.manifest import EncoderStamp
 from tests.retrieval.tiny_sbert import write_tiny_sbert
 

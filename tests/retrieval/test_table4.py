@@ -11,8 +11,9 @@ from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from eval.published import published
 from eval.table4.methods import ADAPTED, IMAGE, NOBODY, RATIOS, TEXT, TUNED_TEXT, Table4
+from retrieval.building import build_index
 from retrieval.finetuning.training import DESCRIPTION
-from retrieval.index import Index, build_index
+from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, make_queries
 from tests.retrieval.tiny_sbert import write_tiny_sbert
 
