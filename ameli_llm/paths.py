@@ -18,15 +18,14 @@ def cache_dir() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("ameli-llm"))
 
 
-def index_dir(dataset: Path, config: RetrievalConfig) -> Path:
-    """The default index folder of a dataset under these encoders, as the configuration names them.
+def index_dir(dataset_key: str, config: RetrievalConfig) -> Path:
+    """The default index folder of a dataset (``Dataset.key``) under the encoders that are configured.
 
-    Datasets of one name at two places do not share it; the indexes of one dataset lie beside each other.
+    The indexes of one dataset lie beside each other.
     """
-    place = dataset.resolve()
     encoders = config.text_encoder, config.text_model, config.image_encoder, config.image_model
     names = f"{config.text_encoder}-{config.image_encoder}-{_short(json.dumps(encoders))}"
-    return cache_dir() / "index" / f"{place.name}-{_short(str(place))}" / names
+    return cache_dir() / "index" / dataset_key / names
 
 
 def _short(text: str) -> str:

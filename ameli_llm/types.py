@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 
 from ameli_llm.ids import EntityId, ReviewId
 
+from ameli_llm.ids import EntityId, ReviewId
+
 
 class State(StrEnum):
     """How a review ended; every review ends in exactly one."""
@@ -55,8 +57,9 @@ class Product:
 class Review:
     """A review with its product mention, and without its gold product.
 
-    ``images`` are bare file names. ``slices`` names subsets the review belongs to (any extra field of the
-    record that is ``true``), for scores by slice only.
+    ``images`` are bare file names in the dataset's folders; a review that stands in no dataset has absolute
+    paths (``dataset.objects.read_review``). ``slices`` names subsets the review belongs to (any extra field
+    of the record that is ``true``), for scores by slice only.
     """
 
     id: ReviewId

@@ -59,7 +59,7 @@ def link_split(
     spec = {
         **pipeline.spec(),
         **protocol,
-        "dataset": {"name": dataset.root.resolve().name, "split": split.name}
+        "dataset": {"name": dataset.name, "split": split.name}
         | {"products": dataset.digest, "reviews": split.digest},
     }
     key = fingerprint(_deciding(spec))

@@ -16,6 +16,7 @@ from ameli_llm.dataset.leaks import leak_problems, quotes
 from ameli_llm.dataset.load import Dataset, Problem, Split
 from ameli_llm.dataset.statistics import KBStatistics, SplitStatistics, kb_statistics, split_statistics
 from ameli_llm.types import Progress
+from ameli_llm.ids import EntityId, id_order
 
 _IMAGES_AT_ONCE = 512
 
@@ -121,11 +122,11 @@ def _review_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
 def _split_problems(splits: Sequence[Split]) -> Iterator[Problem]:
     if not any(split.reviews for split in splits):
         yield Problem("no_reviews", "the dataset", "holds no review in train, dev or test", "error")
-    homes: dict[int, list[str]] = {}
+    homes: dict[EntityId, list[str]] = {}
     for split in splits:
         for product in {gold for gold in split.gold.values() if gold is not None}:
             homes.setdefault(product, []).append(split.name)
-    for product, names in sorted(homes.items()):
+    for product, names in sorted(homes.items(), key=lambda home: id_order(home[0])):
         if len(names) > 1:
             message = f"is a gold product in {' and '.join(names)}: what is trained or tuned on one leaks"
             yield Problem("gold_in_several_splits", f"product {product}", message, "warning")

@@ -1,8 +1,7 @@
-"""Finds the JSON files of a dataset folder and reads their records."""
+"""Reads the JSON files of a dataset, which are untrusted, record by record."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from typing import Any
 
 from ameli_llm.dataset.records import ModelT, RecordError, clean, describe, parse
 from ameli_llm.errors import AmeliError
+from ameli_llm.untrusted import read_json
 
-SPLITS = {"train": ("train",), "dev": ("dev", "val"), "test": ("test",)}
-"""Split names in order, each with the folder names that it may have."""
+MAX_BYTES = 1 << 30
+"""Largest file that is read: it is held in memory whole, and takes about eight times its size there."""
 
-_STAGES = frozenset({"retrieval", "attribute", "disambiguation"})
-_MAY_BE_UNCLEAN = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_MAY_BE_UNCLEAN = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +38,15 @@ class RawRecord:
             raise AmeliError(f"{self.path}, record {self.position}: {error}.") from None
 
 
-def product_files(root: Path) -> list[Path]:
-    """The products files of a folder, the one to read first: products.json or the release's own name."""
-    plain = root / "products.json"
-    return [plain] if plain.is_file() else _ordered(root, "bestbuy_products*final_format*.json")
-
-
-def review_files(root: Path, split: str) -> list[Path]:
-    """The reviews files of a split, the one to read first.
-
-    reviews.json alone if there is one. Otherwise the release's names: files of the pipeline's stages come
-    after base files, then shallow before deep, then by name.
-    """
-    for folder in (root / alias for alias in SPLITS[split]):
-        plain = folder / "reviews.json"
-        files = [plain] if plain.is_file() else _ordered(folder, "bestbuy_review*.json")
-        if files:
-            return files
-    return []
-
-
-def _ordered(folder: Path, pattern: str) -> list[Path]:
-    def order(path: Path) -> tuple[bool, int, str]:
-        inside = path.relative_to(folder)
-        return bool(_STAGES & set(inside.parts)), len(inside.parts), inside.as_posix()
-
-    return sorted((path for path in folder.rglob(pattern) if path.is_file()), key=order)
-
-
 def read_records(path: Path) -> Iterator[RawRecord]:
-    """The records of a JSON array, in file order. Raises AmeliError when the file is no JSON array."""
-    text = _text(path)
+    """The records of a JSON array, in file order.
+
+    Raises AmeliError when the file cannot be read or is no JSON array within the bounds of ``read_json``.
+    """
+    content = _content(path)
     # A clean file, the usual case, is told by one search of its text.
-    unclean = _MAY_BE_UNCLEAN.search(text) is not None
-    for position, value in enumerate(_array(path, text), start=1):
+    unclean = _MAY_BE_UNCLEAN.search(content) is not None
+    for position, value in enumerate(_array(path, content), start=1):
         if unclean:
             cleaned = clean(value)
             yield RawRecord(path, position, cleaned.value, cleaned.removed)
@@ -80,25 +54,19 @@ def read_records(path: Path) -> Iterator[RawRecord]:
             yield RawRecord(path, position, value, 0)
 
 
-def _array(path: Path, text: str) -> list[Any]:
+def _array(path: Path, content: bytes) -> list[Any]:
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise AmeliError(f"{path} is not JSON: {error.msg} at {where}.") from None
-    except RecursionError:
-        raise AmeliError(f"{path} is nested too deeply to be a dataset file.") from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise AmeliError(f"{path} cannot be read: {str(error).partition(';')[0]}.") from None
-    if not isinstance(content, list):
-        raise AmeliError(f"{path} must hold an array of records, found {describe(content)}.")
-    return content
+        value = read_json(content, max_bytes=MAX_BYTES, nan_as_null=True)
+    except ValueError as error:
+        raise AmeliError(f"Cannot read {path}: {error}.") from None
+    if not isinstance(value, list):
+        raise AmeliError(f"{path} must hold an array of records, found {describe(value)}.")
+    return value
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AmeliError(f"{path} is not UTF-8: byte {error.start} cannot be decoded.") from None
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise AmeliError(f"Cannot read {path}: {error.strerror}.") from None

@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ameli_llm.dataset.attributes import attribute_dictionary
-from ameli_llm.dataset.files import read_records, review_files
 from ameli_llm.dataset.load import Dataset, Problem, Split
 from ameli_llm.dataset.records import Id, RecordError, parse
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Product
 
 LIST_LENGTHS = (10, 100)
@@ -27,18 +27,21 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 class StageRecord(BaseModel):
-    """The fields of a review's record that the official pipeline's stages add, as far as they can leak."""
+    """The fields of a review's record that the official pipeline's stages add, as far as they can leak.
+
+    Products are named by ids in the list, and by the ids' texts in objects.
+    """
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
     review_id: Id
     fused_candidate_list: list[Id] | None = None
-    fused_score_dict: dict[Id, Any] | None = None
+    fused_score_dict: dict[str, Any] | None = None
     predicted_attribute: dict[str, Any] | None = None
     attribute: dict[str, Any] | None = None
     gold_attribute_for_predicted_category: dict[str, Any] | None = None
     review_image_path_before_select: list[str] | None = None
-    review_special_product_info: dict[Id, Any] | None = None
+    review_special_product_info: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,15 @@ def quotes(text: str, name: str) -> bool:
 class _Titles:
     """The products' titles by word, to count those that hold a mention."""
 
-    def __init__(self, products: Mapping[int, Product]) -> None:
+    def __init__(self, products: Mapping[EntityId, Product]) -> None:
         self._products = products
-        self._with_word: dict[str, set[int]] = {}
-        self._holders: dict[str, frozenset[int]] = {}
+        self._with_word: dict[str, set[EntityId]] = {}
+        self._holders: dict[str, frozenset[EntityId]] = {}
         for product in products.values():
             for word in _words(product.name):
                 self._with_word.setdefault(word, set()).add(product.id)
 
-    def holding(self, mention: str) -> frozenset[int]:
+    def holding(self, mention: str) -> frozenset[EntityId]:
         """Ids of the products whose title has the mention as whole words."""
         if mention not in self._holders:
             sets = [self._with_word.get(word, set()) for word in _words(mention)]
@@ -127,8 +130,8 @@ def _mention_problems(dataset: Dataset, splits: Sequence[Split]) -> Iterator[Pro
 
 def _stage_records(dataset: Dataset, split: Split, problems: list[Problem]) -> Iterator[StageRecord]:
     """The first record of each review, as the loader takes it."""
-    seen: set[int] = set()
-    for raw in read_records(review_files(dataset.root, split.name)[0]):
+    seen: set[ReviewId] = set()
+    for raw in dataset.split_records(split.name):
         try:
             record = parse(StageRecord, raw.value)
         except RecordError as error:
@@ -140,13 +143,15 @@ def _stage_records(dataset: Dataset, split: Split, problems: list[Problem]) -> I
             yield record
 
 
-def _record_problems(record: StageRecord, split: str, gold: int | None, where: str) -> Iterator[Problem]:
+def _record_problems(record: StageRecord, split: str, gold: EntityId | None, where: str) -> Iterator[Problem]:
     listed = record.fused_candidate_list
     if listed is not None and len(listed) < max(LIST_LENGTHS) and len(listed) not in LIST_LENGTHS:
         expected = min(length for length in LIST_LENGTHS if length > len(listed))
         message = f"fused_candidate_list has {len(listed)} products, not {expected}"
         yield Problem("short_candidate_list", where, message, "warning")
-    if gold in (record.fused_score_dict or {}) and gold not in (listed or ()):
+    named = {str(id_) for id_ in listed or ()}
+    scored = record.fused_score_dict or {}
+    if gold is not None and str(gold) in scored and str(gold) not in named:
         message = f"gold product {gold} is in fused_score_dict, not in fused_candidate_list"
         yield Problem("gold_only_in_score_dict", where, message, "warning")
     keys = set(record.gold_attribute_for_predicted_category or {})
@@ -171,7 +176,7 @@ def _filled(dataset: Dataset, split: Split, records: Sequence[StageRecord]) -> _
     return _Filled(len(having), own)
 
 
-def _gold(split: Split, record: StageRecord) -> int | None:
+def _gold(split: Split, record: StageRecord) -> EntityId | None:
     return split.gold.get(record.review_id)
 
 

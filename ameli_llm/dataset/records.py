@@ -12,20 +12,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
+from ameli_llm import ids
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Product, Review, SpecRow
 
-MAX_ID = 2**63 - 1
-"""Ids are stored as int64."""
-
-_ID_EXPECTED = "a whole number from 0 to 2^63-1"
 _EXPECTED = {
     "string_type": "a string",
     "list_type": "a list",
     "model_type": "an object",
     "dict_type": "an object",
-    "id": _ID_EXPECTED,
+    "id": ids.EXPECTED,
 }
 _NAMES = {"str": "a string", "dict": "an object", "list": "a list", "NoneType": "null"}
 _CATEGORY_SEPARATOR = " -> "
@@ -40,21 +38,14 @@ class RecordError(ValueError):
         super().__init__(f"field {field} {found}" if field else found)
 
 
-def _whole_number(value: object) -> int:
-    """An id as written by the release: an int, "412" (a JSON key), or 412.0 (a csv made with floats)."""
-    number: int | None = None
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
-    elif isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}(\.0)?", value.strip(), re.ASCII):
-        number = int(value.strip().removesuffix(".0"))
-    if number is None or not 0 <= number <= MAX_ID:
-        raise PydanticCustomError("id", "expected " + _ID_EXPECTED)
-    return number
+def _id(value: object) -> EntityId | ReviewId:
+    try:
+        return ids.as_id(value)
+    except ValueError:
+        raise PydanticCustomError("id", "no id") from None
 
 
-Id = Annotated[int, BeforeValidator(_whole_number)]
+Id = Annotated[EntityId, BeforeValidator(_id)]
 
 
 class _Record(BaseModel):
@@ -112,11 +103,10 @@ class ProductRecord(_Record):
     def product(self) -> Product:
         """The domain value; empty lines of the specification are left out."""
         overview = self.overview_section or OverviewRecord()
-        category = (self.product_category or "").split(_CATEGORY_SEPARATOR)
         return Product(
             id=self.id,
             name=self.product_name.strip(),
-            category=tuple(part.strip() for part in category if part.strip()),
+            category=category_path(self.product_category or ""),
             description=overview.description or "",
             features=tuple(part.text() for part in overview.features or () if part.text()),
             spec=tuple(
@@ -127,6 +117,11 @@ class ProductRecord(_Record):
             ),
             images=tuple(self.image_path or ()),
         )
+
+
+def category_path(text: str) -> tuple[str, ...]:
+    """The parts of "Kitchen -> Blenders", from the shop's root to the leaf; blank ones are left out."""
+    return tuple(part.strip() for part in text.split(_CATEGORY_SEPARATOR) if part.strip())
 
 
 class GoldRecord(_Record):
@@ -197,7 +192,7 @@ def parse(model: type[ModelT], record: object) -> ModelT:
         return model.model_validate(record)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise RecordError(_path(first["loc"]), _complaint(first["type"], first["input"])) from None
+        raise RecordError(_path(first["loc"]), _complaint(first)) from None
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -205,10 +200,15 @@ def _path(location: tuple[int | str, ...]) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _complaint(kind: str, found: object) -> str:
+def _complaint(error: ErrorDetails) -> str:
+    kind = error["type"]
     if kind == "missing":
         return "is missing"
-    return f"must be {_EXPECTED.get(kind, kind)}, found {describe(found)}"
+    if kind == "extra_forbidden":
+        return "is not known"
+    if kind not in _EXPECTED:
+        return error["msg"]
+    return f"must be {_EXPECTED[kind]}, found {describe(error['input'])}"
 
 
 def describe(value: object) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ameli_llm import provenance
 from ameli_llm.config import RunConfig
-from ameli_llm.dataset.files import product_files
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.dataset.load import Dataset, Split, load_dataset
 from ameli_llm.errors import AmeliError, UnknownNameError
@@ -76,7 +75,7 @@ def table5(dataset: Path, asked: Asked, progress: Progress) -> Table:
         [measured.get(row.key) or Missing(row, reasons[row.key]) for row in rows],
         figures,
         folder=asked.out,
-        dataset=data.root.resolve().name,
+        dataset=data.name,
         split=reported.name,
         same_data=_is_release(data),
         remarks=_remarks(folds, asked),
@@ -136,7 +135,7 @@ def _folder_name(name: str) -> str:
 
 def _is_release(data: Dataset) -> bool:
     """Whether the products come from a file of the AMELI release, by its name."""
-    return product_files(data.root)[0].name.startswith("bestbuy_products")
+    return data.layout == "release"
 
 
 def _remarks(folds: Folds | None, asked: Asked) -> list[str]:

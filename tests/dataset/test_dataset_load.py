@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ameli_llm.dataset.load import Problem, is_image_name, load_dataset
+from ameli_llm.dataset.image_files import is_image_name
+from ameli_llm.dataset.load import Problem, load_dataset
 from ameli_llm.errors import AmeliError, UnknownNameError
 
 Make = Callable[..., dict[str, Any]]
@@ -84,32 +85,37 @@ def test_release_names_and_stages(tmp_path: Path, product_record: Make, review_r
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is not JSON: Expecting value at line 1, column 1."),
-        ("{oops", "is not JSON: Expecting property name enclosed in double quotes at line 1, column 2."),
-        ('[{"id": 1},\n  {"id" 2}]', "is not JSON: Expecting ':' delimiter at line 2, column 9."),
-        ('["a\x00b"]', "is not JSON: Invalid control character at at line 1, column 4."),
-        ("{}", "must hold an array of records, found an object."),
-        ("null", "must hold an array of records, found null."),
-        ("[" * 100_000, "is nested too deeply to be a dataset file."),
-        (
-            '[{"id": ' + "1" * 5000 + "}]",
-            "cannot be read: Exceeds the limit (4300 digits) for integer string conversion: "
-            "value has 5000 digits.",
-        ),
+        ("", "not JSON: Expecting value, line 1 column 1"),
+        ("{oops", "not JSON: Expecting property name enclosed in double quotes, line 1 column 2"),
+        ('[{"id": 1},\n  {"id" 2}]', "not JSON: Expecting ':' delimiter, line 2 column 9"),
+        ('["a\x00b"]', "not JSON: Invalid control character at, line 1 column 4"),
+        ("[" * 100_000, "nested more than 64 deep"),
+        ('["\\u0000", ' + "[" * 70 + "]" * 70 + "]", "nested more than 64 deep"),
+        ('["\\u0000", ' + "[" * 1000 + "]" * 1000 + "]", "nested more than 64 deep"),
+        ('["\\u0000", ' + "[" * 100_000 + "]" * 100_000 + "]", "nested more than 64 deep"),
+        ('[{"id": ' + "1" * 5000 + "}]", "number 11111111111111111111... out of range"),
     ],
 )
-def test_products_that_are_no_json_array(text: str, message: str, write_dataset: Write) -> None:
+def test_products_that_cannot_be_read(text: str, message: str, write_dataset: Write) -> None:
     root = write_dataset(text)
     with pytest.raises(AmeliError) as error:
         load_dataset(root)
-    assert str(error.value) == f"{root / 'products.json'} {message}"
+    assert str(error.value) == f"Cannot read {root / 'products.json'}: {message}."
+
+
+@pytest.mark.parametrize(("text", "found"), [("{}", "an object"), ("null", "null"), ("7", "7")])
+def test_products_that_are_no_array(text: str, found: str, write_dataset: Write) -> None:
+    root = write_dataset(text)
+    with pytest.raises(AmeliError) as error:
+        load_dataset(root)
+    assert str(error.value) == f"{root / 'products.json'} must hold an array of records, found {found}."
 
 
 def test_products_that_are_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "products.json").write_bytes(b'["\xff"]')
     with pytest.raises(AmeliError) as error:
         load_dataset(tmp_path)
-    assert str(error.value) == f"{tmp_path / 'products.json'} is not UTF-8: byte 2 cannot be decoded."
+    assert str(error.value) == f"Cannot read {tmp_path / 'products.json'}: not UTF-8: byte 2."
 
 
 def test_byte_order_mark_is_no_fault(tmp_path: Path, product_record: Make) -> None:
@@ -140,19 +146,20 @@ def test_wrong_type_names_file_record_and_field(
     assert str(error.value) == (
         f"{root / 'products.json'}, record 2: field image_path must be a list, found 7."
     )
-    root = write_dataset([product_record()], test=[review_record(float("nan"))])
+    root = write_dataset([product_record()], test=[review_record(7.5)])
     with pytest.raises(AmeliError) as error:
         load_dataset(root).split("test")
     assert str(error.value) == (
         f"{root / 'test/reviews.json'}, record 1: "
-        "field review_id must be a whole number from 0 to 2^63-1, found nan."
+        "field review_id must be a whole number or a text of 1 to 200 characters without control characters, "
+        "found 7.5."
     )
 
 
 def test_duplicate_ids_keep_the_first(
     write_dataset: Write, product_record: Make, review_record: Make
 ) -> None:
-    products = [product_record(1), product_record(2), product_record("1", product_name="Other")]
+    products = [product_record(1), product_record(2), product_record(1, product_name="Other")]
     dataset = load_dataset(write_dataset(products, dev=[review_record(7), review_record(7, body="Other")]))
     assert dataset.products[1].name == "Acme - Breeze 1 - Red"
     assert dataset.problems == (
