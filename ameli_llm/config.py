@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
+from ameli_llm import address
 from ameli_llm.errors import AmeliError, UnknownNameError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Messages that repeat their input would print a password in engine.base_url.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class RetrievalConfig(_Section):
@@ -86,6 +89,14 @@ class EngineConfig(_Section):
     max_error_rate: float = Field(
         0.02, ge=0, le=1, description="share of failed reviews that makes link exit with 1"
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        problem = address.problem_of(value)
+        if problem:
+            raise PydanticCustomError("address", "{problem}", {"problem": problem})
+        return value
 
 
 class FusionConfig(_Section):

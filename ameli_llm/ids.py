@@ -53,6 +53,8 @@ def id_of_key(key: str) -> EntityId | ReviewId:
             raise ValueError(f"{key[:40]!r} is no id")
         return id_
     return int(key) if _INTEGER.fullmatch(key) else key
+
+
 def as_id(value: object) -> EntityId | ReviewId:
     """The id that ``value`` is: an integer or a text as it came; 412.0, as tables with gaps write it, is 412.
 

@@ -112,7 +112,7 @@ def open_or_build_index(
     The default folder is made again whenever it does not fit. One that the user names (``folder``) is
     never replaced by one of another encoder: that raises AmeliError.
     """
-    place = folder or index_dir(dataset.root, config.retrieval)
+    place = folder or index_dir(dataset.key, config.retrieval)
     try:
         return open_index(place, config.retrieval, dataset.digest)
     except IndexDamagedError:

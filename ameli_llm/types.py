@@ -13,8 +13,6 @@ from typing import Literal, TypeAlias
 
 from ameli_llm.ids import EntityId, ReviewId
 
-from ameli_llm.ids import EntityId, ReviewId
-
 
 class State(StrEnum):
     """How a review ended; every review ends in exactly one."""

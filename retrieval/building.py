@@ -82,7 +82,7 @@ def _whole(folder: Path) -> Index | None:
 
 def _beside(dataset: Dataset, folder: Path, config: RetrievalConfig) -> list[Path]:
     """The current generations of the dataset's indexes under other encoders, beside it in the cache."""
-    if folder.parent != index_dir(dataset.root, config).parent:
+    if folder.parent != index_dir(dataset.key, config).parent:
         return []
     others = sorted(other for other in folder.parent.iterdir() if other != folder)
     return [place for place in map(generations.current, others) if place is not None]

@@ -87,7 +87,7 @@ class OcrExtractor:
         except AmeliError:
             raise
         except Exception as error:  # the libraries raise many types on odd pictures
-            logger.warning("OCR failed on image %s of review %d: %s", image, review.id, error)
+            logger.warning("OCR failed on image %s of review %s: %s", image, review.id, error)
             dropped["ocr_failed"] += 1
         return []
 

@@ -45,7 +45,7 @@ def index(
     chosen = load_config(config).retrieval
     data = load_dataset(dataset)
     with progress() as show:
-        built = build_index(data, out or index_dir(dataset, chosen), chosen, show)
+        built = build_index(data, out or index_dir(data.key, chosen), chosen, show)
         CandidateFinder(built, data, chosen)
         open_priors(built)
     summary = {**_summary(built), "seconds": round(time.perf_counter() - started, 1)}

@@ -15,8 +15,8 @@ from ameli_llm.dataset.images import ImageProblem, open_image, probe_image
 from ameli_llm.dataset.leaks import leak_problems, quotes
 from ameli_llm.dataset.load import Dataset, Problem, Split
 from ameli_llm.dataset.statistics import KBStatistics, SplitStatistics, kb_statistics, split_statistics
-from ameli_llm.types import Progress
 from ameli_llm.ids import EntityId, id_order
+from ameli_llm.types import Progress
 
 _IMAGES_AT_ONCE = 512
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ameli_llm.engines._store import TextStore
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
 from ameli_llm.errors import AmeliError
+from ameli_llm.store import TextStore
 from ameli_llm.types import Usage
 
 

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -187,32 +185,6 @@ def test_threads_share_it(tmp_path: Path) -> None:
     engine.close()
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from ameli_llm.engines._store import TextStore
-store = TextStore(Path(sys.argv[1]))
-for number in range(100):
-    store.put({f"{sys.argv[2]}-{number}": "x", f"shared-{number}": "y"})
-    assert store.get([f"shared-{number}"]) == {f"shared-{number}": "y"}
-store.close()
-"""
-
-
-def test_processes_share_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "cache"
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], stderr=subprocess.PIPE)
-        for name in ("a", "b", "c")
-    ]
-    for writer in writers:
-        _, errors = writer.communicate(timeout=60)
-        assert (writer.returncode, errors) == (0, b"")
-    with sqlite3.connect(path) as database:
-        assert database.execute("SELECT count(*) FROM texts").fetchone() == (400,)
-    database.close()
-
-
 def rows(path: Path) -> int:
     database = sqlite3.connect(path)
     (count,) = database.execute("SELECT count(*) FROM texts").fetchone()
@@ -300,32 +272,3 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptur
     assert caplog.records[0].levelno == logging.WARNING
     assert "cannot be used" in caplog.text
     assert "going on without it" in caplog.text
-
-
-FULL_DISK = """
-import logging, resource, signal, sys
-from pathlib import Path
-from ameli_llm.engines._store import TextStore
-logging.basicConfig(format="%(message)s")
-store = TextStore(Path(sys.argv[1]))
-store.put({"before": "x"})
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-for number in range(5):
-    store.put({f"{number}-{key}": "y" * 1000 for key in range(100)})
-print(store.get(["before"]))
-store.close()
-"""
-
-
-def test_a_full_disk_ends_the_caching_and_not_the_run(tmp_path: Path) -> None:
-    path = tmp_path / "cache"
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (0, "{}\n"), done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "going on without it" in done.stderr
-    reopened = CachedEngine(EchoEngine(), path)
-    reopened.close()
-    assert rows(path) % 100 == 1, "whole batches, or nothing of one"

@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         ("retrieval.weights={title: 1}", "retrieval", "weights", {"title": 1.0}),
         ("attributes.extractors=[rules]", "attributes", "extractors", ("rules",)),
         ("attributes.extractors=null", "attributes", "extractors", None),
-        ("engine.base_url=http://a/v1?x=1", "engine", "base_url", "http://a/v1?x=1"),
+        ("engine.model=a=b", "engine", "model", "a=b"),
     ],
 )
 def test_an_override(setting: str, section: str, name: str, value: object) -> None:
