@@ -7,10 +7,8 @@ ignored and removed when the run goes on.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
-import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, TextIO, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import first_error, lock, write_json, write_text
 from ameli_llm.ids import EntityId, ReviewId, id_of_key
 from ameli_llm.types import AttributeValue, Evidence, Link, RankedCandidate, State
 
@@ -219,7 +218,7 @@ class RunFolder:
                 try:
                     yield PredictionRow.model_validate_json(line)
                 except ValidationError as error:
-                    raise AmeliError(f"{path}: line {number}: {_first(error)}.") from error
+                    raise AmeliError(f"{path}: line {number}: {first_error(error)}.") from error
 
     def gold(self) -> dict[ReviewId, GoldRow]:
         """Gold by review id; empty when the run's dataset has none."""
@@ -229,7 +228,7 @@ class RunFolder:
             try:
                 rows[review] = GoldRow.model_validate(content)
             except ValidationError as error:
-                raise AmeliError(f"{path}: review {review}: {_first(error)}.") from error
+                raise AmeliError(f"{path}: review {review}: {first_error(error)}.") from error
         return rows
 
     def texts(self, name: str) -> dict[ReviewId | EntityId, Any]:
@@ -255,10 +254,10 @@ class RunFolder:
     def keep(self, rows: Iterable[PredictionRow]) -> None:
         """Replaces the predictions by ``rows``, before the run goes on."""
         text = "".join(row.model_dump_json() + "\n" for row in rows)
-        _replace(self.path / "predictions.jsonl", text)
+        write_text(self.path / "predictions.jsonl", text)
 
     def __enter__(self) -> RunFolder:
-        self._lock = _locked(self.path)
+        self._lock = lock(self.path)
         return self
 
     def open_predictions(self) -> None:
@@ -274,38 +273,6 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
         self._stream = self._lock = None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON in one step: readers see the old file or the new one. Raises AmeliError."""
-    _replace(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _locked(folder: Path) -> TextIO:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w", encoding="utf-8")
-    except OSError as error:
-        raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        stream.close()
-        raise AmeliError(
-            f"Another process is writing to {folder}.", hint="Wait for it, or choose another --out."
-        ) from error
-    return stream
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -325,9 +292,3 @@ def _by_id(path: Path) -> dict[ReviewId | EntityId, Any]:
         return {id_of_key(key): value for key, value in _read_object(path).items()}
     except ValueError as error:
         raise AmeliError(f"{path}: {error}.") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -6,15 +6,15 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ameli_llm.config import RunConfig
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import first_error, write_json, write_text
 from ameli_llm.ids import ReviewId
-from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval import trec
 from eval.leaks import RunLeaks, Traces, read_traces, run_leaks
 from eval.measures.agreement import AttributeScore, by_attribute
@@ -144,9 +144,7 @@ def run_config(run: RunFolder) -> RunConfig:
     try:
         return RunConfig.model_validate(spec(run).get("config", {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AmeliError(f"{run.path / 'run.json'}: config.{where}: {first['msg']}.") from error
+        raise AmeliError(f"{run.path / 'run.json'}: config.{first_error(error)}.") from error
 
 
 def write_evaluation(run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
@@ -157,14 +155,6 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
     write_text(run.path / "retrieval.trec", trec.retrieval_lines(evaluation.rows))
     write_text(run.path / "qrels.trec", trec.qrels_lines(run.gold()))
     return document
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a derived file. Raises AmeliError when it cannot."""
-    try:
-        path.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def plain(value: Any) -> Any:

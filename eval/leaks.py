@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ameli_llm.dataset.leaks import quotes
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import first_error
 from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
 from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import Attributes, Review
@@ -112,10 +113,8 @@ def read_traces(run: RunFolder) -> Traces | None:
     except OSError as error:
         raise AmeliError(f"Cannot read {path}: {error.strerror}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise AmeliError(
-            f"{path}: {where}: {first['msg']}.", hint="Type the run's link command again."
+            f"{path}: {first_error(error)}.", hint="Type the run's link command again."
         ) from error
 
 

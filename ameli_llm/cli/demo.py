@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.cli.tune import write_config
 from ameli_llm.config import RunConfig, dump_config, retriever_alone
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import write_text
 
 PRODUCTS = 150
 REVIEWS = 400
@@ -48,7 +48,7 @@ def demo(
             dev = data.split("dev")
             with open_pipeline(data, RunConfig(), progress=show) as pipeline:
                 chosen = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
-            write_config(tuned, dump_config(chosen.config))
+            write_text(tuned, dump_config(chosen.config))
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
         configs = {**configs, OURS: load_config(tuned)}
         names = {name.split(",")[0].replace(" ", "-").lower(): name for name in configs}

@@ -69,8 +69,8 @@ def retrieve(
     in the knowledge base; the interval is a bootstrap over products.
     """
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.files import write_json
     from ameli_llm.pipeline import open_or_build_index
-    from ameli_llm.runs import write_json
     from eval.table4.retrieve import find_candidates, recall_rows, write_qrels
     from retrieval.candidates import CandidateFinder
 

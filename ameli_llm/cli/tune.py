@@ -23,6 +23,7 @@ from ameli_llm.cli.options import (
 from ameli_llm.cli.terminal import progress
 from ameli_llm.config import dump_config
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import make_folder, write_text
 
 FEW = 50
 """Reviews below which tuning is warned of."""
@@ -68,7 +69,8 @@ def tune(
             tuned = tune_pipeline(pipeline, reviews, chosen.gold, show, precision)
     if tuned.n < FEW:
         typer.echo(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
-    write_config(out, dump_config(tuned.config))
+    make_folder(out.parent)
+    write_text(out, dump_config(tuned.config))
     if as_json:
         content = {"config": str(out), "split": chosen.name, "n": tuned.n, "accuracy": tuned.accuracy}
         typer.echo(json.dumps(content | {"chosen": tuned.config.model_dump(mode="json")}))
@@ -83,12 +85,3 @@ def tune(
     typer.echo(f"thresholds: nil {fusion.nil_threshold:.4f}, abstain {fusion.abstain_threshold:.4f}")
     typer.echo(f"right on the {tuned.n} reviews tuned on: {100 * tuned.accuracy:.2f} %")
     typer.echo(f"configuration: {out}")
-
-
-def write_config(path: Path, text: str) -> None:
-    """Writes a configuration file and its folder. Raises AmeliError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
