@@ -11,12 +11,13 @@ from ameli_llm import provenance
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.load import Dataset, Split
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import write_json
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
 from ameli_llm.pipeline import Pipeline, open_pipeline
 from ameli_llm.resolution import model_free, resolve, shares
 from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
-from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import Progress, Review, State
 from eval.evaluation import evaluate_run, write_evaluation
 from eval.leaks import FILE, traces

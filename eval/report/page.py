@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ameli_llm.files import write_text
 from ameli_llm.ids import id_order
 from ameli_llm.runs import RunFolder
-from eval.evaluation import Evaluation, evaluate_run, write_text
+from eval.evaluation import Evaluation, evaluate_run
 from eval.measures.error_budget import CAUSES, cause_of
 from eval.measures.judged import Judged
 from eval.measures.statistics import Interval

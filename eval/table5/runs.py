@@ -11,9 +11,10 @@ from typing import Any
 
 from ameli_llm import provenance
 from ameli_llm.config import FusionConfig
+from ameli_llm.files import write_json
 from ameli_llm.ids import ReviewId, id_key
 from ameli_llm.runner import fingerprint
-from ameli_llm.runs import PredictionRow, RunFolder, write_json
+from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import Progress, Review
 from eval.baselines.answers import answers
 from eval.baselines.baseline import Baseline, Task

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.runs import PredictionRow, RunFolder, write_json
+from ameli_llm.files import write_json
+from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import State
 
 
@@ -171,11 +172,10 @@ def test_a_broken_file(tmp_path: Path, name: str, read: object, content: str, co
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("gold", {"x": {"gold": 1}}, "'x' is no id."),
-        ("gold", {"1": {"gold": 1.5}}, "review 1: gold: Input should be a valid integer, got a number with a "
-         "fractional part."),
+        ("gold", {'"x': {"gold": 1}}, "'\"x' is no id."),
+        ("gold", {"1": {"gold": 1.5}}, "review 1: gold.int: Input should be a valid integer."),
         ("gold", {"1": 2}, "review 1: Input should be a valid dictionary or instance of GoldRow."),
-        ("reviews", {"x": {}}, "'x' is no id."),
+        ("reviews", {'"1"2': {}}, "'\"1\"2' is no id."),
     ],
 )  # fmt: skip
 def test_a_wrong_gold_or_text_file(tmp_path: Path, name: str, content: object, complaint: str) -> None:
