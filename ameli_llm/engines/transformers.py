@@ -41,6 +41,7 @@ class Transformers:
     """
 
     name = "transformers"
+    origin = name
     batch_size = 8
     workers = 1
 
