@@ -39,7 +39,9 @@ FOLDERS = (
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
     *("ameli_llm/attributes", "ameli_llm/attributes/values", "ameli_llm/attributes/matching"),
     *("ameli_llm/templates", "ameli_llm/engines"),
-    *("ameli_llm/comparison", "ameli_llm/fusion", "eval", "ameli_llm/cli"),
+    *("ameli_llm/comparison", "ameli_llm/images", "ameli_llm/fusion", "ameli_llm/prompting"),
+    *("eval", "eval/measures", "eval/official", "eval/tuning", "eval/report", "eval/table4", "eval/table5"),
+    *("eval/baselines", "eval/baselines/amelink", "ameli_llm/training", "ameli_llm/cli"),
 )
 """Folders in the order in which a review passes through them; others follow."""
 

@@ -203,7 +203,7 @@ def copied(dataset: Path, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def in_index(cache: Path, dataset: Path, index: Done) -> tuple[str, str]:
     """The option that names the index of ``dataset``, for its copies."""
-    (place,) = (cache / "index").glob(f"{dataset.name}-*")
+    (place,) = (cache / "index").glob(f"{dataset.name}-*/*")
     return "--index", str(place)
 
 
