@@ -32,6 +32,11 @@ BARE = RetrievalConfig(image_encoder="none")
 BOTH = RetrievalConfig()
 
 
+def place_of(dataset: Dataset, config: RetrievalConfig) -> Path:
+    """The folder in the cache."""
+    return index_dir(dataset.root, config)
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AMELI_LLM_CACHE", str(tmp_path / "cache"))
@@ -45,7 +50,7 @@ class TestPlace:
             RetrievalConfig(image_encoder="resnet", image_model="resnet50"),
             RetrievalConfig(image_encoder="resnet", image_model="../resnet50/"),
         ]
-        places = [index_dir(tmp_path / "kb", config) for config in configs]
+        places = [place_of(Dataset(tmp_path / "kb", []), config) for config in configs]
         assert len(set(places)) == len(configs)
         assert {place.parent.parent for place in places} == {cache / "index"}
         assert len({place.parent for place in places}) == 1
@@ -57,16 +62,18 @@ class TestPlace:
         self, cache: Path, tmp_path: Path
     ) -> None:
         other = RetrievalConfig(weights={"bm25": 1.0}, pool=10, search="chroma", prior="score")
-        assert index_dir(tmp_path / "kb", other) == index_dir(tmp_path / "kb", RetrievalConfig())
+        dataset = Dataset(tmp_path / "kb", [])
+        assert place_of(dataset, other) == place_of(dataset, RetrievalConfig())
 
     def test_datasets_of_one_name_do_not_share(self, cache: Path, tmp_path: Path) -> None:
-        assert index_dir(tmp_path / "a" / "kb", BOTH) != index_dir(tmp_path / "b" / "kb", BOTH)
+        one, other = (Dataset(tmp_path / home / "kb", []) for home in "ab")
+        assert place_of(one, BOTH) != place_of(other, BOTH)
 
 
 @pytest.mark.usefixtures("cache")
 class TestEncoders:
     def test_going_back_and_forth_makes_nothing_again(self, dataset: Dataset, count_encoded: Count) -> None:
-        places = [index_dir(dataset.root, config) for config in (BARE, BOTH)]
+        places = [place_of(dataset, config) for config in (BARE, BOTH)]
         assert count_encoded(dataset, places[0], BARE) == {"texts": 6}
         assert count_encoded(dataset, places[1], BOTH) == {"images": 5}
         generations = [current(place) for place in places]
@@ -76,8 +83,8 @@ class TestEncoders:
         assert [current(place) for place in places] == generations
 
     def test_what_is_taken_over_is_the_same(self, dataset: Dataset) -> None:
-        with build_index(dataset, index_dir(dataset.root, BARE), BARE) as bare:
-            place = index_dir(dataset.root, BOTH)
+        with build_index(dataset, place_of(dataset, BARE), BARE) as bare:
+            place = place_of(dataset, BOTH)
             with build_index(dataset, place, BOTH) as both:
                 assert np.array_equal(both.text_vectors, bare.text_vectors)
                 assert both.manifest.text == bare.manifest.text
@@ -94,16 +101,16 @@ class TestEncoders:
         assert packaged is not None
         (tmp_path / "copy").symlink_to(packaged)
         other = BOTH.model_copy(update={"text_model": str(tmp_path / "copy")})
-        build_index(dataset, index_dir(dataset.root, BOTH), BOTH).close()
-        assert count_encoded(dataset, index_dir(dataset.root, other), other) == {"texts": 6}
+        build_index(dataset, place_of(dataset, BOTH), BOTH).close()
+        assert count_encoded(dataset, place_of(dataset, other), other) == {"texts": 6}
 
     def test_a_damaged_one_is_not_taken_over(self, dataset: Dataset, count_encoded: Count) -> None:
-        count_encoded(dataset, index_dir(dataset.root, BARE), BARE)
-        place = current(index_dir(dataset.root, BARE))
+        count_encoded(dataset, place_of(dataset, BARE), BARE)
+        place = current(place_of(dataset, BARE))
         assert place is not None
         content = (place / "text.npy").read_bytes()
         (place / "text.npy").write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
-        assert count_encoded(dataset, index_dir(dataset.root, BOTH), BOTH) == {"texts": 6, "images": 5}
+        assert count_encoded(dataset, place_of(dataset, BOTH), BOTH) == {"texts": 6, "images": 5}
 
     def test_a_folder_that_the_user_names_has_no_neighbours(
         self, dataset: Dataset, count_encoded: Count, tmp_path: Path
@@ -258,7 +265,7 @@ class TestWaiting:
         assert [child.returncode for child in children] == [0, 0], stderr
         assert "".join(stderr).count("texts: 6/6") == 1
         assert "".join(stderr).count("images: 5/5") == 1
-        place = index_dir(dataset.root, BOTH)
+        place = place_of(dataset, BOTH)
         assert len(list(place.glob("gen-*"))) == 1
         with open_index(place, BOTH, dataset.digest) as index:
             assert len(index) == 6
