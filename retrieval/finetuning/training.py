@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId
 from ameli_llm.types import Progress
 from retrieval.encoders.sbert import SBERT, quiet_loading
 from retrieval.search import search
@@ -150,7 +151,7 @@ def is_fine_tuned(model: str) -> bool:
 
 
 def hard_negatives(
-    index: Index, queries: Sequence[str], gold: Sequence[int], best: int, seed: int
+    index: Index, queries: Sequence[str], gold: Sequence[EntityId], best: int, seed: int
 ) -> list[str]:
     """The text of a wrong product for each query: one of the ``best`` nearest under the index's encoder.
 
