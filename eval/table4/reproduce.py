@@ -17,7 +17,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.pipeline import open_or_build_index
 from ameli_llm.types import Progress
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.measures.statistics import ClusteredBootstrap, Difference, Interval, exact_mcnemar, false_discovery
 from eval.published import published
 from eval.table4.methods import RATIOS, Ids, Pair, Table4

@@ -12,7 +12,7 @@ from typing import TextIO
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Candidate, Progress, Review
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.measures.statistics import ClusteredBootstrap
 from eval.table4.methods import Table4
 from retrieval.candidates import CandidateFinder
