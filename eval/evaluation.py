@@ -6,9 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ameli_llm.config import RunConfig
 from ameli_llm.errors import AmeliError
@@ -24,8 +24,30 @@ from eval.measures.statistics import SAMPLES
 from eval.official.leaks import BATCH_SIZE, OFFICIAL, Official, Trained
 from eval.official.scores import OfficialRows
 
+Model = TypeVar("Model", bound=BaseModel)
+
 SEED = 0
 """Seed of the bootstrap."""
+
+MADE = ("metrics.json", "run.trec", "retrieval.trec", "qrels.trec")
+"""What ``write_evaluation`` leaves in a run folder."""
+
+
+class _Described(BaseModel):
+    leaks: tuple[str, ...] | None = None
+
+
+class _Baseline(BaseModel):
+    described: _Described
+
+
+class _Spec(BaseModel):
+    """What evaluation itself reads of ``spec``."""
+
+    config: dict[str, Any] = {}
+    protocol: str = ""
+    official: tuple[str, ...] = ()
+    baseline: _Baseline | None = None
 
 
 @dataclass(frozen=True)
@@ -91,28 +113,34 @@ def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluatio
 
     Raises AmeliError when it is none, or empty, or broken.
     """
-    rows = list(run.require().predictions())
+    made, config = spec(run.require()), run_config(run)
+    rows = list(run.predictions())
     if not rows:
         raise AmeliError(f"{run.path} has no predictions yet.", hint="Type its link command again.")
-    made = spec(run)
     official = Official.of(made.get("official", ())) if made.get("protocol") == OFFICIAL else None
     batch = official_batch or (BATCH_SIZE if official else None)
     traces, trained = read_traces(run), Trained.of(made)
-    return evaluate(rows, run.gold(), run_config(run), batch, official, traces, trained)
+    return evaluate(rows, run.gold(), config, batch, official, traces, trained)
 
 
 def spec(run: RunFolder) -> Mapping[str, Any]:
-    """What decided the run's result: the part ``spec`` of ``run.json``."""
+    """The part ``spec`` of ``run.json``: what decided the result. Raises AmeliError when it is broken."""
     content: Mapping[str, Any] = run.manifest().get("spec", {})
+    _checked(run, "spec", _Spec, content)
     return content
 
 
 def run_config(run: RunFolder) -> RunConfig:
     """The resolved configuration in ``run.json``. Raises AmeliError when this version cannot read it."""
+    return _checked(run, "config", RunConfig, spec(run).get("config", {}))
+
+
+def _checked(run: RunFolder, part: str, model: type[Model], content: Any) -> Model:
     try:
-        return RunConfig.model_validate(spec(run).get("config", {}))
+        return model.model_validate(content)
     except ValidationError as error:
-        raise AmeliError(f"{run.path / 'run.json'}: config.{first_error(error)}.") from error
+        dot = "." if error.errors()[0]["loc"] else ": "
+        raise AmeliError(f"{run.path / 'run.json'}: {part}{dot}{first_error(error)}.") from error
 
 
 def write_evaluation(run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
@@ -126,7 +154,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """JSON types only: dataclasses become objects, floats have 6 decimals, NaN becomes null."""
+    """JSON types only: dataclasses become objects, floats have 6 decimals, NaN and infinity become null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -134,5 +162,5 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
+        return round(value, 6) if math.isfinite(value) else None
     return value

@@ -1,4 +1,4 @@
-"""What linking saw of leaks: written into a run's ``leaks.json``, for the audit of ``eval.measures.leaks``."""
+"""What linking saw of leaks, as a run's ``leaks.json``: the audit counts it (``eval.measures.leaks``)."""
 
 from __future__ import annotations
 
