@@ -50,7 +50,7 @@ def lock(folder: Path) -> TextIO:
     """
     make_folder(folder)
     try:
-        stream = (folder / ".lock").open("w", encoding="utf-8")
+        stream = (folder / ".lock").open("a", encoding="utf-8")  # "w" would touch a finished run
     except OSError as error:
         raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
     try:

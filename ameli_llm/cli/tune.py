@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +19,7 @@ from ameli_llm.cli.options import (
     SettingsOption,
     SplitOption,
 )
+from ameli_llm.cli.results import failures_json, print_failures, print_json
 from ameli_llm.cli.terminal import progress
 from ameli_llm.config import dump_config
 from ameli_llm.errors import AmeliError
@@ -72,9 +72,16 @@ def tune(
     make_folder(out.parent)
     write_text(out, dump_config(tuned.config))
     if as_json:
-        content = {"config": str(out), "split": chosen.name, "n": tuned.n, "accuracy": tuned.accuracy}
-        typer.echo(json.dumps(content | {"chosen": tuned.config.model_dump(mode="json")}))
+        content: dict[str, Any] = {
+            "config": str(out),
+            "split": chosen.name,
+            "n": tuned.n,
+            "accuracy": tuned.accuracy,
+        }
+        content |= {"failures": failures_json(tuned.failures)}
+        print_json({**content, "chosen": tuned.config.model_dump(mode="json")})
         return
+    print_failures(tuned.failures)
     weights = ", ".join(f"{name} {weight:g}" for name, weight in tuned.config.retrieval.weights.items())
     fusion = tuned.config.fusion
     typer.echo(f"retrieval weights: {weights}")
