@@ -15,16 +15,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.images.adapter import OFFICIAL_SHARE, ImageAdapter
 from ameli_llm.images.weights import Vectors
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError(
-        "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-    ) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 from ameli_llm.training.loop import DivergedError, Epoch, LoopSettings, train
 from ameli_llm.types import Progress
