@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.link import resolve_config
 from ameli_llm.cli.options import (
     ConfigOption,
@@ -45,8 +46,9 @@ def ablate(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Link a split with the whole pipeline and without attributes, text, image and priors: a row each.
+    """Link a split without each source of evidence: a row each.
 
+    The whole pipeline, then without attributes, text, image and priors.
     Differences are paired with the whole pipeline, with 95 % intervals over gold products. Sources that the
     configuration does not use have no row.
     """
@@ -55,7 +57,7 @@ def ablate(
     from eval.ablations import ablate as linked_without
 
     resolved = resolve_config(config, engine, model, settings or ())
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         made = linked_without(data, split, resolved, out, show, limit, index)
     rows = [{"row": row.name, "run": str(row.run.path), **_scores(row)} for row in made]

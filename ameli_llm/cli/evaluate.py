@@ -36,9 +36,9 @@ def evaluate(
     settings: SettingsOption = None,
     as_json: bool = typer.Option(False, "--json", help="Print the content of metrics.json."),
 ) -> None:
-    """Score a run: metrics.json and the TREC files go into its folder, the tables to stdout.
+    """Score a run: metrics.json and TREC files into its folder.
 
-    With --set fusion.KEY=VALUE, score what another fusion would answer from the run's stored scores: prints
+    The tables go to stdout. With --set fusion.KEY=VALUE, score what another fusion would answer from the run's stored scores: prints
     only, links nothing anew.
     """
     from ameli_llm.runs import RunFolder
@@ -61,7 +61,10 @@ def compare(
     run_b: Path = typer.Argument(..., metavar="RUN_B", help="The run that changed something."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Compare two runs review by review: fixed, broken, interval, exact p, tokens, worst slices."""
+    """Compare two runs review by review: fixed, broken, exact p.
+
+    Over the reviews of both, with the interval of the difference, tokens and the worst slices.
+    """
     from ameli_llm.runs import RunFolder
     from eval.evaluation import plain, spec
     from eval.paired import changed_settings, compare_runs
@@ -83,7 +86,10 @@ def report(
     out: Path | None = typer.Option(None, "--out", help="File to write; default: report.html in RUN."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object with the file's name."),
 ) -> None:
-    """Write one self-contained HTML file: scores, error budget, curves and every review's evidence."""
+    """Write one self-contained HTML file of a run, or of two.
+
+    It holds scores, error budget, curves and every review's evidence.
+    """
     from ameli_llm.runs import RunFolder
     from eval.report.page import write_report
 

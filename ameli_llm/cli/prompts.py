@@ -67,7 +67,7 @@ def list_templates(prompts: Path | None = _PROMPTS, as_json: bool = _JSON) -> No
 
 
 def show(template: str = _TEMPLATE, prompts: Path | None = _PROMPTS, as_json: bool = _JSON) -> None:
-    """Print a template's source after its identity and the files it includes."""
+    """Print a template's identity, what it includes, and its source."""
     from ameli_llm.templates import load_template
 
     loaded = load_template(template, prompts)
@@ -91,7 +91,7 @@ def render(
     prompts: Path | None = _PROMPTS,
     as_json: bool = _JSON,
 ) -> None:
-    """Print the requests that a template leads to for one review.
+    """Print the requests that a template makes for one review.
 
     Without an index, candidates are the products whose titles are closest to the review's words (rapidfuzz):
     not those that retrieval would find. What the review states comes from the rules extractor.
@@ -148,7 +148,7 @@ def diff(
     prompts: Path | None = _PROMPTS,
     as_json: bool = _JSON,
 ) -> None:
-    """Print how two templates differ, in their source and in what they send for one review."""
+    """Print how two templates differ, in source and in what is sent."""
     from ameli_llm.prompting.diff import diff as diff_of
     from ameli_llm.templates import load_template
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.link import resolve_config
 from ameli_llm.cli.options import (
     ConfigOption,
@@ -74,7 +75,7 @@ def table4(
 
     resolved = resolve_config(config, "", "", settings or ())
     folder = out or _default("table4", dataset)
-    with progress() as show:
+    with progress(GOES_ON) as show:
         made = reproducing_table4.table4(
             dataset, split, train_split, folder, resolved, index, epochs, seed, limit, show
         )
@@ -136,7 +137,7 @@ def table5(
         seed=seed,
         limit=limit,
     )
-    with progress() as show:
+    with progress(GOES_ON) as show:
         made = reproduced(dataset, asked, show)
     _finish(made, folder, "table5", as_json)
     if made.data["error_rate"] > resolved.engine.max_error_rate:

@@ -49,8 +49,9 @@ def tune(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose retrieval and fusion weights, extractor precision, calibration and thresholds on a split.
+    """Choose weights, thresholds and calibration on a split.
 
+    Weights of retrieval and of fusion, the extractors' precision, calibration, and the two thresholds.
     Writes a configuration for link --config. The accuracy it prints is that of the split it tuned on.
     """
     from ameli_llm.dataset.load import load_dataset
