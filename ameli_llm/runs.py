@@ -183,13 +183,20 @@ class GoldRow(_Row):
     attributes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
+LOCK = ".lock"
+
+
 class RunFolder:
-    """A run on disk. Opening it for writing takes a lock; reading needs none."""
+    """A run on disk. Opening it for writing takes a lock; reading needs none.
+
+    A new folder into which nothing was written, because of an error, does not stay.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stream: TextIO | None = None
         self._lock: TextIO | None = None
+        self._made = False
         self._guard = threading.Lock()
 
     def require(self) -> RunFolder:
@@ -258,6 +265,7 @@ class RunFolder:
         _replace(self.path / "predictions.jsonl", text)
 
     def __enter__(self) -> RunFolder:
+        self._made = not self.path.exists()
         self._lock = _locked(self.path)
         return self
 
@@ -271,9 +279,18 @@ class RunFolder:
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.close()
+        if kind is not None and self._made:
+            self._leave_nothing()
         if self._lock is not None:
             self._lock.close()
         self._stream = self._lock = None
+
+    def _leave_nothing(self) -> None:
+        """Removes a folder that was made just now when nothing has been written to it."""
+        with contextlib.suppress(OSError):
+            if [each.name for each in self.path.iterdir()] == [LOCK]:
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -284,7 +301,7 @@ def write_json(path: Path, content: Any) -> None:
 def _locked(folder: Path) -> TextIO:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w", encoding="utf-8")
+        stream = (folder / LOCK).open("w", encoding="utf-8")
     except OSError as error:
         raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
     try:

@@ -18,6 +18,7 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
@@ -43,6 +44,7 @@ def ablate(
     model: ModelOption = "",
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +61,7 @@ def ablate(
     resolved = resolve_config(config, engine, model, settings or ())
     with progress(GOES_ON) as show:
         data = load_dataset(dataset)
-        made = linked_without(data, split, resolved, out, show, limit, index)
+        made = linked_without(data, split, resolved, out, show, limit, index, prompts)
     rows = [{"row": row.name, "run": str(row.run.path), **_scores(row)} for row in made]
     if as_json:
         typer.echo(json.dumps({"dataset": str(dataset), "split": data.split(split).name, "rows": rows}))

@@ -38,8 +38,8 @@ def evaluate(
 ) -> None:
     """Score a run: metrics.json and TREC files into its folder.
 
-    The tables go to stdout. With --set fusion.KEY=VALUE, score what another fusion would answer from the run's stored scores: prints
-    only, links nothing anew.
+    The tables go to stdout. With --set fusion.KEY=VALUE, score what another fusion would answer from the
+    run's stored scores: prints only, links nothing anew.
     """
     from ameli_llm.runs import RunFolder
     from eval.evaluation import evaluate_run, write_evaluation

@@ -18,6 +18,7 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
@@ -42,6 +43,7 @@ def link(
     model: ModelOption = "",
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     official: Annotated[
         bool,
@@ -66,7 +68,7 @@ def link(
     with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
-        with open_pipeline(data, resolved, index, show) as pipeline:
+        with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             outcome = link_split(pipeline, data, chosen, out, show, limit, Official() if official else None)
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:

@@ -18,15 +18,21 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
+    complete_split,
 )
 from ameli_llm.cli.terminal import printable, progress, table
 
 if TYPE_CHECKING:
     from eval.tables import Table
 
-ReportedOption = Annotated[str, typer.Option("--split", help="Split that is reported.")]
-TrainSplitOption = Annotated[str, typer.Option("--train-split", help="Split to train on.")]
+ReportedOption = Annotated[
+    str, typer.Option("--split", help="Split that is reported.", autocompletion=complete_split)
+]
+TrainSplitOption = Annotated[
+    str, typer.Option("--train-split", help="Split to train on.", autocompletion=complete_split)
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -91,6 +97,7 @@ def table5(
     index: IndexOption = None,
     engine: EngineOption = "",
     model: ModelOption = "",
+    prompts: PromptsOption = None,
     preset: Annotated[
         Literal["paper", "official"],
         typer.Option("--preset", help="AMELINK after the paper, or as the official code trains and counts."),
@@ -136,6 +143,7 @@ def table5(
         epochs=epochs,
         seed=seed,
         limit=limit,
+        prompts=prompts,
     )
     with progress(GOES_ON) as show:
         made = reproduced(dataset, asked, show)

@@ -32,6 +32,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """The text without control characters other than its line ends."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 @contextmanager
 def progress(then: str = ANEW) -> Iterator[Progress]:
     """Shows stages on stderr: a bar each on a terminal, elsewhere a line per tenth.

@@ -17,6 +17,7 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
@@ -46,6 +47,7 @@ def tune(
     ] = None,
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +67,7 @@ def tune(
         reviews = chosen.reviews[:limit]
         if not any(review.id in chosen.gold for review in reviews):
             raise AmeliError(f"Split {split!r} of {dataset} has no gold to tune on.")
-        with open_pipeline(data, resolved, index, show) as pipeline:
+        with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             tuned = tune_pipeline(pipeline, reviews, chosen.gold, show, precision)
     if tuned.n < FEW:
         typer.echo(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)

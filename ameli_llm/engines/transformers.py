@@ -43,10 +43,10 @@ class Transformers:
     workers = 1
 
     def __init__(self, config: EngineConfig) -> None:
+        self.model = _local.model_name(config)
         self._torch = _local.package("torch", "transformers")
         self._hf = _local.package("transformers", "transformers")
         self._xgrammar = _local.package("xgrammar", "transformers")
-        self.model = _local.model_name(config)
         self._hf.utils.logging.disable_progress_bar()
         try:
             self._tokenizer = self._hf.AutoTokenizer.from_pretrained(
