@@ -18,7 +18,7 @@ from typing import Annotated, Any, TextIO, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.files import first_error, lock, write_json, write_text
+from ameli_llm.files import LOCK, first_error, lock, write_json, write_text
 from ameli_llm.ids import EntityId, ReviewId, id_of_key
 from ameli_llm.types import AttributeValue, Evidence, Link, RankedCandidate, State
 from ameli_llm.untrusted import read_json
@@ -194,12 +194,16 @@ class GoldRow(_Row):
 
 
 class RunFolder:
-    """A run on disk. Opening it for writing takes a lock; reading needs none."""
+    """A run on disk. Opening it for writing takes a lock; reading needs none.
+
+    A new folder into which nothing was written, because of an error, does not stay.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stream: TextIO | None = None
         self._lock: TextIO | None = None
+        self._made = False
         self._guard = threading.Lock()
 
     def require(self) -> RunFolder:
@@ -273,6 +277,7 @@ class RunFolder:
         write_text(self.path / "predictions.jsonl", text)
 
     def __enter__(self) -> RunFolder:
+        self._made = not self.path.exists()
         self._lock = lock(self.path)
         return self
 
@@ -286,9 +291,18 @@ class RunFolder:
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.close()
+        if kind is not None and self._made:
+            self._leave_nothing()
         if self._lock is not None:
             self._lock.close()
         self._stream = self._lock = None
+
+    def _leave_nothing(self) -> None:
+        """Removes a folder that was made just now when nothing has been written to it."""
+        with contextlib.suppress(OSError):
+            if [each.name for each in self.path.iterdir()] == [LOCK]:
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
 
 
 def _row(line: str) -> PredictionRow:

@@ -43,6 +43,7 @@ def ablate(
     progress: Progress,
     limit: int | None = None,
     index: Path | None = None,
+    prompts: Path | None = None,
 ) -> list[AblationRow]:
     """Links ``split`` with the whole pipeline and without each source, into a run folder each in ``out``.
 
@@ -54,7 +55,7 @@ def ablate(
     names = {name.replace(" ", "-"): (name, variant) for name, variant in ablations(resolve(config))}
     configs = {folder: variant for folder, (_, variant) in names.items()}
     rows = []
-    for folder, outcome in link_variants(dataset, chosen, configs, out, progress, limit, index):
+    for folder, outcome in link_variants(dataset, chosen, configs, out, progress, limit, index, prompts):
         name, run = names[folder][0], outcome.folder
         difference = None if name == FULL else _difference(RunFolder(out / FULL), run)
         rows.append(AblationRow(name, run, outcome.metrics or {}, difference, outcome.failures))

@@ -183,19 +183,20 @@ def link_variants(
     progress: Progress,
     limit: int | None = None,
     index: Path | None = None,
+    prompts: Path | None = None,
 ) -> Iterator[tuple[str, Outcome]]:
     """Links ``split`` with each configuration into a folder of its name in ``out``, as they are finished.
 
     Index and model are opened once for all that can share them with the first.
     """
     first, *_ = configs.values()
-    with open_pipeline(dataset, first, index, progress) as opened:
+    with open_pipeline(dataset, first, index, progress, prompts) as opened:
         for name, config in configs.items():
             folder = out / name
             if shares(opened.config, resolve(config)):
                 yield name, link_split(opened.variant(config), dataset, split, folder, progress, limit)
                 continue
-            with open_pipeline(dataset, config, index, progress) as other:
+            with open_pipeline(dataset, config, index, progress, prompts) as other:
                 yield name, link_split(other, dataset, split, folder, progress, limit)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from retrieval.encoders.sbert import quiet_loading
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Scores
@@ -53,9 +53,7 @@ def _load(model: str) -> CrossEncoder:
     try:
         from sentence_transformers import CrossEncoder
     except ImportError as error:
-        raise MissingDependencyError(
-            "sentence-transformers is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("sentence-transformers", "retrieval") from error
     try:
         with quiet_loading():
             encoder: CrossEncoder = CrossEncoder(

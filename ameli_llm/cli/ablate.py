@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.link import resolve_config
 from ameli_llm.cli.options import (
     ConfigOption,
@@ -17,6 +18,7 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
@@ -43,11 +45,13 @@ def ablate(
     model: ModelOption = "",
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Link a split with the whole pipeline and without attributes, text, image and priors: a row each.
+    """Link a split without each source of evidence: a row each.
 
+    The whole pipeline, then without attributes, text, image and priors.
     Differences are paired with the whole pipeline, with 95 % intervals over gold products. Sources that the
     configuration does not use have no row.
     """
@@ -56,9 +60,9 @@ def ablate(
     from eval.measures.shown import percent
 
     resolved = resolve_config(config, engine, model, settings or ())
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
-        made = linked_without(data, split, resolved, out, show, limit, index)
+        made = linked_without(data, split, resolved, out, show, limit, index, prompts)
     rows = [{"row": row.name, "run": str(row.run.path), **_scores(row)} for row in made]
     if as_json:
         typer.echo(json.dumps({"dataset": str(dataset), "split": data.split(split).name, "rows": rows}))

@@ -48,10 +48,10 @@ def evaluate(
     settings: SettingsOption = None,
     as_json: bool = typer.Option(False, "--json", help="Print the content of metrics.json."),
 ) -> None:
-    """Score a run: metrics.json and the TREC files go into its folder, the tables to stdout.
+    """Score a run: metrics.json and TREC files into its folder.
 
-    With --set fusion.KEY=VALUE, score what another fusion would answer from the run's stored scores: prints
-    only, links nothing anew. Exit code 3 when the run is unfinished.
+    The tables go to stdout. With --set fusion.KEY=VALUE, score what another fusion would answer from the
+    run's stored scores: prints only, links nothing anew. Exit code 3 when the run is unfinished.
     """
     from ameli_llm.runs import RunFolder
     from eval.evaluation import evaluate_run, plain, write_evaluation
@@ -82,7 +82,9 @@ def compare(
     run_b: Path = typer.Argument(..., metavar="RUN_B", help="The run that changed something."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Compare two runs review by review: failures, fixed, broken, interval, exact p, tokens, worst slices.
+    """Compare two runs review by review: failures, fixed, broken, exact p.
+
+    Over the reviews of both, with the interval of the difference, tokens and the worst slices.
 
     Fixed, broken and p are over the reviews that both runs answered; the count with failures as wrong answers
     is given too. Exit code 3 when a run is unfinished.
@@ -108,9 +110,9 @@ def report(
     out: Path | None = typer.Option(None, "--out", help="File to write; default: report.html in RUN."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object with the file's name."),
 ) -> None:
-    """Write one self-contained HTML file: scores, error budget, curves and every review's evidence.
+    """Write one self-contained HTML file of a run, or of two.
 
-    Exit code 3 when a run is unfinished.
+    It holds scores, error budget, curves and every review's evidence. Exit code 3 when a run is unfinished.
     """
     from ameli_llm.runs import RunFolder
     from eval.report.page import write_report

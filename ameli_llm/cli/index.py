@@ -27,7 +27,9 @@ def index(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Embed the products into Chroma (text and image) and count the priors.
+    """Make the products searchable: text and image vectors, priors.
+
+    The vectors are kept in Chroma.
 
     Run again, it embeds only what changed. An index that is damaged or of another encoder is replaced.
     """
@@ -54,7 +56,7 @@ def retrieve(
     index: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find candidates only, and print the rows of the paper's Table 4.
+    """Find candidates only, and print the rows of Table 4.
 
     Writes candidates.jsonl, run.trec, qrels.trec and retrieval.json. Recall counts reviews whose product is
     in the knowledge base; the interval is a bootstrap over products.

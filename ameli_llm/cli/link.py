@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import (
     ConfigOption,
     DatasetArgument,
@@ -16,6 +17,7 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
@@ -41,6 +43,7 @@ def link(
     model: ModelOption = "",
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     official: Annotated[
         bool,
@@ -51,7 +54,7 @@ def link(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Link the reviews of a split; with gold, evaluate and write a report.
+    """Link the reviews of a split; with gold, evaluate and report.
 
     The same command again takes an interrupted run up, and does nothing when it is finished. Exit code 1
     when more reviews failed than the configuration allows.
@@ -62,10 +65,10 @@ def link(
     from eval.official.leaks import Official
 
     resolved = resolve_config(config, engine, model, settings or ())
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
-        with open_pipeline(data, resolved, index, show) as pipeline:
+        with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             outcome = link_split(pipeline, data, chosen, out, show, limit, Official() if official else None)
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:

@@ -16,6 +16,7 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
@@ -47,11 +48,13 @@ def tune(
     ] = None,
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose retrieval and fusion weights, extractor precision, calibration and thresholds on a split.
+    """Choose weights, thresholds and calibration on a split.
 
+    Weights of retrieval and of fusion, the extractors' precision, calibration, and the two thresholds.
     Writes a configuration for link --config. The accuracy it prints is that of the split it tuned on.
     """
     from ameli_llm.dataset.load import load_dataset
@@ -65,7 +68,7 @@ def tune(
         reviews = chosen.reviews[:limit]
         if not any(review.id in chosen.gold for review in reviews):
             raise AmeliError(f"Split {split!r} of {dataset} has no gold to tune on.")
-        with open_pipeline(data, resolved, index, show) as pipeline:
+        with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             tuned = tune_pipeline(pipeline, reviews, chosen.gold, show, precision)
     if tuned.n < FEW:
         typer.echo(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)

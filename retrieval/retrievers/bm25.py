@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.config import RetrievalConfig
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingPackageError
 from retrieval.analysis import terms
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Retriever, Scores, Wordless
@@ -73,7 +73,5 @@ def _library() -> Any:
     try:
         import bm25s
     except ImportError as error:
-        raise MissingDependencyError(
-            "bm25s is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("bm25s", "retrieval") from error
     return bm25s

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from ameli_llm.config import RetrievalConfig
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingPackageError
 from retrieval.analysis import terms
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Retriever, Scores, Wordless
@@ -57,7 +57,5 @@ def _vectorizer(**options: Any) -> Any:
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ImportError as error:
-        raise MissingDependencyError(
-            "scikit-learn is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("scikit-learn", "retrieval") from error
     return TfidfVectorizer(analyzer=terms, sublinear_tf=True, dtype=np.float32, **options)
