@@ -18,7 +18,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
 from ameli_llm.parallel import abatched, ain_parallel, batched, in_parallel
 from ameli_llm.pipeline import Pipeline, assemble
-from ameli_llm.types import Link, Product, Progress, Review
+from ameli_llm.types import Attributes, Link, Product, Progress, Review
 
 AnyProduct: TypeAlias = Product | Mapping[str, Any]
 AnyReview: TypeAlias = Review | Mapping[str, Any]
@@ -106,6 +106,10 @@ class Linker:
         """The knowledge base by id, in its own order."""
         return self._pipeline.dataset.products
 
+    def attributes(self, id_: EntityId) -> Attributes:
+        """The attributes of a product: key to values, as its page writes them. Raises KeyError."""
+        return self._pipeline.flow.attributes[id_]
+
     @property
     def config(self) -> RunConfig:
         """The configuration, with its automatic parts filled in."""
@@ -162,8 +166,13 @@ class Linker:
     def link_batch(self, reviews: Sequence[Review]) -> list[Link]:
         """Links reviews that go through each stage together, in order. Raises as ``link`` does."""
         with self._in_use():
-            self._ask()
+            self._ask_once()
             return self._pipeline.flow.link(reviews)
+
+    def check(self) -> None:
+        """Asks the model its test questions now and not before the first review. Raises as ``link`` does."""
+        with self._in_use():
+            self._ask_once()
 
     async def alink(self, review: AnyReview) -> Link:
         """As ``link``, in a thread of the event loop's executor.
@@ -252,7 +261,7 @@ class Linker:
                 self._under_way -= 1
                 self._use.notify_all()
 
-    def _ask(self) -> None:
+    def _ask_once(self) -> None:
         with self._asking:
             if not self._asked:
                 self._pipeline.canary()

@@ -38,13 +38,15 @@ def _groups() -> None:
         evaluate,
         index,
         link,
+        link_one,
         prompts,
         reproduce,
         train,
         tune,
     )
 
-    for group in (demo, doctor, data, index, tune, link, evaluate, ablate, prompts, train, reproduce):
+    groups = demo, doctor, data, index, tune, link, link_one, evaluate, ablate, prompts, train, reproduce
+    for group in groups:
         group.register(app)
 
 
