@@ -102,7 +102,7 @@ def answer_lines(
 
     A line is a review as ``read_review`` takes it, with the line's number as its id if it has none. What is
     already there is linked together, up to ``batch_size`` lines, ``workers`` of such batches at a time;
-    nothing more is read before there is room. The answer has the keys of ``predictions.jsonl``, or, for a line
+    nothing more is read before there is room. The answer has the keys of ``predictions.jsonl``; for a line
     that is wrong or cannot be linked, ``line`` and ``error``. Raises what ``write`` raises.
     """
     reader = LineReader(descriptor)

@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from ameli_llm.config import RunConfig, load_config, override
@@ -16,7 +15,7 @@ from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.dataset.objects import AnyPath, make_dataset, read_review
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
-from ameli_llm.parallel import abatched, ain_parallel, batched, in_parallel
+from ameli_llm.parallel import abatched, aenumerate, ain_parallel, batched, in_parallel
 from ameli_llm.pipeline import Pipeline, assemble
 from ameli_llm.types import Attributes, Link, Product, Progress, Review
 
@@ -192,19 +191,10 @@ class Linker:
     async def alink_many(
         self, reviews: Iterable[AnyReview] | AsyncIterable[AnyReview]
     ) -> AsyncIterator[Link]:
-        """As ``link_many``; an iterable that is not asynchronous is read in the event loop.
-
-        ```python
-        async def stream(reviews):
-            async with Linker.open("DATASET") as linker:
-                async for link in linker.alink_many(reviews):
-                    print(link.review_id, link.state)
-
-        asyncio.run(stream([{"body": "Red"}, {"body": "Blue"}]))
-        ```
-        """
+        """As ``link_many``, for ``async for``; an iterable that is not asynchronous is read in the event loop."""
         self._require_open()
-        batches = abatched(self._read_all(reviews), self.batch_size)
+        read = (self._read(position, review) async for position, review in aenumerate(reviews, 1))
+        batches = abatched(read, self.batch_size)
         async for batch in ain_parallel(self.link_batch, batches, self.workers):
             for link in batch:
                 yield link
@@ -221,33 +211,17 @@ class Linker:
         self._require_open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await asyncio.to_thread(self.close)
 
     def _read(self, position: int, review: AnyReview) -> Review:
         return read_review(review, f"review {position}", default_id=position, images=self._images)
-
-    async def _read_all(
-        self, reviews: Iterable[AnyReview] | AsyncIterable[AnyReview]
-    ) -> AsyncIterator[Review]:
-        position = 0
-        if isinstance(reviews, AsyncIterable):
-            async for review in reviews:
-                position += 1
-                yield self._read(position, review)
-        else:
-            for position, review in enumerate(reviews, start=1):
-                yield self._read(position, review)
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -27,6 +27,19 @@ def batched(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
         raise
     if batch:
         yield batch
+
+
+async def aenumerate(
+    items: Iterable[ItemT] | AsyncIterable[ItemT], start: int = 0
+) -> AsyncIterator[tuple[int, ItemT]]:
+    """As ``enumerate``; of items that are not asynchronous too."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield start, item
+            start += 1
+    else:
+        for pair in enumerate(items, start):
+            yield pair
 
 
 async def abatched(items: AsyncIterator[ItemT], size: int) -> AsyncIterator[list[ItemT]]:
