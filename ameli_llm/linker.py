@@ -179,9 +179,11 @@ class Linker:
         ```python
         import asyncio
 
+
         async def both():
             async with Linker.open("DATASET") as linker:
                 return await asyncio.gather(linker.alink({"body": "Red"}), linker.alink({"body": "Blue"}))
+
 
         print([link.state for link in asyncio.run(both())])
         ```
@@ -191,7 +193,7 @@ class Linker:
     async def alink_many(
         self, reviews: Iterable[AnyReview] | AsyncIterable[AnyReview]
     ) -> AsyncIterator[Link]:
-        """As ``link_many``, for ``async for``; one that is not asynchronous is read in the event loop."""
+        """As ``link_many``; an iterable that is not asynchronous is read in the event loop."""
         self._require_open()
         read = (self._read(position, review) async for position, review in aenumerate(reviews, 1))
         batches = abatched(read, self.batch_size)

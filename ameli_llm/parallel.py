@@ -121,9 +121,10 @@ async def ain_parallel(
 
 
 def _take(running: deque[Future[ResultT]], ordered: bool) -> Future[ResultT]:
-    """Removes the first one, or one that is done: that is waited for."""
+    """Removes the first one, which may not be done yet, or the first that is done, waiting for that."""
     if ordered:
         return running.popleft()
-    done = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
-    running.remove(done)
-    return done
+    done = wait(running, return_when=FIRST_COMPLETED).done
+    first = next(future for future in running if future in done)
+    running.remove(first)
+    return first
