@@ -10,7 +10,6 @@ import typer
 from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.cli.tune import write_config
-from ameli_llm.config import RunConfig, dump_config, retriever_alone
 from ameli_llm.errors import AmeliError
 
 PRODUCTS = 150
@@ -35,7 +34,7 @@ def demo(
     Tunes on the twin's dev split, links its test split, and says where the report is.
     Needs no GPU, no model server and no network. The same command again goes on where it stopped.
     """
-    from ameli_llm.config import load_config
+    from ameli_llm.config import RunConfig, dump_config, load_config, retriever_alone
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_pipeline
     from eval.experiment import link_variants, tune_pipeline

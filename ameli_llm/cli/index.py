@@ -13,8 +13,6 @@ import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
-from ameli_llm.paths import index_dir
 
 if TYPE_CHECKING:
     from retrieval.index import Index
@@ -38,7 +36,9 @@ def index(
 
     Run again, it embeds only what changed. An index that is damaged or of another encoder is replaced.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.paths import index_dir
     from retrieval.building import build_index
     from retrieval.candidates import CandidateFinder
     from retrieval.priors import open_priors
@@ -70,6 +70,7 @@ def retrieve(
     Writes candidates.jsonl, run.trec, qrels.trec and retrieval.json. Recall counts reviews whose product is
     in the knowledge base; the interval is a bootstrap over products.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_or_build_index
     from ameli_llm.runs import write_json
