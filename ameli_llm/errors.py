@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from ameli_llm.install import install_line
 
+LONGEST_NAME = 120
+"""Characters of a wrong name that a message repeats."""
+
 
 class AmeliError(Exception):
     """Wrong usage, configuration or input: the command line prints it as one line and exits with 2.
@@ -42,6 +45,7 @@ class UnknownNameError(AmeliError):
 
     def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
         names = sorted(available)
+        name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"Available: {', '.join(names) or 'none'}."
         if near:

@@ -9,9 +9,7 @@ import typer
 
 from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import RunConfig, dump_config, retriever_alone
 from ameli_llm.errors import AmeliError
-from ameli_llm.files import write_text
 
 PRODUCTS = 150
 REVIEWS = 400
@@ -35,8 +33,9 @@ def demo(
     Tunes on the twin's dev split, links its test split, and says where the report is.
     Needs no GPU, no model server and no network. The same command again goes on where it stopped.
     """
-    from ameli_llm.config import load_config
+    from ameli_llm.config import RunConfig, dump_config, load_config, retriever_alone
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.files import write_text
     from ameli_llm.pipeline import open_pipeline
     from eval.experiment import link_variants, tune_pipeline
 

@@ -11,8 +11,6 @@ import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
-from ameli_llm.paths import index_dir
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +31,7 @@ def index(
 
     Run again, it embeds only what changed. An index that is damaged or of another encoder is replaced.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from retrieval.ready import make_ready
 
@@ -61,6 +60,7 @@ def retrieve(
     Writes candidates.jsonl, run.trec, qrels.trec and retrieval.json. Recall counts reviews whose product is
     in the knowledge base; the interval is a bootstrap over products.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from eval.table4.retrieve import retrieve as retrieved
 

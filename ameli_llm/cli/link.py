@@ -23,9 +23,9 @@ from ameli_llm.cli.options import (
 )
 from ameli_llm.cli.results import failures_json, print_failures, print_json, print_scores
 from ameli_llm.cli.terminal import progress
-from ameli_llm.config import RunConfig, load_config, override
 
 if TYPE_CHECKING:
+    from ameli_llm.config import RunConfig
     from eval.experiment import Outcome
 
 
@@ -77,6 +77,8 @@ def link(
 
 def resolve_config(path: Path | None, engine: str, model: str, settings: Sequence[str]) -> RunConfig:
     """The configuration file with the command line's overrides on top."""
+    from ameli_llm.config import load_config, override
+
     named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
     return override(load_config(path), [*named, *settings])
 

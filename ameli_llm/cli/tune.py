@@ -22,7 +22,6 @@ from ameli_llm.cli.options import (
 )
 from ameli_llm.cli.results import failures_json, print_failures, print_json
 from ameli_llm.cli.terminal import progress
-from ameli_llm.config import dump_config
 from ameli_llm.errors import AmeliError
 from ameli_llm.files import make_folder, write_text
 
@@ -57,6 +56,7 @@ def tune(
     Weights of retrieval and of fusion, the extractors' precision, calibration, and the two thresholds.
     Writes a configuration for link --config. The accuracy it prints is that of the split it tuned on.
     """
+    from ameli_llm.config import dump_config
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_pipeline
     from eval.experiment import tune_pipeline

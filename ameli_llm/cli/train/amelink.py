@@ -13,7 +13,6 @@ from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.cli.training import CandidatesOption
-from ameli_llm.config import load_config
 from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def amelink(
     Candidates and the reviews' attributes come from a run of link without a model over each split. --set
     changes any of AMELINK's settings. Typed again after a kill, it goes on where it was.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from eval.baselines.amelink import settings_for, train
     from eval.baselines.amelink.models import check
@@ -90,17 +90,14 @@ def _given(
 
 def _named(settings: Sequence[str]) -> dict[str, Any]:
     """KEY=VALUE settings; values are YAML. Raises AmeliError."""
-    import yaml
+    from ameli_llm.config import parse_yaml
 
     changes = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise AmeliError(f"--set {setting!r} is not KEY=VALUE.", hint="For example --set dropout=0.5")
-        try:
-            changes[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise AmeliError(f"--set {setting!r}: the value is not YAML.") from error
+        changes[key.strip()] = parse_yaml(value, f"--set {setting!r}: the value is not YAML")
     return changes
 
 

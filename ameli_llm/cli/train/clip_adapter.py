@@ -13,7 +13,6 @@ import typer
 from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
 
 if TYPE_CHECKING:
     from ameli_llm.images.adapter import ImageAdapter
@@ -50,6 +49,7 @@ def clip_adapter(
     where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.images.contrastive import TrainingSettings
     from ameli_llm.pipeline import open_or_build_index

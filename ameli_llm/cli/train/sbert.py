@@ -11,7 +11,6 @@ import typer
 from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
 
 if TYPE_CHECKING:
     from retrieval.finetuning.description import FineTuned
@@ -47,6 +46,7 @@ def sbert(
     or, where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.folds import folds
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_or_build_index
