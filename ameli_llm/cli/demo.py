@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.config import RunConfig, dump_config, retriever_alone
 from ameli_llm.errors import AmeliError
@@ -29,8 +30,9 @@ def demo(
         "demo"
     ),
 ) -> None:
-    """Make a small synthetic twin, tune on its dev split, link its test split, print scores and report.
+    """Make a small synthetic twin, tune and link on it, print scores.
 
+    Tunes on the twin's dev split, links its test split, and says where the report is.
     Needs no GPU, no model server and no network. The same command again goes on where it stopped.
     """
     from ameli_llm.config import load_config
@@ -40,7 +42,7 @@ def demo(
 
     twin, tuned = out / "twin", out / "tuned.yaml"
     rows: list[list[str]] = []
-    with progress() as show:
+    with progress(GOES_ON) as show:
         _make_twin(twin, show)
         data = load_dataset(twin)
         test = data.split("test")
@@ -74,7 +76,7 @@ def _make_twin(twin: Path, show: Any) -> None:
 
 
 def _scores(metrics: Any) -> list[str]:
-    from ameli_llm.cli.evaluate import percent
+    from eval.measures.shown import percent
 
     recall = metrics["recall"]
     return [percent(recall["1"]), percent(recall["10"])] + [

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.files import first_error
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -51,9 +51,7 @@ def read_weights(path: Path) -> dict[str, Vectors]:
         from safetensors import SafetensorError
         from safetensors.numpy import load
     except ImportError as error:
-        raise MissingDependencyError(
-            "safetensors is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("safetensors", "retrieval") from error
     try:
         weights = dict(load(path.read_bytes()))
     except OSError as error:

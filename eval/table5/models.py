@@ -42,6 +42,7 @@ class Asked:
     epochs: int | None
     seed: int
     limit: int | None
+    prompts: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 def reproduced(twin: Path, out: Path, config: RunConfig, **changes: Any) -> Table:
     asked: dict[str, Any] = {"split": "test", "train_split": "train", "index": None, "seed": 0, "limit": None}
-    asked |= {"epochs": EPOCHS, "show": lambda *_: None, **changes}
+    asked |= {"epochs": EPOCHS, "progress": lambda *_: None, **changes}
     return table4(dataset=twin, out=out, config=config, **asked)
 
 

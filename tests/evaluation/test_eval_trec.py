@@ -10,7 +10,7 @@ from ir_measures import Success
 
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import evaluate_run, write_evaluation
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.trec import qrels_lines, retrieval_lines, run_lines
 
 Predict = Callable[..., PredictionRow]

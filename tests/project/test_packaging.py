@@ -140,6 +140,7 @@ def test_the_wheel_carries_templates_and_tables(tmp_path: Path) -> None:
         metadata = archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))).decode()
     templates = [p.relative_to(ROOT / "prompts").as_posix() for p in (ROOT / "prompts").rglob("*.j2")]
     assert {f"ameli_llm/_prompts/{name}" for name in templates} <= names
+    assert {"ameli_llm/_constraints.txt", "ameli_llm/_overrides.txt"} <= names
     data = [
         path.relative_to(ROOT).as_posix()
         for package in ("ameli_llm", "retrieval", "eval")

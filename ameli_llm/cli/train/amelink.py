@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.cli.training import CandidatesOption
@@ -72,7 +73,7 @@ def amelink(
     run = load_config(config)
     chosen = settings_for(preset, encoder, {"candidates": run.retrieval.candidates, **changes})
     check(chosen, variants or ())
-    with progress() as show:
+    with progress(GOES_ON) as show:
         course = open_course(load_dataset(dataset), train_split, run, index, seed, show)
         train_on, dev = course_examples(course, run, index, candidates, out, show)
         summary = train(course.material, train_on, dev, out, chosen, variants or (), seed=seed, progress=show)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.config import load_config
@@ -55,7 +56,7 @@ def clip_adapter(
     from eval.image_adapter import train_image_adapter
 
     settings = TrainingSettings(form, epochs, learning_rate, batch_size, bottleneck, temperature)
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
         source = {"dataset": data.digest, "split": chosen.name}

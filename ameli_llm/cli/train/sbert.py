@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
 from ameli_llm.config import load_config
 
 if TYPE_CHECKING:
-    from retrieval.finetuning.training import FineTuned
+    from retrieval.finetuning.description import FineTuned
 
 
 def register(group: typer.Typer) -> None:
@@ -49,13 +50,13 @@ def sbert(
     from ameli_llm.dataset.folds import folds
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_or_build_index
+    from retrieval.finetuning.description import FineTuning
     from retrieval.finetuning.reviews import fine_tune_sbert
-    from retrieval.finetuning.training import FineTuning
 
     settings = FineTuning(epochs, batch_size, learning_rate, warm_up, weight_decay, window, hard)
     data = load_dataset(dataset)
     train, dev = folds(data, train_split, seed)
-    with progress() as show, open_or_build_index(data, load_config(config), index, show) as opened:
+    with progress(GOES_ON) as show, open_or_build_index(data, load_config(config), index, show) as opened:
         done = fine_tune_sbert(data, train, dev, opened, out, settings, seed, show)
     _show(done, out, as_json)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress
 from ameli_llm.cli.training import CandidatesOption, show_training
@@ -105,7 +106,7 @@ def towers(
     run = load_config(config)
     settings = _settings(baseline, options)
     train = import_module(f"eval.baselines.{baseline}").train
-    with progress() as show:
+    with progress(GOES_ON) as show:
         course = open_course(load_dataset(dataset), train_split, run, index, seed, show)
         if settings.needs_candidates:
             course = with_candidates(course, run, index, candidates, out, show)
