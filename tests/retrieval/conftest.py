@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset, load_dataset
 from retrieval.building import build_index
-from retrieval.index import Index
+from retrieval.index import Index, read_index
 from tests.shared_setup import made_once
 
 PRODUCTS = [
@@ -142,8 +142,24 @@ def folder(
 
 
 @pytest.fixture
-def index(dataset: Dataset, config: RetrievalConfig, folder: Path) -> Index:
-    return build_index(dataset, folder, config)
+def index(folder: Path) -> Index:
+    return read_index(folder)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> dict[str, object]:
+    """The encoders that ``index_with_encoders`` has loaded."""
+    return {}
+
+
+@pytest.fixture
+def index_with_encoders(folder: Path, loaded: dict[str, object]) -> Index:
+    """An index of its own whose encoders are loaded once, for tests that change neither model nor index."""
+    index = read_index(folder)
+    if not loaded:
+        loaded.update(text_encoder=index.text_encoder, image_encoder=index.image_encoder)
+    vars(index).update(loaded)
+    return index
 
 
 @pytest.fixture

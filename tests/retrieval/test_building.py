@@ -227,7 +227,7 @@ class TestWaiting:
             child = start("index", dataset.root, "--out", place)
             told = read_until(child, "waiting")
             shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
-        stdout, stderr = child.communicate(timeout=120)
+        stdout, stderr = child.communicate(timeout=280)
         assert child.returncode == 0, stderr
         assert told == f"Another process is writing the index in {place}; waiting until it is done.\n"
         assert stderr == ""
@@ -246,7 +246,7 @@ class TestWaiting:
             child = start("index", dataset.root, "--out", place, "--config", config)
             read_until(child, "waiting")
             shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
-        _, stderr = child.communicate(timeout=120)
+        _, stderr = child.communicate(timeout=280)
         assert child.returncode == 0, stderr
         assert open_index(place, BARE).manifest.image is None
 
@@ -255,13 +255,13 @@ class TestWaiting:
             child = start("index", dataset.root, "--out", tmp_path / "shared")
             read_until(child, "waiting")
             child.send_signal(signal.SIGINT)
-            child.communicate(timeout=30)
+            child.communicate(timeout=280)
         assert child.returncode != 0
         assert [path.name for path in (tmp_path / "shared").iterdir()] == ["writer.lock"]
 
     def test_two_at_once_on_an_empty_cache_embed_once(self, dataset: Dataset, cache: Path) -> None:
         children = [start("index", dataset.root) for _ in range(2)]
-        stderr = [child.communicate(timeout=240)[1] for child in children]
+        stderr = [child.communicate(timeout=280)[1] for child in children]
         assert [child.returncode for child in children] == [0, 0], stderr
         assert "".join(stderr).count("texts: 6/6") == 1
         assert "".join(stderr).count("images: 5/5") == 1
