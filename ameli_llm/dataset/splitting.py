@@ -56,6 +56,8 @@ def write_split(
             f"The ratios {shown} are not those of train, dev and test.", hint="For instance: 80/10/10"
         )
     reviews = _reviews(dataset)
+    if not reviews:
+        raise AmeliError(f"There is no review to divide in {dataset.name}.")
     places: list[int] = [0] * len(reviews)
     sorts: tuple[Answer, ...] = ("product", "nil", "none")
     for answer in sorts:
@@ -132,8 +134,8 @@ def _best_move(
         alike.setdefault((size, place), group)
     for (size, old), group in sorted(alike.items()):
         for new in used:
-            before = abs(lacking[old]) + abs(lacking[new])
-            after = abs(lacking[old] + size) + abs(lacking[new] - size)
+            before = lacking[old] ** 2 + lacking[new] ** 2
+            after = (lacking[old] + size) ** 2 + (lacking[new] - size) ** 2
             if new != old and before - after > gain:
                 best, gain = (group, new), before - after
     return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from ameli_llm.dataset.importing.losses import Losses
@@ -85,12 +86,12 @@ class Columns:
         return iter(self.by_name.values())
 
 
-def read_columns(tables: Iterable[Table]) -> Columns:
-    """Reads all rows of the tables once. Raises AmeliError on more than ``MAX_COLUMNS`` columns."""
+def read_columns(tables: Iterable[Table], first: int | None = None) -> Columns:
+    """Reads all rows of the tables, or the ``first`` of each. Raises AmeliError on over ``MAX_COLUMNS``."""
     found: dict[str, Column] = {}
     rows = 0
     for table in tables:
-        for row in table.rows(Losses()):
+        for row in islice(table.rows(Losses()), first):
             rows += 1
             for name, value in row.values.items():
                 if name not in found:

@@ -37,23 +37,25 @@ def is_ameli(kind: Kind, columns: Iterable[str]) -> bool:
 
 
 def kind_of(name: str, columns: Columns) -> Kind:
-    """What a file holds: AMELI's records by their fields; else by a column of review texts, or by its name.
+    """What a file holds: by the fields that its columns could become, and where both fit, by its ``name``.
 
-    ``name`` is that of the file. Raises AmeliError when it cannot be told.
+    Raises AmeliError when it cannot be told.
     """
     present = [column.name for column in columns]
     for kind in _AMELI:
         if is_ameli(kind, present):
             return kind
-    likely = {kind: guess_columns(kind, columns, {}) for kind in FIELDS}
-    is_review = "body" in likely["reviews"].values() and _names_field("reviews", "body", present)
-    is_product = {"id", "name"} <= set(likely["products"].values())
+    fields = {kind: set(guess_columns(kind, columns, {}).values()) - {ATTRIBUTE, IGNORE} for kind in FIELDS}
+    is_review = "body" in fields["reviews"] and _names_field("reviews", "body", present)
+    is_product = {"id", "name"} <= fields["products"]
     if is_review != is_product:
         return "reviews" if is_review else "products"
     words = set(plain(name).split())
     by_name = [kind for kind, known in _WORDS.items() if words & set(known)]
     if len(by_name) == 1:
         return by_name[0]
+    if is_review and len(fields["reviews"]) != len(fields["products"]):
+        return "reviews" if len(fields["reviews"]) > len(fields["products"]) else "products"
     shown = ", ".join(present[:30]) or "none"
     raise AmeliError(
         f"Cannot tell whether {name} holds products or reviews. Its columns: {shown}.",

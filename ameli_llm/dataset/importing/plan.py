@@ -15,6 +15,9 @@ from ameli_llm.dataset.importing.tables import open_table
 from ameli_llm.dataset.importing.tables.table import Table
 from ameli_llm.errors import AmeliError, UnknownNameError
 
+_FIRST = 1000
+"""Rows by which is told what a file holds."""
+
 SplitName = Literal["train", "dev", "test"]
 
 
@@ -70,7 +73,7 @@ def _kind(path: Path, given: ImportMapping, encoding: str) -> Kind:
     for kind in KINDS:
         if path.name in {Path(name).name for name in given.of(kind).files}:
             return kind
-    return kind_of(path.name, read_columns([open_table(path, encoding)]))
+    return kind_of(path.name, read_columns([open_table(path, encoding)], first=_FIRST))
 
 
 def _part(

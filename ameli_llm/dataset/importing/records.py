@@ -29,11 +29,13 @@ class _Fields:
     """The columns of each field, and how their ids are read."""
 
     def __init__(self, mapping: KindMapping, columns: Columns, typed: bool) -> None:
-        self._mapping = mapping
+        self._columns: dict[str, list[str]] = {}
+        for name, field in mapping.columns.items():
+            self._columns.setdefault(field, []).append(name)
         self._ids: dict[str, IdReader] = {
             field: id_reader(typed, columns, name)
             for field in ("id", "gold")
-            for name in mapping.columns_of(field)[:1]
+            for name in self._columns.get(field, [])[:1]
         }
 
     def id(self, field: str, values: Values) -> EntityId | None:
@@ -54,11 +56,11 @@ class _Fields:
 
     def each(self, field: str, values: Values) -> list[Any]:
         """The values of the field's columns that the row has."""
-        return [values[name] for name in self._mapping.columns_of(field) if name in values]
+        return [values[name] for name in self._columns.get(field, ()) if name in values]
 
     def named(self, field: str, values: Values) -> Iterator[tuple[str, Any]]:
         """Column and value for each of the field's columns."""
-        return ((name, values[name]) for name in self._mapping.columns_of(field) if name in values)
+        return ((name, values[name]) for name in self._columns.get(field, ()) if name in values)
 
 
 class ProductReader(_Fields):

@@ -32,9 +32,9 @@ class _Dialect:
     delimiter: str
     quoted: bool
 
-    def read(self, lines: Iterator[str]) -> Any:
+    def read(self, lines: Iterator[str], strict: bool) -> Any:
         if self.quoted:
-            return csv.reader(lines, delimiter=self.delimiter)
+            return csv.reader(lines, delimiter=self.delimiter, strict=strict)
         return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
 
 
@@ -69,16 +69,15 @@ class DelimitedTable(Table):
             raise AmeliError(f"Cannot read {self.path}: {error.strerror}.") from None
 
     def _rows(self, text: TextIO, losses: Losses) -> Iterator[Row]:
-        reader = self._dialect.read(self._lines(text, losses))
+        reader = self._dialect.read(self._lines(text, losses), strict=True)
         names: list[str] = []
         while True:
             try:
                 cells = next(reader)
             except StopIteration:
                 return
-            except csv.Error:  # the only one that this reader has: its limit for a cell
-                reason = f"has a cell of more than {csv.field_size_limit():,} characters, or an open quote"
-                losses.add("row", reason, self.place(reader.line_num))
+            except csv.Error as error:
+                losses.add("row", _reason(error), self.place(reader.line_num))
                 continue
             if not any(cell.strip() for cell in cells):
                 continue
@@ -115,9 +114,15 @@ class DelimitedTable(Table):
         return AmeliError(f"{self.path} is not {name} throughout.", hint=hint)
 
 
+def _reason(error: csv.Error) -> str:
+    if "limit" in str(error):
+        return f"has a cell of more than {csv.field_size_limit():,} characters, or an open quote"
+    return "has a quote that is not closed, or text after one"
+
+
 def _dialect(sample: str) -> _Dialect:
-    """The dialect in which most rows have as many cells as the first; of equals, that with most columns."""
-    best, score = _Dialect(",", True), (0.0, 0)
+    """The dialect in which most rows have as many cells as the first; then by columns, then by rows."""
+    best, score = _Dialect(",", True), (0.0, 0, 0)
     for delimiter in _DELIMITERS:
         for quoted in (True, False):
             dialect = _Dialect(delimiter, quoted)
@@ -127,19 +132,18 @@ def _dialect(sample: str) -> _Dialect:
     return best
 
 
-def _fit(dialect: _Dialect, sample: str) -> tuple[float, int]:
-    """The share of rows that have the header's number of cells, 0 for a single column; and that number."""
+def _fit(dialect: _Dialect, sample: str) -> tuple[float, int, int]:
+    """The share of rows that have the header's number of cells, 0 for a single column; columns; rows."""
+    lines = io.StringIO(sample, newline="")
     try:
-        rows = [
-            row for row in islice(dialect.read(io.StringIO(sample, newline="")), _SAMPLE_ROWS) if any(row)
-        ]
+        rows = [row for row in islice(dialect.read(lines, strict=False), _SAMPLE_ROWS) if any(row)]
     except csv.Error:
-        return 0.0, 0
+        return 0.0, 0, 0
     columns = len(rows[0]) if rows else 0
     if columns < 2:
-        return 0.0, columns
-    complete = rows if len(rows) < 3 else rows[:-1]  # the sample may end within a row
-    return round(sum(len(row) == columns for row in complete) / len(complete), 2), columns
+        return 0.0, columns, len(rows)
+    complete = rows[:-1] if len(sample) == _SAMPLE and len(rows) > 1 else rows  # its last row may be cut
+    return round(sum(len(row) == columns for row in complete) / len(complete), 2), columns, len(rows)
 
 
 def _names(cells: list[str]) -> list[str]:
