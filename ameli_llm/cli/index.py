@@ -33,6 +33,7 @@ def index(
     """
     from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.paths import index_dir
     from retrieval.ready import make_ready
 
     started = time.perf_counter()
