@@ -28,7 +28,7 @@ KEYS = (
 
 SHORT_LISTS = '''"""Reviews with a short list of candidates."""
 
-from eval.measures.shown import Grid, Score, Shown
+from eval.measures.showing import Grid, Score, Shown
 
 
 def measure(rows, bootstrap, judged):
