@@ -23,7 +23,7 @@ from ameli_llm.ids import EntityId
 from ameli_llm.parts import Parts
 from ameli_llm.paths import cache_dir, index_dir
 from ameli_llm.resolution import asks_model, resolve, shares
-from ameli_llm.types import Attributes, Progress
+from ameli_llm.types import Attributes, Progress, Review
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.index import Index, open_index
@@ -62,6 +62,12 @@ class Pipeline:
         """Asks the model two questions whose answers are known. Raises AmeliError when it fails."""
         if self.engine is not None:
             self.engine.canary()
+
+    def warm_up(self) -> None:
+        """Loads what retrieval loads on first use, the encoders. Raises AmeliError when one is missing."""
+        queries = self.finder.queries([Review(id=0)])
+        for retriever in self.finder.retrievers.values():
+            retriever.score(queries)
 
     def comparator(self, config: RunConfig) -> Comparator | None:
         """The comparator of another configuration, over the same index and engine."""

@@ -14,6 +14,7 @@ from ameli_llm.resolution import resolve
 from ameli_llm.runs import RunFolder
 from ameli_llm.types import Progress
 from eval.experiment import link_variants
+from eval.failures import FailureKind
 from eval.measures.statistics import Difference
 from eval.paired import compare_runs
 
@@ -24,13 +25,14 @@ FULL = "full"
 class AblationRow:
     """One run of an ablation; ``metrics`` is the content of its metrics.json.
 
-    ``difference`` is paired with all sources, None for that row itself.
+    ``difference`` is paired with all sources over the reviews that both answered, None for that row itself.
     """
 
     name: str
     run: RunFolder
     metrics: Mapping[str, Any]
     difference: Difference | None
+    failures: tuple[FailureKind, ...]
 
 
 def ablate(
@@ -55,9 +57,13 @@ def ablate(
     rows = []
     for folder, outcome in link_variants(dataset, chosen, configs, out, progress, limit, index, prompts):
         name, run = names[folder][0], outcome.folder
-        difference = None if name == FULL else compare_runs(RunFolder(out / FULL), run).difference
-        rows.append(AblationRow(name, run, outcome.metrics or {}, difference))
+        difference = None if name == FULL else _difference(RunFolder(out / FULL), run)
+        rows.append(AblationRow(name, run, outcome.metrics or {}, difference, outcome.failures))
     return rows
+
+
+def _difference(full: RunFolder, run: RunFolder) -> Difference:
+    return compare_runs(full, run).paired.answered.difference
 
 
 def ablations(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.install import install_line
+from tests.shared_setup import made_once
 
 START_SECONDS = 400  # 40 to 70 s on two idle cores, three times that on busy ones
 CORPUS = [
@@ -153,7 +154,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a 2-layer chat model with random weights: fast, valid, and of no judgement."""
-    return make_tiny_model(tmp_path_factory.mktemp("tiny_model"))
+    return made_once(tmp_path_factory, "tiny_model", make_tiny_model)
 
 
 @pytest.fixture(scope="session")

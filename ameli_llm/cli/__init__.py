@@ -78,14 +78,16 @@ def _groups() -> None:
         evaluate,
         index,
         link,
+        link_one,
         prompts,
         reproduce,
         train,
         tune,
     )
 
+    groups = demo, doctor, data, index, tune, link, link_one, evaluate, ablate, prompts, train, reproduce
     if not app.registered_commands:
-        for group in (demo, doctor, data, index, tune, link, evaluate, ablate, prompts, train, reproduce):
+        for group in groups:
             group.register(app)
 
 

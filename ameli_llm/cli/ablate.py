@@ -22,6 +22,7 @@ from ameli_llm.cli.options import (
     SettingsOption,
     SplitOption,
 )
+from ameli_llm.cli.results import failures_json, print_failures
 from ameli_llm.cli.terminal import progress, table
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def ablate(
     Differences are paired with the whole pipeline, with 95 % intervals over gold products. Sources that the
     configuration does not use have no row.
     """
-    from ameli_llm.cli.evaluate import percent
     from ameli_llm.dataset.load import load_dataset
     from eval.ablations import ablate as linked_without
+    from eval.measures.shown import percent
 
     resolved = resolve_config(config, engine, model, settings or ())
     with progress(GOES_ON) as show:
@@ -71,6 +72,8 @@ def ablate(
         header,
         [[row["row"], *(percent(row[name]) for name in SHOWN[:-1]), _signed(row[SHOWN[-1]])] for row in rows],
     )
+    for one in made:
+        print_failures(one.failures, (one.name,))
 
 
 def _scores(row: AblationRow) -> dict[str, Any]:
@@ -81,6 +84,7 @@ def _scores(row: AblationRow) -> dict[str, Any]:
         "disambiguation_f1": row.metrics["disambiguation_f1"],
         "end_to_end_f1": row.metrics["end_to_end_f1"],
         "difference": plain(row.difference),
+        "failures": failures_json(row.failures),
     }
 
 

@@ -9,7 +9,6 @@ import typer
 
 from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.cli.tune import write_config
 from ameli_llm.errors import AmeliError
 
 PRODUCTS = 150
@@ -36,6 +35,7 @@ def demo(
     """
     from ameli_llm.config import RunConfig, dump_config, load_config, retriever_alone
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.files import write_text
     from ameli_llm.pipeline import open_pipeline
     from eval.experiment import link_variants, tune_pipeline
 
@@ -49,7 +49,7 @@ def demo(
             dev = data.split("dev")
             with open_pipeline(data, RunConfig(), progress=show) as pipeline:
                 chosen = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
-            write_config(tuned, dump_config(chosen.config))
+            write_text(tuned, dump_config(chosen.config))
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
         configs = {**configs, OURS: load_config(tuned)}
         names = {name.split(",")[0].replace(" ", "-").lower(): name for name in configs}
@@ -75,7 +75,7 @@ def _make_twin(twin: Path, show: Any) -> None:
 
 
 def _scores(metrics: Any) -> list[str]:
-    from ameli_llm.cli.evaluate import percent
+    from eval.measures.shown import percent
 
     recall = metrics["recall"]
     return [percent(recall["1"]), percent(recall["10"])] + [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +21,7 @@ from ameli_llm.cli.options import (
     SettingsOption,
     SplitOption,
 )
+from ameli_llm.cli.results import failures_json, print_failures, print_json, print_scores
 from ameli_llm.cli.terminal import progress
 
 if TYPE_CHECKING:
@@ -84,15 +84,15 @@ def resolve_config(path: Path | None, engine: str, model: str, settings: Sequenc
 
 
 def show_outcome(outcome: Outcome, as_json: bool) -> None:
-    """Prints where the run is and, with gold, its scores."""
-    from ameli_llm.cli.evaluate import print_scores
-
+    """Prints where the run is, the commonest failures and, with gold, the scores."""
     path = outcome.folder.path
     if as_json:
         content: dict[str, Any] = {"run": str(path), "fresh": outcome.fresh, "error_rate": outcome.error_rate}
-        typer.echo(json.dumps(content | {"metrics": outcome.metrics}))
+        print_json({**content, "failures": failures_json(outcome.failures), "metrics": outcome.metrics})
         return
     if outcome.metrics is not None:
         print_scores(outcome.metrics)
+    print_failures(outcome.failures)
+    if outcome.metrics is not None:
         typer.echo(f"report: {path / 'report.html'}")
     typer.echo(f"run: {path} ({outcome.fresh} linked now)")

@@ -39,6 +39,7 @@ class Transformers:
     """
 
     name = "transformers"
+    origin = name
     batch_size = 8
     workers = 1
 

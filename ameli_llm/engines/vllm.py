@@ -35,6 +35,7 @@ class Vllm:
     """
 
     name = "vllm"
+    origin = name
     batch_size = 256
     workers = 1
 

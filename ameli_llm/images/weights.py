@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
 from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.files import first_error
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Description = TypeVar("Description", bound=BaseModel)
@@ -41,9 +42,7 @@ def read_description(path: Path, kind: type[Description], hint: str) -> Descript
     except OSError as error:
         raise AmeliError(f"Cannot read {path}: {error.strerror}.", hint=hint) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise AmeliError(f"{path}: {where}: {first['msg']}.") from error
+        raise AmeliError(f"{path}: {first_error(error)}.") from error
 
 
 def read_weights(path: Path) -> dict[str, Vectors]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingPackageError
-from ameli_llm.images.adapter import OFFICIAL_SHARE
+from ameli_llm.images.adapter import residual
 from ameli_llm.types import Progress
 from eval.baselines._towers import Form, Sizes
 from eval.baselines.baseline import Floats
@@ -95,10 +95,7 @@ class TowerModule(torch.nn.Module):
         if self.form == "projection":
             hidden = ((rows - weight("mean")) @ weight("w1") + weight("b1")).relu()
             return normalize(hidden @ weight("w2") + weight("b2"))
-        adapted = (rows @ weight("w1")).relu() @ weight("w2")
-        if self.form == "official":
-            return normalize((1 - OFFICIAL_SHARE) * rows + OFFICIAL_SHARE * adapted.relu())
-        return normalize(rows + adapted)
+        return normalize(residual(self.form, rows, weight("w1"), weight("w2"), torch.relu))
 
 
 def train_towers(

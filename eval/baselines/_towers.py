@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.images import weights as files
-from ameli_llm.images.adapter import residual
+from ameli_llm.images.adapter import positive, residual
 from eval.baselines.baseline import Floats
 from retrieval.encoders.encoder import normalised
 
@@ -97,7 +97,7 @@ class Towers:
         if self.form == "projection":
             hidden = np.maximum((rows - weights["mean"]) @ weights["w1"] + weights["b1"], 0)
             return normalised(hidden @ weights["w2"] + weights["b2"])
-        return normalised(residual(self.form, rows, weights["w1"], weights["w2"]))
+        return normalised(residual(self.form, rows, weights["w1"], weights["w2"], positive))
 
 
 class _Sizes(BaseModel):

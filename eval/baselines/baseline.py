@@ -27,7 +27,7 @@ class Task:
     extracted: tuple[AttributeValue, ...] = ()
 
     @property
-    def entity_ids(self) -> list[int]:
+    def entity_ids(self) -> list[EntityId]:
         """The candidates' product ids, in their order."""
         return [candidate.entity_id for candidate in self.candidates]
 

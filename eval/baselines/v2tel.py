@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
@@ -16,7 +17,6 @@ from ameli_llm.types import Progress
 from eval.baselines import _folder, _lists
 from eval.baselines._folder import Trained
 from eval.baselines._images import (
-    Ids,
     Images,
     no_images,
     require_choice,
@@ -297,7 +297,7 @@ def _search(
     )
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> Ids:
+def _padded(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
     """[n, k], with -1 behind the shorter ones."""
     found = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
     for row, several in enumerate(rows):

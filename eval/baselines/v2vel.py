@@ -12,7 +12,7 @@ import numpy as np
 
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
-from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.ids import EntityId
 from ameli_llm.images import weights
 from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
 from ameli_llm.types import Progress
@@ -87,7 +87,7 @@ class V2VEL:
         self._material = material
         self._adapter = adapter
         self._settings = settings
-        self._products: dict[ReviewId, Floats] = {}
+        self._products: dict[EntityId, Floats] = {}
 
     def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
         """Cosines [K] for each task."""
@@ -211,7 +211,7 @@ def train(
         progress=progress,
         checkpoints=out / _folder.CHECKPOINTS,
     )
-    training = _folder.record(NAME, made_of, len(pairs.entity_id), len(search.gold), history)
+    training = _folder.record(NAME, made_of, len(pairs.product), len(search.gold), history)
     replace(adapter, training=training).save(out)
     discard(out / _folder.CHECKPOINTS)
     return _folder.summary(title(material), out, training, already=False)

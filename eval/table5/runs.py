@@ -11,9 +11,10 @@ from typing import Any
 
 from ameli_llm import provenance
 from ameli_llm.config import FusionConfig
+from ameli_llm.files import write_json
 from ameli_llm.ids import ReviewId, id_key
 from ameli_llm.runner import fingerprint
-from ameli_llm.runs import PredictionRow, RunFolder, write_json
+from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import Progress, Review
 from eval.baselines.answers import answers
 from eval.baselines.baseline import Baseline, Task
@@ -22,6 +23,7 @@ from eval.baselines.tasks import tasks
 from eval.evaluation import evaluate_run, run_config, write_evaluation
 from eval.evaluation import spec as spec_of
 from eval.leaks import FILE, read_traces
+from eval.measures.judged import in_order
 from eval.table5.rows import Row
 
 IMAGE_BATCH = 64
@@ -95,7 +97,7 @@ class Scorer:
         made = {
             **spec_of(self.start),
             "config": config.model_dump(mode="json"),
-            "candidates": fingerprint(sorted((one.review_id, one.key) for one in found)),
+            "candidates": fingerprint([(one.review_id, one.key) for one in in_order(found)]),
             "baseline": {"name": row.baseline, "variant": row.variant, "described": baseline.describe()},
         }
         content: dict[str, Any] = json.loads(json.dumps(made))

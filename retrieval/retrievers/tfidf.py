@@ -14,7 +14,7 @@ from ameli_llm.config import RetrievalConfig
 from ameli_llm.errors import MissingPackageError
 from retrieval.analysis import terms
 from retrieval.index import Index
-from retrieval.retrievers.retriever import Query, Scores
+from retrieval.retrievers.retriever import Query, Retriever, Scores, Wordless
 
 NAME = "tfidf"
 
@@ -36,8 +36,10 @@ class TFIDFRetriever:
         return np.asarray((vectors @ self._products).toarray(), dtype=np.float32)
 
 
-def create(index: Index, config: RetrievalConfig) -> TFIDFRetriever:
+def create(index: Index, config: RetrievalConfig) -> Retriever:
     """The retriever over the index's product texts; its tables are made once and kept with the index."""
+    if not any(terms(entry.text) for entry in index.entries):
+        return Wordless(len(index))
     return TFIDFRetriever(index.derived(NAME, lambda place: _write([e.text for e in index.entries], place)))
 
 

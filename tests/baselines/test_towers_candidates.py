@@ -121,7 +121,7 @@ def test_the_negatives_of_a_pair_are_the_most_similar_images_of_its_candidates(t
         known = [one for one in lists[review] if one != 129]
         nearest = [(shown(one) @ photo).argmax() for one in known]
         expected = [shown(one)[place].tolist() for one, place in zip(known, nearest, strict=True)]
-        assert pairs.others.owner[there].tolist() == known
+        assert [world.material.index.product_ids[row] for row in pairs.others.owner[there]] == known
         assert pairs.others.images[there].tolist() == expected
         places += nearest
     assert set(places) == {0, 1, 2}

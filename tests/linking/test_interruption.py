@@ -44,7 +44,7 @@ def test_link_says_how_far_it_came_and_goes_on(
         while process.poll() is None and not (predictions.exists() and predictions.stat().st_size):
             time.sleep(0.002)
         os.kill(process.pid, number)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=280)
     assert (process.returncode, out) == (code, "")
     assert "Traceback" not in err
     said = re.fullmatch(r"interrupted at linking (\d+)/320; the same command goes on", err.splitlines()[-1])
@@ -109,7 +109,7 @@ def test_nobody_reads(start: Callable[..., subprocess.Popen[str]], arguments: tu
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert (process.stderr.read(), process.wait(timeout=60)) == ("", 141)
+        assert (process.stderr.read(), process.wait(timeout=280)) == ("", 141)
 
 
 @pytest.mark.parametrize("arguments", [("prompts", "list"), ("doctor",)])

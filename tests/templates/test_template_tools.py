@@ -143,8 +143,8 @@ def test_cli_render_of_a_dataset(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--review", "8"], "No review 8 in split 'dev' of "),
-        (["--candidates", "1,x"], "No product 'x' in the dataset. Write ids as 1,2,3."),
+        (["--review", "8"], "No review '8' in split 'dev' of "),
+        (["--candidates", "1,x"], "No product 'x' in the dataset. It has 3; write ids as they are."),
     ],
 )
 def test_cli_render_mistakes(run: Run, tmp_path: Path, arguments: list[str], says: str) -> None:

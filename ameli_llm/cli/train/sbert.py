@@ -13,7 +13,7 @@ from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, Js
 from ameli_llm.cli.terminal import progress, table
 
 if TYPE_CHECKING:
-    from retrieval.finetuning.training import FineTuned
+    from retrieval.finetuning.description import FineTuned
 
 
 def register(group: typer.Typer) -> None:
@@ -50,8 +50,8 @@ def sbert(
     from ameli_llm.dataset.folds import folds
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_or_build_index
+    from retrieval.finetuning.description import FineTuning
     from retrieval.finetuning.reviews import fine_tune_sbert
-    from retrieval.finetuning.training import FineTuning
 
     settings = FineTuning(epochs, batch_size, learning_rate, warm_up, weight_decay, window, hard)
     data = load_dataset(dataset)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.ids import id_number
 from ameli_llm.types import Candidate, Progress
 from eval.baselines.amelink.combination import expected_hits
 from eval.baselines.amelink.encoder import TextEncoder, Unit, pooler_weights, quick
@@ -57,7 +58,8 @@ def training_lists(
         if not others:
             continue
         chosen = [Candidate(example.gold, math.nan), *others[: settings.candidates - 1]]
-        order = np.random.default_rng([seed, example.task.review.id]).permutation(len(chosen)).tolist()
+        draw = np.random.default_rng([seed, id_number(example.task.review.id)])
+        order = draw.permutation(len(chosen)).tolist()
         task = replace(example.task, candidates=tuple(chosen[i] for i in order))
         sets.append(tuple(pair_sets(task, material, slots, settings)))
         golds.append(order.index(0))
