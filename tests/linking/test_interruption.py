@@ -54,6 +54,19 @@ def test_link_says_how_far_it_came_and_goes_on(
     assert here(*words, "--json").json["fresh"] == 320 - kept
 
 
+def test_data_check_says_how_far_it_came(start: Callable[..., subprocess.Popen[str]], dataset: Path) -> None:
+    with start("data", "check", dataset, before=NOT_IGNORED) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert re.fullmatch(r"images: \d+/\d+\n", first)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert re.fullmatch(r"interrupted at images \d+/\d+; the same command starts anew", last), err
+
+
 def test_a_second_signal_ends_at_once() -> None:
     code = (
         "import os, signal, sys\n"

@@ -17,7 +17,6 @@ from ameli_llm.runs import RunFolder
 from ameli_llm.templates import load_template, prompts_folder
 
 SERVED = ("--engine", "vllm_server", "--set", "engine.base_url=http://127.0.0.1:9/v1")
-REFUSED = "http://127.0.0.1:9/v1: connection refused (4 attempts)"
 
 
 def served(*settings: str) -> RunConfig:
@@ -53,19 +52,16 @@ def test_without_a_model_nothing_is_sent() -> None:
 
 @pytest.mark.parametrize(("command", "split"), [("link", "test"), ("tune", "dev"), ("ablate", "test")])
 def test_every_command_that_asks_a_model_takes_the_folder(
-    here: Callable[..., Any],
-    dataset: Path,
-    index: Any,
-    cheap: tuple[str, ...],
-    prompts: Path,
-    tmp_path: Path,
-    command: str,
-    split: str,
+    here: Callable[..., Any], dataset: Path, prompts: Path, tmp_path: Path, command: str, split: str
 ) -> None:
-    words = (command, dataset, "--split", split, "--out", tmp_path / "out", *SERVED, *cheap)
-    words = (*words, "--set", "comparison.template=compare/mine")
+    """The template is found in the folder: it is refused for its method, and not for its name."""
+    words = (command, dataset, "--split", split, "--out", tmp_path / "out", *SERVED)
+    words = (*words, "--set", "comparison.comparator=entail", "--set", "comparison.template=compare/mine")
     assert here(*words).error.startswith("No template named 'compare/mine'. Available: compare/entail, ")
-    assert here(*words, "--prompts", prompts).error.startswith(REFUSED)
+    assert here(*words, "--prompts", prompts).error == (
+        "Template 'compare/mine' is for listwise, not for entail. "
+        "ameli-llm prompts list shows what each template is for."
+    )
     assert here(*words, "--prompts", tmp_path / "none").error.startswith("No prompt folder ")
     assert not (tmp_path / "out").exists()
 

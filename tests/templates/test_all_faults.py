@@ -68,8 +68,12 @@ def test_the_first_of_them_is_what_loading_raises(tmp_path: Path) -> None:
 
 
 def test_what_does_not_render_is_no_reason_to_hide_the_rest(tmp_path: Path) -> None:
-    path = faulty(tmp_path, ("{{ attribute.key }}", "{{ attribute.kye }}"), ("{{ mention }}", "it"))
-    assert {finding.code for finding in lint(path)} == {"invalid", "unused"}
+    source = (prompts_folder() / "compare" / "entail.j2").read_text(encoding="utf-8")
+    line = '{% include "shared/stated.j2" %}\n'
+    assert line in source
+    path = tmp_path / "mine.j2"
+    path.write_text(source.replace(line, "{{ review.kye }}\n"), encoding="utf-8")
+    assert {finding.code for finding in lint(str(path))} == {"invalid", "unused"}
 
 
 def test_json_has_them_all(tmp_path: Path) -> None:
