@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ameli_llm.errors import AmeliError
 from eval.baselines import _folder, v2vel
+from eval.baselines._names import short_name
 from eval.baselines.amelink import folder
 from eval.baselines.amelink.combination import Combination
 from eval.baselines.amelink.encoder import TextEncoder, load_encoder
@@ -18,8 +19,8 @@ from eval.baselines.amelink.variants import read_together, slots_of, text_model,
 from eval.baselines.material import Material
 
 
-def create(material: Material, place: Path | None, variant: str = "", seed: int = 0) -> Amelink:
-    """The variant ("" is "full") from the folder that ``train`` wrote; ``seed`` decides nothing any more.
+def create(material: Material, place: Path | None, variant: str = "") -> Amelink:
+    """The variant ("" is "full") from the folder that ``train`` wrote.
 
     Raises AmeliError when the folder lacks it, or when its weights are damaged, of another size, or of
     another encoder than is found now.
@@ -59,13 +60,13 @@ def create(material: Material, place: Path | None, variant: str = "", seed: int 
         ],
     }
     combination = Combination(row.weights, row.sizes)
-    return Amelink(material, settings, text, image, combination, kind.filtered, about)
+    encoders = short_name(described.encoder) if text else v2vel.encoder(material)
+    return Amelink(material, settings, text, image, combination, kind.filtered, about, encoders)
 
 
 def title_of(described: Description) -> str:
-    """Name of the row, with the encoder that it was really run with."""
-    name = described.encoder.rstrip("/").rpartition("/")[2]
-    return f"AMELINK ({'MiniLM' if name == 'all-MiniLM-L6-v2' else name})"
+    """Its name with the encoder that it was trained with."""
+    return f"AMELINK ({short_name(described.encoder)})"
 
 
 def _text_part(material: Material, place: Path, described: Description, name: str) -> TextPart:
