@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.images.weights import require_whole
 from eval.baselines import _folder, v2vel
 from eval.baselines._names import short_name
 from eval.baselines.amelink import folder
@@ -108,18 +109,13 @@ def _load_file(model: TextModel, path: Path, digest: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    hint = _folder.how_to_train(folder.NAME)
     try:
         content = path.read_bytes()
+        require_whole(path, content, digest, hint)
         weights = load(content)
     except OSError as error:
-        raise AmeliError(
-            f"Cannot read {path}: {error.strerror}.", hint=_folder.how_to_train(folder.NAME)
-        ) from error
+        raise AmeliError(f"Cannot read {path}: {error.strerror}.", hint=hint) from error
     except SafetensorError as error:
         raise AmeliError(f"{path} is not a safetensors file: {error}.") from error
     load_weights(model, weights, str(path))
-    if folder.digest(content) != digest:
-        raise AmeliError(
-            f"The weights in {path} are not those that the training wrote.",
-            hint=_folder.how_to_train(folder.NAME),
-        )
