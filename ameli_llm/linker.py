@@ -1,258 +1,262 @@
-"""Links reviews: candidates, attributes, comparison, fusion, in that order, one batch at a time."""
+"""The library: opens a knowledge base once, then links reviews one at a time, in lists and in streams."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeAlias
 
-from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
-from ameli_llm.attributes.merge import merge
-from ameli_llm.comparison.comparator import Attributes, Comparator, Comparison, ComparisonTask
-from ameli_llm.comparison.rules import verdicts
-from ameli_llm.config import AttributesConfig, FusionConfig
-from ameli_llm.fusion.combine import Parts, decide, demote, fuse
-from ameli_llm.fusion.mismatch import has_mismatch
-from ameli_llm.runs import AttributeRow, CandidateRow, PredictionRow, TokensRow, VerdictRow
-from ameli_llm.types import AttributeValue, Candidate, Failure, Product, Review, State, Usage, Vocabulary
+from ameli_llm.config import RunConfig, load_config, override
+from ameli_llm.dataset.load import Dataset, load_dataset
+from ameli_llm.dataset.objects import AnyPath, make_dataset, read_review
+from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId
+from ameli_llm.parallel import abatched, aenumerate, ain_parallel, batched, in_parallel
+from ameli_llm.pipeline import Pipeline, assemble
+from ameli_llm.types import Attributes, Link, Product, Progress, Review
 
-
-class CandidateSource(Protocol):
-    """Retrieval, as the linker sees it."""
-
-    def find(self, reviews: Sequence[Review], depth: int) -> list[list[Candidate]]:
-        """Up to ``depth`` candidates a review, best first."""
+AnyProduct: TypeAlias = Product | Mapping[str, Any]
+AnyReview: TypeAlias = Review | Mapping[str, Any]
 
 
-@dataclass
-class Stopwatch:
-    """Seconds by stage, summed over the reviews of a batch."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    _last: float = field(default_factory=time.perf_counter)
-
-    def lap(self, stage: str) -> None:
-        """Books the time since the last call on ``stage``."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
-
-
-@dataclass(frozen=True)
 class Linker:
-    """The pipeline. ``candidates`` is K, how many are compared; ``depth`` how many are kept.
+    """Links reviews to the products of one knowledge base; ``Linker.open`` makes one.
 
-    Gold does not occur here. Without a ``comparator`` the text score is absent.
+    It holds the index, the encoders and, if the configuration names one, the model, until ``close`` or the
+    end of its ``with`` or ``async with`` block. Threads may share it. A model is asked two test questions
+    before the first review, once.
+
+    ```python
+    from ameli_llm import Linker
+
+    products = [
+        {"id": "B1", "name": "Acme Breeze blender", "attributes": {"Color": "Red", "Power": "500 W"}},
+        {"id": "B2", "name": "Acme Breeze blender", "attributes": {"Color": "Blue", "Power": "500 W"}},
+    ]
+    with Linker.open(products) as linker:
+        link = linker.link({"body": "Love my red one with its 500 watts", "mention": "blender"})
+        assert link.best.entity_id == "B1"
+        for verdict in link.verdicts:
+            print(verdict.key, verdict.verdict, verdict.evidence.text)
+    ```
     """
 
-    products: Mapping[int, Product]
-    attributes: Mapping[int, Attributes]
-    source: CandidateSource
-    extractors: Mapping[str, Extractor]
-    comparator: Comparator | None
-    merging: AttributesConfig
-    fusion: FusionConfig
-    candidates: int = 10
-    depth: int = 100
+    def __init__(self, pipeline: Pipeline, images: AnyPath = ".") -> None:
+        self._pipeline = pipeline
+        self._images = images
+        self._use = threading.Condition()
+        self._under_way = 0
+        self._closed = False
+        self._asking = threading.Lock()
+        self._asked = False
 
-    def link(self, reviews: Sequence[Review]) -> list[PredictionRow]:
-        """A row per review, in order."""
-        watch = Stopwatch()
-        found = self.retrieve(reviews)
-        watch.lap("retrieval")
-        extractions = self.extract(reviews, found, watch)
-        rows = self.conclude(reviews, found, extractions, watch)
-        share = {stage: seconds / len(rows) for stage, seconds in watch.seconds.items()} if rows else {}
-        spent = {"seconds": sum(share.values()), "stage_seconds": share}
-        return [row.model_copy(update=spent) for row in rows]
+    @classmethod
+    def open(
+        cls,
+        knowledge_base: AnyPath | Iterable[AnyProduct],
+        *,
+        config: AnyPath | RunConfig | None = None,
+        engine: str = "",
+        model: str = "",
+        settings: Sequence[str] = (),
+        index: AnyPath | None = None,
+        images: AnyPath = ".",
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Linker:
+        """Opens a dataset folder, a file of products, or products themselves; makes the index if need be.
 
-    def retrieve(self, reviews: Sequence[Review]) -> list[list[Candidate]]:
-        """Candidates of each review, best first; the first ``candidates`` of them are compared."""
-        return self.source.find(reviews, max(self.depth, self.candidates))
+        - ``knowledge_base``: the path of a dataset folder or of its ``products.json`` alone, or products,
+          each a ``Product`` or a dictionary ([below](#products-as-dictionaries)).
+        - ``config``: a file, as ``ameli-llm tune`` writes it, or a ``RunConfig``. ``engine``, ``model`` and
+          ``settings`` (``["fusion.text=2"]``) go on top, as ``--engine``, ``--model`` and ``--set`` do.
+        - ``index``: the folder of the index, otherwise one in the user's cache.
+        - ``images``: the folder that image paths in dictionaries are relative to.
+        - ``name``: products of one name share an index, in which only what changed is embedded anew. Without
+          it, every other list of products has an index of its own.
+        - ``progress`` is called with the stage, how much of it is done, and how much there is.
 
-    def extract(
-        self, reviews: Sequence[Review], found: Sequence[Sequence[Candidate]], watch: Stopwatch | None = None
-    ) -> list[dict[str, Extraction]]:
-        """What each extractor finds in each review, within the vocabulary of the compared candidates."""
-        tasks = [
-            ExtractionTask(review, vocabulary([self.attributes[c.entity_id] for c in self._top(candidates)]))
-            for review, candidates in zip(reviews, found, strict=True)
-        ]
-        results: list[dict[str, Extraction]] = [{} for _ in reviews]
-        for name, extractor in self.extractors.items():
-            for by_name, extraction in zip(results, extractor.extract(tasks), strict=True):
-                by_name[name] = extraction
-            if watch is not None:
-                watch.lap(f"extraction.{name}")
-        return results
+        Encoders are loaded here, and no model is asked anything yet. Raises AmeliError on a wrong product,
+        path, configuration or index, and MissingDependencyError, which says what to type, when a package or
+        weights are not installed.
 
-    def conclude(
-        self,
-        reviews: Sequence[Review],
-        found: Sequence[Sequence[Candidate]],
-        extractions: Sequence[Mapping[str, Extraction]],
-        watch: Stopwatch | None = None,
-    ) -> list[PredictionRow]:
-        """A row per review, without its seconds: merges, compares, fuses, decides."""
-        tasks = [
-            self._comparison_task(review, self._top(candidates), merge(by_name, self.merging.precision))
-            for review, candidates, by_name in zip(reviews, found, extractions, strict=True)
-        ]
-        if watch is not None:
-            watch.lap("merge")
-        comparisons = self._compare(tasks)
-        if watch is not None:
-            watch.lap("comparison")
-        rows = [
-            self._row(task, candidates, by_name, comparison)
-            for task, candidates, by_name, comparison in zip(
-                tasks, found, extractions, comparisons, strict=True
-            )
-        ]
-        if watch is not None:
-            watch.lap("fusion")
-        return rows
+        ```python
+        linker = Linker.open("DATASET", settings=["retrieval.candidates=5"])
+        print(len(linker.products), "products")
+        linker.close()
+        ```
+        """
+        resolved = _configuration(config, engine, model, settings)
+        dataset = _dataset(knowledge_base, images, name)
+        pipeline = assemble(dataset, resolved, None if index is None else Path(index), progress)
+        try:
+            pipeline.warm_up()
+        except BaseException:
+            pipeline.close()
+            raise
+        return cls(pipeline, images)
 
-    def _top(self, found: Sequence[Candidate]) -> Sequence[Candidate]:
-        return found[: self.candidates]
+    @property
+    def products(self) -> Mapping[EntityId, Product]:
+        """The knowledge base by id, in its own order."""
+        return self._pipeline.dataset.products
 
-    def _comparison_task(
-        self, review: Review, candidates: Sequence[Candidate], values: tuple[AttributeValue, ...]
-    ) -> ComparisonTask:
-        ids = [candidate.entity_id for candidate in candidates]
-        return ComparisonTask(
-            review, tuple(self.products[i] for i in ids), tuple(self.attributes[i] for i in ids), values
-        )
+    def attributes(self, id_: EntityId) -> Attributes:
+        """The attributes of a product: key to values, as its page writes them. Raises KeyError."""
+        return self._pipeline.flow.attributes[id_]
 
-    def _compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
-        """Comparisons in order; a review without candidates, or no comparator, gives an empty one."""
-        if self.comparator is None:
-            return [Comparison() for _ in tasks]
-        asked = [task for task in tasks if task.candidates]
-        results = iter(self.comparator.compare(asked))
-        return [next(results) if task.candidates else Comparison() for task in tasks]
+    @property
+    def config(self) -> RunConfig:
+        """The configuration, with its automatic parts filled in."""
+        return self._pipeline.config
 
-    def _row(
-        self,
-        task: ComparisonTask,
-        found: Sequence[Candidate],
-        extractions: Mapping[str, Extraction],
-        comparison: Comparison,
-    ) -> PredictionRow:
-        usage = sum((e.usage for e in extractions.values()), Usage()) + comparison.usage
-        ranking = self._rank(task, found, comparison)
-        answer = _failure([e.failure for e in extractions.values()] + [comparison.failure])
-        if answer is None:
-            answer = self._answer(task, ranking, comparison.none_score)
-        return PredictionRow(
-            review_id=task.review.id,
-            candidates=_candidate_rows(ranking, found),
-            attributes=tuple(AttributeRow.of(value) for value in task.extracted),
-            tokens=TokensRow(prompt=usage.prompt, completion=usage.completion, cached=usage.cached),
-            compared=len(task.candidates),
-            none_score=comparison.none_score,
-            orders=comparison.orders,
-            flips=comparison.flips,
-            dropped=_sum_counts([e.dropped for e in extractions.values()]),
-            **answer,
-        )
+    @property
+    def batch_size(self) -> int:
+        """How many reviews ``link_many`` links together: 16, or what the engine asks for."""
+        return self._pipeline.batch_size
 
-    def _rank(
-        self, task: ComparisonTask, found: Sequence[Candidate], comparison: Comparison
-    ) -> list[tuple[float, Parts]]:
-        compared = found[: len(task.candidates)]
-        texts = comparison.scores or (None,) * len(compared)
-        parts = [
-            Parts(candidate.entity_id, candidate.score, text, candidate.scores.get("image"))
-            for candidate, text in zip(compared, texts, strict=True)
-        ]
-        ranking = fuse(task.review.id, parts, self.fusion)
-        if self.fusion.mismatch_filter:
-            wrong = {
-                product.id
-                for product, attributes in zip(task.candidates, task.attributes, strict=True)
-                if has_mismatch(task.extracted, attributes)
-            }
-            ranking = demote(ranking, wrong)
-        return ranking
+    @property
+    def workers(self) -> int:
+        """How many such batches it has under way: 1, or what the engine asks for."""
+        return self._pipeline.workers
 
-    def _answer(
-        self, task: ComparisonTask, ranking: Sequence[tuple[float, Parts]], none_score: float | None
-    ) -> dict[str, Any]:
-        """State, entity, confidence and evidence of a review that no stage failed on."""
-        if not ranking:
-            return {"state": State.ABSTAINED, "entity_id": None, "confidence": 0.0, "error": "no candidates"}
-        best = ranking[0][1].entity_id
-        decision = decide([score for score, _ in ranking], best, none_score, self.fusion)
-        position = [product.id for product in task.candidates].index(best)
-        return {
-            "state": decision.state,
-            "entity_id": decision.entity_id,
-            "confidence": decision.confidence,
-            "kb_probability": decision.kb_probability,
-            "evidence": tuple(
-                VerdictRow(entity_id=best, key=verdict.key, verdict=verdict.verdict)
-                for verdict in verdicts(task)[position]
-            ),
-        }
+    def link(self, review: AnyReview) -> Link:
+        """Links one review, a ``Review`` or a dictionary ([below](#reviews-as-dictionaries)).
+
+        Without an id it has the id 1. What fails in a model is a state of the link, ``engine_error`` or
+        ``invalid_output``. Raises AmeliError on a wrong review, on an image that cannot be used
+        (ImageProblem), when the linker is closed, and when the model fails its test questions: these are then
+        asked again before the next review.
+
+        ```python
+        with Linker.open("DATASET") as linker:
+            link = linker.link({"header": "Great", "body": "The black one is quiet.", "mention": "blender"})
+            print(link.state, link.entity_id, link.confidence)
+            if link.entity_id is not None:
+                print(linker.products[link.entity_id].name)
+        ```
+        """
+        return self.link_batch([self._read(1, review)])[0]
+
+    def link_many(self, reviews: Iterable[AnyReview]) -> Iterator[Link]:
+        """Links in the order of the reviews, as they are asked for; memory is bounded however many there are.
+
+        At most ``workers`` x ``batch_size`` reviews are read ahead; where they come more slowly than they are
+        linked, ``link`` answers earlier. A review without an id has its position, from 1. Scores depend on
+        what is linked together in their last digits only. Raises as ``link`` does, and what ``reviews``
+        raises, after the links of all reviews before.
+
+        ```python
+        reviews = ({"body": f"It holds {litres} litres."} for litres in range(1, 40))
+        with Linker.open("DATASET") as linker:
+            for link in linker.link_many(reviews):
+                print(link.review_id, link.state)
+        ```
+        """
+        self._require_open()
+        read = (self._read(position, review) for position, review in enumerate(reviews, start=1))
+        batches = in_parallel(self.link_batch, batched(read, self.batch_size), self.workers, ordered=True)
+        return (link for batch in batches for link in batch)
+
+    def link_batch(self, reviews: Sequence[Review]) -> list[Link]:
+        """Links reviews that go through each stage together, in order. Raises as ``link`` does."""
+        with self._in_use():
+            self._ask_once()
+            return self._pipeline.flow.link(reviews)
+
+    def check(self) -> None:
+        """Asks the model its test questions now and not before the first review. Raises as ``link`` does."""
+        with self._in_use():
+            self._ask_once()
+
+    async def alink(self, review: AnyReview) -> Link:
+        """As ``link``, in a thread of the event loop's executor.
+
+        ```python
+        import asyncio
 
 
-def vocabulary(attributes: Sequence[Attributes]) -> Vocabulary:
-    """Keys and raw values of the candidates, in order of first occurrence, each once."""
-    merged: dict[str, dict[str, None]] = {}
-    for dictionary in attributes:
-        for key, values in dictionary.items():
-            merged.setdefault(key, {}).update(dict.fromkeys(values))
-    return {key: tuple(values) for key, values in merged.items()}
+        async def both():
+            async with Linker.open("DATASET") as linker:
+                return await asyncio.gather(linker.alink({"body": "Red"}), linker.alink({"body": "Blue"}))
 
 
-def _failure(failures: Sequence[Failure | None]) -> dict[str, Any] | None:
-    """No reply outweighs a broken one: the run may get it when it is started again."""
-    happened = [failure for failure in failures if failure is not None]
-    if not happened:
-        return None
-    worst = min(happened, key=lambda failure: failure.state is not State.ENGINE_ERROR)
-    return {"state": worst.state, "entity_id": None, "confidence": None, "error": worst.message}
+        print([link.state for link in asyncio.run(both())])
+        ```
+        """
+        return await asyncio.to_thread(self.link, review)
+
+    async def alink_many(
+        self, reviews: Iterable[AnyReview] | AsyncIterable[AnyReview]
+    ) -> AsyncIterator[Link]:
+        """As ``link_many``; an iterable that is not asynchronous is read in the event loop."""
+        self._require_open()
+        read = (self._read(position, review) async for position, review in aenumerate(reviews, 1))
+        batches = abatched(read, self.batch_size)
+        async for batch in ain_parallel(self.link_batch, batches, self.workers):
+            for link in batch:
+                yield link
+
+    def close(self) -> None:
+        """Frees index, encoders and model, after the batches under way; a second call does nothing."""
+        with self._use:
+            closed, self._closed = self._closed, True
+            self._use.wait_for(lambda: not self._under_way)
+            if not closed:
+                self._pipeline.close()
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def _read(self, position: int, review: AnyReview) -> Review:
+        return read_review(review, f"review {position}", default_id=position, images=self._images)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._use:
+            self._require_open()
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._use:
+                self._under_way -= 1
+                self._use.notify_all()
+
+    def _ask_once(self) -> None:
+        with self._asking:
+            if not self._asked:
+                self._pipeline.canary()
+                self._asked = True
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise AmeliError("The linker is closed.", hint="Link inside its with block, or open another one.")
 
 
-def _candidate_rows(
-    ranking: Sequence[tuple[float, Parts]], found: Sequence[Candidate]
-) -> tuple[CandidateRow, ...]:
-    """The compared candidates by fused score, then the others in retrieval's order below the last of them.
-
-    A candidate that was not compared has the lowest compared score, less what retrieval sees between it and
-    the last compared candidate, so that ``score`` falls monotonically.
-    """
-    retrieved = {candidate.entity_id: candidate for candidate in found}
-    rows = [
-        CandidateRow(
-            entity_id=part.entity_id,
-            retrieval_score=part.retrieval,
-            text_score=part.text,
-            image_score=part.image,
-            score=score,
-            scores=dict(retrieved[part.entity_id].scores),
-        )
-        for score, part in ranking
-    ]
-    rest = found[len(ranking) :]
-    floor = ranking[-1][0] - found[len(ranking) - 1].score if ranking else 0.0
-    rows += [
-        CandidateRow(
-            entity_id=candidate.entity_id,
-            retrieval_score=candidate.score,
-            score=floor + candidate.score,
-            scores=dict(candidate.scores),
-        )
-        for candidate in rest
-    ]
-    return tuple(rows)
+def _configuration(
+    config: AnyPath | RunConfig | None, engine: str, model: str, settings: Sequence[str]
+) -> RunConfig:
+    base = config if isinstance(config, RunConfig) else load_config(None if config is None else Path(config))
+    named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
+    return override(base, [*named, *settings])
 
 
-def _sum_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(sorted(total.items()))
+def _dataset(knowledge_base: AnyPath | Iterable[AnyProduct], images: AnyPath, name: str | None) -> Dataset:
+    if isinstance(knowledge_base, str | os.PathLike):
+        return load_dataset(Path(knowledge_base))
+    return make_dataset(knowledge_base, images=images, name=name)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
 import platformdirs
+
+from ameli_llm.config import RetrievalConfig
 
 
 def cache_dir() -> Path:
@@ -15,7 +18,15 @@ def cache_dir() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("ameli-llm"))
 
 
-def index_dir(dataset: Path) -> Path:
-    """The default index folder of a dataset; datasets of one name at two places do not share it."""
-    place = hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:12]
-    return cache_dir() / "index" / f"{dataset.resolve().name}-{place}"
+def index_dir(dataset_key: str, config: RetrievalConfig) -> Path:
+    """The default index folder of a dataset (``Dataset.key``) under the encoders that are configured.
+
+    The indexes of one dataset lie beside each other.
+    """
+    encoders = config.text_encoder, config.text_model, config.image_encoder, config.image_model
+    names = f"{config.text_encoder}-{config.image_encoder}-{_short(json.dumps(encoders))}"
+    return cache_dir() / "index" / dataset_key / names
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

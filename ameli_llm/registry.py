@@ -1,15 +1,18 @@
 """Finds implementations by file name: ``retrieval/retrievers/bm25.py`` is the retriever "bm25".
 
-A new implementation is one new file. Nothing is imported before it is asked for.
+A new implementation is one new file, which says by the names of its parameters what it is made from. Nothing
+is imported before it is asked for.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import util as import_util
+from types import ModuleType
 from typing import Any
 
 from ameli_llm.errors import UnknownNameError
@@ -35,10 +38,26 @@ class Registry:
         found = (module.name for module in pkgutil.iter_modules(paths))
         return sorted(n for n in found if not n.startswith("_") and n not in self.helpers)
 
-    def load(self, name: str) -> Callable[..., Any]:
-        """The entry function of the module ``name``. Raises UnknownNameError."""
+    def module(self, name: str) -> ModuleType:
+        """The module ``name``, imported now. Raises UnknownNameError."""
         if name not in self.names():
             raise UnknownNameError(self.kind, name, self.names())
-        module = importlib.import_module(f"{self.package}.{name}")
-        function: Callable[..., Any] = getattr(module, self.entry)
+        return importlib.import_module(f"{self.package}.{name}")
+
+    def load(self, name: str) -> Callable[..., Any]:
+        """The entry function of the module ``name``. Raises UnknownNameError."""
+        function: Callable[..., Any] = getattr(self.module(name), self.entry)
         return function
+
+    def needs(self, name: str) -> frozenset[str]:
+        """Names of what the entry function takes. Raises UnknownNameError."""
+        return frozenset(inspect.signature(self.load(name)).parameters)
+
+    def make(self, name: str, offered: Mapping[str, Callable[[], Any]]) -> Any:
+        """What the entry function makes of those ``offered`` parts that it takes; the others are not made.
+
+        Raises UnknownNameError.
+        """
+        return self.load(name)(
+            **{part: offered[part]() for part in sorted(self.needs(name) & offered.keys())}
+        )

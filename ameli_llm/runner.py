@@ -1,4 +1,4 @@
-"""Drives a linker over the reviews of a split into a run folder, and takes an interrupted run up again."""
+"""Drives a flow over the reviews of a split into a run folder, and takes an interrupted run up again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import ReviewId
+from ameli_llm.parallel import in_parallel
 from ameli_llm.runs import PredictionRow, RunFolder
-from ameli_llm.types import Review, State
+from ameli_llm.types import Link, Review, State
 
 MAY_CHANGE = frozenset(
     f"config.engine.{name}" for name in ("base_url", "concurrency", "timeout", "max_error_rate")
@@ -55,16 +56,16 @@ def start_or_resume(folder: RunFolder, spec: Mapping[str, Any]) -> dict[str, Any
     return {**manifest, "spec": asked}
 
 
-def finished(rows: Sequence[PredictionRow], keys: Mapping[int, str]) -> list[PredictionRow]:
+def finished(rows: Sequence[PredictionRow], keys: Mapping[ReviewId, str]) -> list[PredictionRow]:
     """The rows that need not be done again: of this very content, and not failed for want of a reply."""
-    kept: dict[int, PredictionRow] = {}
+    kept: dict[ReviewId, PredictionRow] = {}
     for row in rows:
         if keys.get(row.review_id) == row.key and row.state is not State.ENGINE_ERROR:
             kept.setdefault(row.review_id, row)
     return list(kept.values())
 
 
-def resume(folder: RunFolder, keys: Mapping[int, str]) -> frozenset[int]:
+def resume(folder: RunFolder, keys: Mapping[ReviewId, str]) -> frozenset[ReviewId]:
     """Ids of the reviews that need not be done again; other rows are removed from the predictions.
 
     Raises AmeliError, and removes nothing, when the folder has reviews that are not asked for now (an earlier
@@ -84,11 +85,11 @@ def resume(folder: RunFolder, keys: Mapping[int, str]) -> frozenset[int]:
 
 
 def run(
-    link: Callable[[Sequence[Review]], list[PredictionRow]],
+    link: Callable[[Sequence[Review]], list[Link]],
     reviews: Sequence[Review],
-    keys: Mapping[int, str],
+    keys: Mapping[ReviewId, str],
     folder: RunFolder,
-    done: Set[int],
+    done: Set[ReviewId],
     *,
     batch_size: int,
     workers: int,
@@ -106,36 +107,12 @@ def run(
     folder.open_predictions()
     batches = (reviews[start : start + batch_size] for start in range(0, len(reviews), batch_size))
     pending = (batch for batch in batches if any(review.id not in done for review in batch))
-    for linked in _in_parallel(link, pending, workers):
-        fresh = [row for row in linked if row.review_id not in done]
-        folder.append(row.model_copy(update={"key": keys[row.review_id]}) for row in fresh)
+    for linked in in_parallel(link, pending, workers):
+        fresh = [one for one in linked if one.review_id not in done]
+        folder.append(PredictionRow.of(one, keys[one.review_id]) for one in fresh)
         count += len(fresh)
         progress(count, len(reviews))
     return count - len(done)
-
-
-def _in_parallel(
-    link: Callable[[Sequence[Review]], list[PredictionRow]],
-    batches: Iterator[Sequence[Review]],
-    workers: int,
-) -> Iterator[list[PredictionRow]]:
-    """Results as they come, with at most ``workers`` batches under way."""
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        running: set[Future[list[PredictionRow]]] = set()
-        try:
-            for batch in batches:
-                running.add(pool.submit(link, batch))
-                if len(running) >= workers:
-                    ready, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ready:
-                        yield future.result()
-            while running:
-                ready, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
 
 
 def _is_whole(path: Path) -> bool:

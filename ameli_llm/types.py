@@ -1,4 +1,4 @@
-"""The domain: frozen values that pass between dataset, retrieval, attributes, comparison, fusion and link.
+"""The domain: frozen values that pass between dataset, retrieval, attributes, comparison and fusion.
 
 Gold is in none of them: it lives in ``Split.gold`` and is read by evaluation and tuning only, so that no
 stage of the pipeline can see it.
@@ -6,9 +6,10 @@ stage of the pipeline can see it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from ameli_llm.ids import EntityId, ReviewId
 
@@ -143,5 +144,85 @@ class Candidate:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-Vocabulary = Mapping[str, tuple[str, ...]]
+VerdictName: TypeAlias = Literal["agree", "conflict", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one stated attribute says about one product, and where it is stated.
+
+    "agree" includes a shade of the same base colour. "unknown": the product lacks the key, or has values that
+    cannot be compared.
+    """
+
+    key: str
+    verdict: VerdictName
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class RankedCandidate:
+    """A candidate of a linked review; ``score`` ranks.
+
+    Beyond the first K candidates nothing was compared: ``text_score`` and ``image_score`` are None there.
+    ``scores`` holds each retriever's own score.
+    """
+
+    entity_id: EntityId
+    retrieval_score: float
+    text_score: float | None
+    image_score: float | None
+    score: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a review was linked to, and everything that led to it.
+
+    ``entity_id`` is the product where ``state`` is LINKED, else None. ``confidence`` (0 to 1) is that of the
+    best candidate, None where a stage failed; ``error`` says why then. ``candidates`` are best first by
+    ``score``, the first ``compared`` of them compared. ``verdicts`` are of the best candidate, one for each
+    place that states an attribute. ``kb_probability``: of the right product being in the knowledge base at
+    all. ``none_score``: the comparator's score for "none of these". ``flips`` counts the ``orders`` of
+    candidates in which the first choice was another than on average. ``dropped`` counts discarded attribute
+    values by reason; ``stage_seconds`` add up to ``seconds``.
+    """
+
+    review_id: ReviewId
+    state: State
+    entity_id: EntityId | None = None
+    confidence: float | None = None
+    candidates: tuple[RankedCandidate, ...] = ()
+    attributes: tuple[AttributeValue, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    error: str | None = None
+    compared: int = 0
+    kb_probability: float | None = None
+    none_score: float | None = None
+    orders: int = 1
+    flips: int = 0
+    usage: Usage = Usage()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> RankedCandidate | None:
+        """The first candidate, whatever the state; None when there are no candidates."""
+        return self.candidates[0] if self.candidates else None
+
+    @property
+    def runner_up(self) -> RankedCandidate | None:
+        """The second candidate, None when there are fewer than two."""
+        return self.candidates[1] if len(self.candidates) > 1 else None
+
+
+Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Attribute dictionary of a product: key to raw values (``ameli_llm.dataset.attributes``)."""
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+Vocabulary: TypeAlias = Mapping[str, tuple[str, ...]]
 """Attribute keys and the raw values that occur among a review's candidates, never derived from gold."""

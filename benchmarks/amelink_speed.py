@@ -31,9 +31,9 @@ from pathlib import Path
 
 import torch
 
-from ameli_llm.cli.prompts import closest_titles
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.dataset.synth import write_twin
+from ameli_llm.prompting.task import closest_titles
 from ameli_llm.types import Candidate
 from eval.baselines.amelink.encoder import TextEncoder, load_encoder
 from eval.baselines.amelink.features import encoded

@@ -24,14 +24,14 @@ from tokenizers import Tokenizer
 
 from ameli_llm.attributes import rules
 from ameli_llm.attributes.extractor import ExtractionTask
-from ameli_llm.cli.prompts import closest_titles
 from ameli_llm.comparison.comparator import ComparisonTask
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.engines.engine import ChatRequest, Message
+from ameli_llm.prompting.example import vocabulary_of
+from ameli_llm.prompting.preview import estimate, preview
+from ameli_llm.prompting.task import closest_titles
 from ameli_llm.templates import load_template, render
-from ameli_llm.templates.example import vocabulary_of
-from ameli_llm.templates.preview import estimate, preview
 
 PROMPT_GOAL, COMPLETION_GOAL = 1300, 91
 TURN = 4

@@ -44,7 +44,7 @@ def weights() -> None:
     from ameli_llm.runs import CandidateRow, GoldRow, PredictionRow
     from ameli_llm.types import State
     from eval.evaluation import evaluate
-    from eval.refusion import Refusion, ScoreTable
+    from eval.tuning.refusion import Refusion, ScoreTable
 
     rng = np.random.default_rng(0)
     rows, gold = [], {}
@@ -88,13 +88,13 @@ def weights() -> None:
 
 def templates(work: Path, reviews: int) -> None:
     """Part 2: requests that reach the model."""
-    from ameli_llm.cli.linking import link_split
-    from ameli_llm.cli.wiring import open_pipeline
     from ameli_llm.config import RunConfig, override
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.dataset.synth import write_twin
     from ameli_llm.engines.cache import CachedEngine
+    from ameli_llm.pipeline import open_pipeline
     from ameli_llm.templates import prompts_folder
+    from eval.experiment import link_split
     from tests.plugin_vllm import make_tiny_model
 
     write_twin(work / "twin", products=40, reviews=10 * reviews, seed=0, images=False)

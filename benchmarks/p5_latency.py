@@ -72,10 +72,10 @@ def child(work: Path, size: int, options: argparse.Namespace) -> dict[str, float
 
 def measure(work: Path, size: int, reviews: int, images: bool) -> dict[str, float]:
     """The first call on ``work`` makes twin and index and times the index; later ones link."""
-    from ameli_llm.cli.wiring import open_or_build_index, open_pipeline
     from ameli_llm.config import RunConfig, override, retriever_alone
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.dataset.synth import write_twin
+    from ameli_llm.pipeline import open_or_build_index, open_pipeline
 
     config = override(RunConfig(), ["attributes.extractors=[rules]"])
     if not (work / "twin").exists():
@@ -90,9 +90,9 @@ def measure(work: Path, size: int, reviews: int, images: bool) -> dict[str, floa
     started = time.perf_counter()
     with open_pipeline(data, config, work / "index") as pipeline:
         result["open"] = time.perf_counter() - started
-        spent = one_by_one(pipeline.linker.link, asked)
+        spent = one_by_one(pipeline.flow.link, asked)
     with open_pipeline(data, retriever_alone(config, "sbert"), work / "index") as pipeline:
-        alone = one_by_one(pipeline.linker.link, asked)
+        alone = one_by_one(pipeline.flow.link, asked)
     result |= {"p50": float(np.median(spent)), "p95": float(np.percentile(spent, 95))}
     return result | {"alone": float(np.median(alone)), "peak": peak()}
 

@@ -16,16 +16,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ameli_llm.cli.linking import link_split
-from ameli_llm.cli.reproducing_table5 import table5
-from ameli_llm.cli.table5_models import Asked
-from ameli_llm.cli.wiring import open_pipeline, tune_pipeline
 from ameli_llm.config import RunConfig, retriever_alone
 from ameli_llm.dataset.halves import write_halves
 from ameli_llm.dataset.load import load_dataset
+from ameli_llm.pipeline import open_pipeline
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import Evaluation, evaluate
+from eval.experiment import link_variants, tune_pipeline
 from eval.paired import Paired, compare
+from eval.table5.models import Asked
+from eval.table5.reproduce import table5
 
 SETS = ("walmart", "walmart_amazon", "magento", "bestbuy")
 BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}
@@ -78,10 +78,9 @@ def run_set(source: Path, work: Path) -> dict[str, Pooled]:
         with open_pipeline(data, RunConfig(), index, show) as pipeline:
             tuned = tune_pipeline(pipeline, dev.reviews, dev.gold, show).config
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
-        for name, config in {**configs, OURS: tuned}.items():
-            folder = work / half / "runs" / name
-            with open_pipeline(data, config, index, show) as pipeline:
-                runs.setdefault(name, []).append(link_split(pipeline, data, test, folder, show).folder)
+        configs = {**configs, OURS: tuned}
+        for name, outcome in link_variants(data, test, configs, work / half / "runs", show, index=index):
+            runs.setdefault(name, []).append(outcome.folder)
         for name, folder in amelink(work / half, tuned, index).items():
             runs.setdefault(name, []).append(folder)
     return {name: pooled(folders) for name, folders in runs.items()}
@@ -134,9 +133,9 @@ def score_table(methods: Mapping[str, Pooled]) -> Iterator[str]:
         if not any(candidate.score for row in one.rows for candidate in row.candidates):
             continue  # a set without images has no image row
         scores = one.evaluation().metrics
-        recall = [scores.recall[k] for k in ("1", "10", "100")]
-        cells = [name, str(scores.n), *(score.percent() if score else "-" for score in recall)]
-        cells += [scores.disambiguation_f1.percent(), scores.end_to_end_f1.percent()]
+        recall = [scores["recall"][k] for k in ("1", "10", "100")]
+        cells = [name, str(scores["n"]), *(score.percent() if score else "-" for score in recall)]
+        cells += [scores["disambiguation_f1"].percent(), scores["end_to_end_f1"].percent()]
         cells += ["", ""] if name == OURS else difference(compare(one.rows, one.gold, ours.rows, ours.gold))
         yield f"| {' | '.join(cells)} |"
 
@@ -149,7 +148,7 @@ def difference(paired: Paired) -> list[str]:
 
 def budget(ours: Pooled) -> Iterator[str]:
     """What went wrong in our run, over all reviews of the set."""
-    found = ours.evaluation().error_budget
+    found = ours.evaluation().metrics["error_budget"]
     causes = ", ".join(f"{cause} {count}" for cause, count in found.causes.items() if count)
     yield f"\nOf {found.errors} errors: {causes}."
 

@@ -8,11 +8,18 @@ review with candidates is in the file, whatever its state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from urllib.parse import quote
 
+from ameli_llm.ids import EntityId, ReviewId, id_order
 from ameli_llm.runs import CandidateRow, GoldRow, PredictionRow
-from eval.judged import by_retrieval, in_order
+from eval.measures.judged import by_retrieval, in_order
 
 TAG = "ameli-llm"
+
+
+def trec_id(id_: ReviewId | EntityId) -> str:
+    """The id as a column: space and what TREC's readers could take for one is percent-encoded."""
+    return quote(str(id_), safe="".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%"))
 
 
 def final_ranking(row: PredictionRow) -> Sequence[CandidateRow]:
@@ -29,7 +36,7 @@ def run_lines(
         ranked = ranking(row)
         for rank, candidate in enumerate(ranked, start=1):
             score = len(ranked) - rank + 1
-            lines.append(f"{row.review_id} Q0 {candidate.entity_id} {rank} {score} {TAG}\n")
+            lines.append(f"{trec_id(row.review_id)} Q0 {trec_id(candidate.entity_id)} {rank} {score} {TAG}\n")
     return "".join(lines)
 
 
@@ -38,8 +45,8 @@ def retrieval_lines(rows: Iterable[PredictionRow]) -> str:
     return run_lines(rows, by_retrieval)
 
 
-def qrels_lines(gold: Mapping[int, GoldRow]) -> str:
+def qrels_lines(gold: Mapping[ReviewId, GoldRow]) -> str:
     """The content of ``qrels.trec``: the one right product of each review that has one in the KB."""
-    return "".join(
-        f"{review} 0 {row.gold} 1\n" for review, row in sorted(gold.items()) if row.gold is not None
-    )
+    known = [(review, row.gold) for review, row in gold.items() if row.gold is not None]
+    known.sort(key=lambda item: id_order(item[0]))
+    return "".join(f"{trec_id(review)} 0 {trec_id(product)} 1\n" for review, product in known)

@@ -93,7 +93,7 @@ class CandidateFinder:
     ) -> list[Candidate]:
         found = [
             Candidate(
-                entity_id=int(self.index.product_ids[column]),
+                entity_id=self.index.product_ids[column],
                 score=float(fused[row, column]),
                 scores={
                     name: float(matrix[row, column])

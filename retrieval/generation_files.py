@@ -1,4 +1,4 @@
-"""The files of one generation: a Chroma store, exports of it for exact search, and the manifest."""
+"""The files of one generation: a Chroma store, sealed exports of it for exact search, and the manifest."""
 
 from __future__ import annotations
 
@@ -14,15 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError
-from retrieval.manifest import (
-    EncoderStamp,
-    IndexDamagedError,
-    Manifest,
-    file_checksum,
-    read_manifest,
-    vectors_checksum,
-    write_manifest,
-)
+from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest, read_manifest, write_manifest
+from retrieval.seal import flaw, seal
 from retrieval.snapshot import Entry, ImageEntry, Snapshot
 from retrieval.store import open_store
 
@@ -30,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 ENTRIES = "entries.jsonl"
-ARRAYS = ("product_ids", "text", "image", "image_owner")
+ARRAYS = ("text", "image", "image_owner")
 CHROMA = "chroma"
 
 
@@ -49,7 +42,6 @@ def write_generation(
     """
     _write_store(place / CHROMA, snapshot, before)
     _export(place, snapshot)
-    names = [f"{name}.npy" for name in ARRAYS] + [ENTRIES]
     manifest = Manifest(
         dataset_digest=dataset_digest,
         kb_version=snapshot.kb_version,
@@ -58,27 +50,22 @@ def write_generation(
         products=len(snapshot.entries),
         images=len(snapshot.image),
         unusable_images=sum(bool(image.problem) for entry in snapshot.entries for image in entry.images),
-        vectors=_checksum(snapshot),
-        checksums={name: file_checksum(place / name) for name in names},
     )
     write_manifest(place / MANIFEST, manifest)
+    seal(place, MANIFEST, ENTRIES, *(f"{name}.npy" for name in ARRAYS))
 
 
 def read_generation(place: Path) -> tuple[Manifest, Snapshot]:
     """The verified content of ``place``, vectors mapped into memory. Raises IndexDamagedError."""
     manifest = read_manifest(place / MANIFEST)
+    if found := flaw(place):
+        raise IndexDamagedError(f"{found}.")
     try:
-        for name, checksum in manifest.checksums.items():
-            if file_checksum(place / name) != checksum:
-                raise IndexDamagedError(f"{name} has changed.")
         arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
         entries = _read_entries(place / ENTRIES)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise IndexDamagedError(f"{type(error).__name__}: {error}.") from error
-    snapshot = Snapshot(entries, arrays["text"], arrays["image"], arrays["image_owner"])
-    if manifest.products != len(entries) or manifest.vectors != _checksum(snapshot):
-        raise IndexDamagedError("its parts do not fit.")
-    return manifest, snapshot
+    return manifest, Snapshot(entries, arrays["text"], arrays["image"], arrays["image_owner"])
 
 
 def _write_store(place: Path, snapshot: Snapshot, before: tuple[Path, Snapshot] | None) -> None:
@@ -112,7 +99,6 @@ def _fill(place: Path, snapshot: Snapshot, before: Snapshot | None) -> bool:
 def _export(place: Path, snapshot: Snapshot) -> None:
     """Writes the vectors that ``_fill`` has just found in Chroma bit by bit."""
     arrays: dict[str, npt.NDArray[Any]] = {
-        "product_ids": np.array([entry.id for entry in snapshot.entries], dtype=np.int64),
         "text": snapshot.text,
         "image": snapshot.image,
         "image_owner": snapshot.image_owner,
@@ -132,8 +118,3 @@ def _read_entries(path: Path) -> tuple[Entry, ...]:
 def _entry(content: dict[str, Any]) -> Entry:
     images = tuple(ImageEntry(**image) for image in content["images"])
     return Entry(content["id"], content["name"], tuple(content["category"]), content["text"], images)
-
-
-def _checksum(snapshot: Snapshot) -> str:
-    ids = np.array([entry.id for entry in snapshot.entries], dtype=np.int64)
-    return vectors_checksum(ids, snapshot.text, snapshot.image_owner, snapshot.image)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ameli_llm.errors import AmeliError
+from retrieval import locking
 
 POINTER = "current"
 LOCK = "writer.lock"
@@ -19,22 +19,27 @@ _NAME = re.compile(r"gen-[0-9a-f]{16}")
 
 
 @contextmanager
-def writer(folder: Path) -> Iterator[None]:
-    """Holds the one writer's place of an index. Raises AmeliError at once when another process has it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / LOCK).open("w", encoding="ascii")
-    except OSError as error:
-        raise AmeliError(f"Cannot write an index to {folder}: {error.strerror}.") from error
-    with stream:
+def writer(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Holds the one writer's place of an index; yields whether another process had it first.
+
+    Waits for that one to finish, however long it takes, or without ``wait`` raises AmeliError at once.
+    """
+    with ExitStack() as stack:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folder.mkdir(parents=True, exist_ok=True)
+            waited = stack.enter_context(locking.held(folder / LOCK, _doing(folder), wait=wait))
         except OSError as error:
-            raise AmeliError(
-                f"Another process is writing the index in {folder}.",
-                hint="Wait until it is done, then try again.",
-            ) from error
-        yield
+            raise AmeliError(f"Cannot write an index to {folder}: {error.strerror}.") from error
+        yield waited
+
+
+def wait_for_writer(folder: Path) -> bool:
+    """Returns when no other process writes the index; False when none did."""
+    return locking.waited(folder / LOCK, _doing(folder))
+
+
+def _doing(folder: Path) -> str:
+    return f"writing the index in {folder}"
 
 
 def current(folder: Path) -> Path | None:

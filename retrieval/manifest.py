@@ -1,20 +1,20 @@
-"""What an index says about itself: what it was made from, by which encoders, and how to tell it is whole."""
+"""What an index says about itself: what it was made from, and by which encoders."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ameli_llm.config import RetrievalConfig
 from ameli_llm.errors import AmeliError
+from retrieval import encoders
 from retrieval.encoders.encoder import Encoder
 
-FORMAT = 2
+FORMAT = 3
+REBUILD = "Type: ameli-llm index DATASET"
 
 
 class IndexDamagedError(AmeliError):
@@ -47,8 +47,7 @@ class Manifest(BaseModel):
 
     ``dataset_digest`` is the digest of the dataset it was built from, "" after an upsert or delete.
     ``kb_version`` is the hash of every product's id and content: the version of the knowledge base that
-    results are stamped with. ``checksums`` maps each exported file to its SHA-256; ``vectors`` is the hash
-    of ids and vectors in the order of the index.
+    results are stamped with.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,8 +60,6 @@ class Manifest(BaseModel):
     products: int
     images: int
     unusable_images: int
-    vectors: str
-    checksums: dict[str, str]
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -77,20 +74,32 @@ def read_manifest(path: Path) -> Manifest:
         if isinstance(content, dict) and content.get("format") != FORMAT:
             raise IndexDamagedError(f"Index format {content.get('format')!r}, expected {FORMAT}.")
         return Manifest.model_validate(content)
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError, ValidationError, RecursionError) as error:
         raise IndexDamagedError(f"{path.name} cannot be read: {type(error).__name__}.") from error
 
 
-def file_checksum(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def require_encoders(folder: Path, manifest: Manifest, config: RetrievalConfig) -> None:
+    """Raises AmeliError unless the vectors in ``folder`` are of the encoders that ``config`` names."""
+    pairs = (
+        ("text", manifest.text, config.text_encoder, config.text_model),
+        ("image", manifest.image, config.image_encoder, config.image_model),
+    )
+    for kind, stamp, name, model in pairs:
+        asked = name if name == encoders.NONE else f"{name} {encoders.full_name(name, model)}".strip()
+        found = encoders.NONE if stamp is None else f"{stamp.name} {stamp.model}".strip()
+        if asked != found:
+            raise AmeliError(
+                f"The index in {folder} has {kind} vectors of {found!r}, the configuration asks for "
+                f"{asked!r}.",
+                hint="Type: ameli-llm index DATASET --config FILE to replace it; --out names another folder.",
+            )
 
 
-def vectors_checksum(*arrays: npt.NDArray[Any]) -> str:
-    """SHA-256 over shape, type and bytes of the arrays, in order."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+def require_same(folder: Path, kind: str, stamp: EncoderStamp, encoder: Encoder) -> None:
+    """Raises AmeliError unless ``encoder``, weights included, is the one of the vectors in ``folder``."""
+    found = EncoderStamp.of(encoder)
+    if stamp != found:
+        raise AmeliError(
+            f"The index in {folder} has {kind} vectors of {stamp}, but the encoder at hand is {found}.",
+            hint=REBUILD,
+        )

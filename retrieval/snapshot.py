@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.dataset.images import ImageProblem
+from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, id_order
 from ameli_llm.ties import chance
-from ameli_llm.types import Product
+from ameli_llm.types import Product, Progress
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
-from retrieval.manifest import file_checksum
+from retrieval.seal import file_checksum
 from retrieval.texts import entity_text
 
 ImagePath: TypeAlias = Callable[[str], Path | None]
-Progress: TypeAlias = Callable[[str, int, int], None]
 TEXT_STEP = 256
 IMAGE_STEP = 64
 
@@ -38,7 +39,7 @@ class ImageEntry:
 class Entry:
     """What an index keeps of a product; ``text`` is the text that was embedded."""
 
-    id: int
+    id: EntityId
     name: str
     category: tuple[str, ...]
     text: str
@@ -62,13 +63,25 @@ class Snapshot:
     @property
     def kb_version(self) -> str:
         """SHA-256 over ids and contents of all products."""
-        digests = (entry.digest for entry in sorted(self.entries, key=lambda entry: entry.id))
+        digests = (entry.digest for entry in sorted(self.entries, key=lambda entry: id_order(entry.id)))
         return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries in the order of an index. Its rows decide ties, so the order is by ``ties.chance``."""
-    return sorted(entries, key=lambda entry: chance(entry.id))
+    """The entries in the order of an index. Its rows decide ties, so the order is by ``ties.chance``.
+
+    Raises AmeliError when two products have one id, or ids of the same text.
+    """
+    by_text: dict[str, Entry] = {}
+    for entry in entries:
+        other = by_text.setdefault(str(entry.id), entry)
+        if other is not entry:
+            raise AmeliError(
+                f"Two products have ids of the same text: {other.id!r} ({other.name[:40]!r}) and "
+                f"{entry.id!r} ({entry.name[:40]!r}).",
+                hint="Give every product an id of its own.",
+            )
+    return sorted(by_text.values(), key=lambda entry: chance(entry.id))
 
 
 def describe(products: Iterable[Product], image_path: ImagePath) -> tuple[Entry, ...]:

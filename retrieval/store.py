@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.ids import EntityId
 from retrieval.encoders.encoder import Vectors
 from retrieval.snapshot import Snapshot
 
@@ -41,7 +42,7 @@ def text_records(snapshot: Snapshot) -> list[Record]:
         Record(
             str(entry.id),
             entry.text,
-            {"product": entry.id, "name": entry.name, "category": " -> ".join(entry.category)},
+            {"product": _stored(entry.id), "name": entry.name, "category": " -> ".join(entry.category)},
         )
         for entry in snapshot.entries
     ]
@@ -51,12 +52,19 @@ def image_records(snapshot: Snapshot) -> list[Record]:
     """A record per image vector, in index order; the id is "product:position"."""
     return [
         Record(
-            f"{entry.id}:{position}", "", {"product": entry.id, "file": image.name, "digest": image.digest}
+            f"{entry.id}:{position}",
+            "",
+            {"product": _stored(entry.id), "file": image.name, "digest": image.digest},
         )
         for entry in snapshot.entries
         for position, image in enumerate(entry.images)
         if not image.problem
     ]
+
+
+def _stored(id_: EntityId) -> EntityId:
+    """The id as metadata: Chroma's integers have 64 bits and lose a longer one without a word."""
+    return id_ if isinstance(id_, str) or -(2**63) <= id_ < 2**63 else str(id_)
 
 
 @contextmanager
@@ -66,9 +74,7 @@ def open_store(folder: Path) -> Iterator[Store]:
         import chromadb
         from chromadb.config import Settings
     except ImportError as error:
-        raise MissingDependencyError(
-            "chromadb is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("chromadb", "retrieval") from error
     from chromadb.errors import ChromaError
 
     try:

@@ -3,5 +3,5 @@
 from ameli_llm.registry import Registry
 
 EXTRACTORS = Registry(
-    "extractor", "ameli_llm.attributes", helpers=("extractor", "matching", "merge", "values")
+    "extractor", "ameli_llm.attributes", helpers=("asked", "extractor", "matching", "merge", "values")
 )

@@ -6,23 +6,23 @@ Recognised text is cached in SQLite by the content of the image, so a picture is
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import sqlite3
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
 from ameli_llm.dataset.images import open_image, probe_image
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import MissingDependencyError, MissingPackageError
+from ameli_llm.store import TextStore
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +68,7 @@ class RapidReader:
         try:
             from rapidocr import RapidOCR
         except ImportError as error:
-            raise MissingDependencyError(
-                "The OCR library rapidocr is not installed.", hint="Type: uv pip install 'ameli-llm[ocr]'"
-            ) from error
+            raise MissingPackageError("rapidocr", "ocr") from error
         self.identity = f"rapidocr {metadata.version('rapidocr')}"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -100,9 +98,7 @@ class EasyReader:
         try:
             import easyocr
         except ImportError as error:
-            raise MissingDependencyError(
-                "The OCR library easyocr is not installed.", hint="Type: uv pip install 'ameli-llm[ocr]'"
-            ) from error
+            raise MissingPackageError("easyocr", "ocr") from error
         self.identity = f"easyocr {metadata.version('easyocr')} en rotations {list(rotations)}"
         self._rotations = list(rotations)
         try:
@@ -122,13 +118,18 @@ class EasyReader:
 
 
 class ImageTexts:
-    """Texts of image files by content; one reader, loaded when first needed, used by one thread at a time."""
+    """Texts of image files by content; one reader, loaded when first needed, used by one thread at a time.
+
+    They are kept in ``ocr.sqlite`` of ``cache_dir``; a damaged or full file costs readings, never the run.
+    """
 
     def __init__(self, load: Callable[[], Reader], cache_dir: Path | None) -> None:
         self._load = load
         self._reader: Reader | None = None
         self._lock = threading.Lock()
-        self._cache = _Cache(cache_dir / "ocr.sqlite") if cache_dir else None
+        self._store = TextStore(cache_dir / "ocr.sqlite") if cache_dir else None
+        if self._store:
+            weakref.finalize(self, self._store.close)
 
     def read(self, path: Path) -> list[TextBox]:
         """Raises ImageProblem for a bad image, MissingDependencyError when the library cannot be used."""
@@ -138,62 +139,25 @@ class ImageTexts:
         with self._lock:
             if self._reader is None:
                 self._reader = self._load()
-            identity = self._reader.identity
-            boxes = self._cache.get(digest, identity) if self._cache else None
+            key = f"{digest} {self._reader.identity}"
+            boxes = _load(self._store.get([key]).get(key)) if self._store else None
             if boxes is None:
                 boxes = self._reader.read(open_image(path))
-                if self._cache:
-                    self._cache.put(digest, identity, boxes)
+                if self._store:
+                    self._store.put({key: _STORED.dump_json(boxes).decode()})
         return boxes
 
 
-class _Cache:
-    """Recognised strings as JSON in SQLite, by image content and reader."""
+_STORED = TypeAdapter(list[TextBox])
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection, connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS readings"
-                    " (image TEXT, reader TEXT, boxes TEXT NOT NULL, PRIMARY KEY (image, reader))"
-                )
-        except (OSError, sqlite3.Error) as error:
-            raise AmeliError(
-                f"Cannot use the OCR cache {path}: {error}.",
-                hint="Delete the file or name another cache folder.",
-            ) from error
 
-    def get(self, image: str, reader: str) -> list[TextBox] | None:
-        """None when the image was not read by this reader, or its entry cannot be used."""
-        query = "SELECT boxes FROM readings WHERE image = ? AND reader = ?"
-        try:
-            with closing(self._connect()) as connection:
-                row = connection.execute(query, (image, reader)).fetchone()
-            return (
-                [TextBox(e["text"], e["confidence"], tuple(e["box"])) for e in json.loads(row[0])]
-                if row
-                else None
-            )
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            logger.warning("OCR cache %s: entry not readable (%s), image is read again", self._path, error)
-            return None
-
-    def put(self, image: str, reader: str, boxes: Sequence[TextBox]) -> None:
-        """A full disk costs the entry, not the run."""
-        content = json.dumps([asdict(box) for box in boxes], ensure_ascii=False)
-        try:
-            with closing(self._connect()) as connection, connection:
-                connection.execute(
-                    "INSERT OR REPLACE INTO readings VALUES (?, ?, ?)", (image, reader, content)
-                )
-        except sqlite3.Error as error:
-            logger.warning("OCR cache %s: cannot be written (%s)", self._path, error)
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=30)
+def _load(text: str | None) -> list[TextBox] | None:
+    """The boxes of an entry of the cache, None when there is none or it cannot be used."""
+    try:
+        return None if text is None else _STORED.validate_json(text)
+    except ValidationError:
+        logger.warning("An entry of the OCR cache is not readable: its image is read again.")
+        return None
 
 
 def _text_box(text: str, score: float, points: Any) -> TextBox:

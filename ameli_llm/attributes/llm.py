@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ameli_llm.attributes._proof import ProvenValues
+from ameli_llm.attributes.asked import Asked, Order, ask_for
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.attributes.values.normalise import alternatives, is_ignored
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
@@ -21,7 +22,6 @@ from ameli_llm.templates.load import Template, load_template
 from ameli_llm.templates.render import prompt_estimate, request
 from ameli_llm.templates.schema import reply_schema
 from ameli_llm.templates.text import one_line
-from ameli_llm.templates.vocabulary import Asked, ask_for
 from ameli_llm.types import Failure, State, Usage
 
 _Quoted = TypeAdapter(dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]])
@@ -56,12 +56,12 @@ class LlmExtractor:
     ``dropped`` counts by reason: "no_span" (the quotation, or without one the value, is not in the review),
     "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values), "no_match"
     (a completion that states no value), and "review_cut" when the review was too long for the prompt.
-    Values are listed in alphabetical order; ``in_rank_order`` is for ``eval.official`` only.
+    ``order`` is that in which values are listed: by the alphabet, so that it tells nothing.
     """
 
     engine: Engine
     template: Template
-    in_rank_order: bool = False
+    order: Order = sorted
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class LlmExtractor:
         review, cut = review_excerpt(task.review, limits.review)
         shared = {"review": review, "mention": cut_words(task.review.mention, limits.name)}
         asked = (
-            ask_for(task.vocabulary, review, limits, self.in_rank_order)
+            ask_for(task.vocabulary, review, limits, self.order)
             if self.lists_values
             else _listed(task, self.template.front.keys)
         )

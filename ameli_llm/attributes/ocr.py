@@ -31,17 +31,17 @@ OFFICIAL_ROTATIONS = (90, 180, 270)
 
 def create(
     image_path: Callable[[str], Path | None],
-    engine: EngineName = "rapidocr",
-    model: str = "",
+    ocr_engine: EngineName = "rapidocr",
+    ocr_model: str = "",
     cache_dir: Path | None = None,
     rotations: Sequence[int] = OFFICIAL_ROTATIONS,
 ) -> Extractor:
     """The extractor; the OCR library is loaded by the first image that is not in the cache's folder.
 
-    ``image_path`` finds a review image by its bare name. ``model`` is easyocr's folder, and ``rotations``
+    ``image_path`` finds a review image by its bare name. ``ocr_model`` is easyocr's folder, and ``rotations``
     are the degrees that easyocr tries.
     """
-    texts = ImageTexts(lambda: load_reader(engine, model, rotations), cache_dir)
+    texts = ImageTexts(lambda: load_reader(ocr_engine, ocr_model, rotations), cache_dir)
     return OcrExtractor(image_path, texts)
 
 
@@ -87,7 +87,7 @@ class OcrExtractor:
         except AmeliError:
             raise
         except Exception as error:  # the libraries raise many types on odd pictures
-            logger.warning("OCR failed on image %s of review %d: %s", image, review.id, error)
+            logger.warning("OCR failed on image %s of review %s: %s", image, review.id, error)
             dropped["ocr_failed"] += 1
         return []
 

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
-    """Show what is installed, which engines, encoders and weights can be used, and how to get the rest."""
+    """Show what can be used here and what to type for the rest."""
     machine = inspect_machine()
     findings = examine(machine)
     if as_json:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage, what is done and what there is in all."""
+from ameli_llm.cli.interruption import ANEW, Interrupted
+from ameli_llm.types import Progress
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -32,12 +32,34 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """The text without control characters other than its line ends."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Shows stages on stderr: a bar each on a terminal, elsewhere a line per tenth."""
-    if sys.stderr.isatty():
-        yield from _bars()
-        return
+def progress(then: str = ANEW) -> Iterator[Progress]:
+    """Shows stages on stderr: a bar each on a terminal, elsewhere a line per tenth.
+
+    A command that is interrupted says what was shown last and ``then``: what the same command would do.
+    """
+    reached = ""
+    with _bars() if sys.stderr.isatty() else _lines() as show:
+
+        def shown(stage: str, done: int, total: int) -> None:
+            nonlocal reached
+            reached = f"{stage} {done}/{total}"
+            show(stage, done, total)
+
+        try:
+            yield shown
+        except Interrupted as stop:
+            stop.reached, stop.then = reached, then
+            raise
+
+
+@contextmanager
+def _lines() -> Iterator[Progress]:
     shown: dict[str, int] = {}
 
     def line(stage: str, done: int, total: int) -> None:
@@ -49,6 +71,7 @@ def progress() -> Iterator[Progress]:
     yield line
 
 
+@contextmanager
 def _bars() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -2,4 +2,6 @@
 
 from ameli_llm.registry import Registry
 
-COMPARATORS = Registry("comparator", "ameli_llm.comparison", helpers=("comparator", "differences"))
+COMPARATORS = Registry(
+    "comparator", "ameli_llm.comparison", helpers=("comparator", "differences", "verdicts")
+)

@@ -1,21 +1,24 @@
-"""What the comparators that ask an instruction model share: how things are described, asked and averaged."""
+"""What the comparators that ask an instruction model share: they describe, ask, read and average alike."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from ameli_llm.comparison.comparator import Attributes, ComparisonTask
+from ameli_llm.attributes.asked import shares_word, words_of
+from ameli_llm.comparison.comparator import Comparison, ComparisonTask
 from ameli_llm.comparison.differences import differing
 from ameli_llm.engines.choices import MASKED
-from ameli_llm.engines.engine import ChatReply
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.ids import EntityId, ReviewId, id_number, id_order
 from ameli_llm.templates.budget import cut_words, review_excerpt
 from ameli_llm.templates.front import Limits
-from ameli_llm.templates.vocabulary import shares_word, words_of
-from ameli_llm.types import AttributeValue, Failure, State, Usage
+from ameli_llm.ties import chance
+from ameli_llm.types import Attributes, AttributeValue, Failure, State, Usage
 
 MAX_STATED = 8
 
@@ -81,8 +84,8 @@ def orders_of(task: ComparisonTask, count: int, seed: int) -> list[list[int]]:
     steps, so that each one stands in as many different places as there are orders; a new shuffle starts
     when all turns are used up.
     """
-    generator = np.random.default_rng((seed % 2**32, task.review.id))
-    by_id = sorted(range(len(task.candidates)), key=lambda at: task.candidates[at].id)
+    generator = np.random.default_rng((seed % 2**32, id_number(task.review.id)))
+    by_id = sorted(range(len(task.candidates)), key=lambda at: id_order(task.candidates[at].id))
     size = max(len(by_id), 1)
     step = max(size // count, 1)
     orders: list[list[int]] = []
@@ -106,19 +109,66 @@ def read_choice(reply: ChatReply, choices: Sequence[str]) -> Mapping[str, float]
     return {choice: max(logprobs[choice], MASKED) for choice in choices}
 
 
-def total_usage(replies: Iterable[ChatReply]) -> Usage:
-    """Tokens of several replies together."""
-    return sum((reply.usage for reply in replies), Usage())
+class Ask(Protocol):
+    """One request about a review, with whatever the comparator needs to read its answer."""
+
+    @property
+    def request(self) -> ChatRequest:
+        """What is sent; its choices are what may come back."""
 
 
-def average(orders: Sequence[Sequence[float]], ids: Sequence[int]) -> tuple[tuple[float, ...], int]:
+Asked = TypeVar("Asked", bound=Ask)
+Answer: TypeAlias = tuple[Asked, Mapping[str, float]]
+"""An ask, and the log-probability of each of its choices."""
+
+
+def ask_and_read(
+    engine: Engine,
+    tasks: Sequence[ComparisonTask],
+    ask: Callable[[ComparisonTask], Sequence[Asked]],
+    read: Callable[[ComparisonTask, Sequence[Answer[Asked]]], Comparison],
+) -> list[Comparison]:
+    """A comparison per task: all requests of all tasks are sent at once, each task's answers read together.
+
+    A task without candidates is not asked about. One unusable reply makes the whole comparison of its review
+    a failure; its tokens count all the same.
+    """
+    asks = [ask(task) if task.candidates else [] for task in tasks]
+    replies = iter(engine.chat([one.request for group in asks for one in group]))
+    return [
+        _read(task, group, [next(replies) for _ in group], read)
+        for task, group in zip(tasks, asks, strict=True)
+    ]
+
+
+def _read(
+    task: ComparisonTask,
+    asks: Sequence[Asked],
+    replies: Sequence[ChatReply],
+    read: Callable[[ComparisonTask, Sequence[Answer[Asked]]], Comparison],
+) -> Comparison:
+    usage = sum((reply.usage for reply in replies), Usage())
+    answers: list[Answer[Asked]] = []
+    for ask, reply in zip(asks, replies, strict=True):
+        choices = read_choice(reply, ask.request.choices)
+        if isinstance(choices, Failure):
+            return Comparison(usage=usage, failure=choices)
+        answers.append((ask, choices))
+    return replace(read(task, answers), usage=usage) if task.candidates else Comparison()
+
+
+def average(
+    orders: Sequence[Sequence[float]], review: ReviewId, ids: Sequence[EntityId]
+) -> tuple[tuple[float, ...], int]:
     """Mean of each column, and in how many rows another column is highest than in the mean.
 
-    Equal scores go to the smaller id in ``ids``.
+    Columns are the products ``ids``, then "none of these" if there is one more. Equal scores are answered by
+    ``ties.chance``.
     """
     mean = tuple(math.fsum(column) / len(orders) for column in zip(*orders, strict=True))
+    order = [*(chance(review, id_) for id_ in ids), chance(review)]
 
     def best(row: Sequence[float]) -> int:
-        return min(range(len(row)), key=lambda at: (-row[at], ids[at]))
+        return min(range(len(row)), key=lambda at: (-row[at], order[at]))
 
     return mean, sum(1 for row in orders if best(row) != best(mean))

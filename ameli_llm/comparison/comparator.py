@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ameli_llm.types import AttributeValue, Failure, Product, Review, Usage
-
-Attributes = Mapping[str, tuple[str, ...]]
-"""Attribute dictionary of a product: key to raw values (``ameli_llm.dataset.attributes``)."""
+from ameli_llm.types import Attributes, AttributeValue, Failure, Product, Review, Usage
 
 
 @dataclass(frozen=True, slots=True)

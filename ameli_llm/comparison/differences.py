@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from ameli_llm.attributes.values.normalise import alternatives, normalise
-from ameli_llm.comparison.comparator import Attributes
+from ameli_llm.types import Attributes
 
 
 def differing(attributes: Sequence[Attributes]) -> tuple[str, ...]:

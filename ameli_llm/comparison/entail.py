@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ameli_llm.comparison._model import (
+    Answer,
+    ask_and_read,
     ordered_keys,
-    read_choice,
     shared_values,
-    total_usage,
     value_text,
 )
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
 from ameli_llm.comparison.differences import value_groups
-from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.engines.engine import ChatRequest, Engine
+from ameli_llm.ids import id_order
 from ameli_llm.templates.load import Template, load_template, require_method
 from ameli_llm.templates.render import request
-from ameli_llm.types import Failure
 
 
 def create(
@@ -61,12 +61,7 @@ class EntailComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; all scores are 0, without a request, when no attribute differs."""
-        asks = [self._asks(task) for task in tasks]
-        replies = iter(self.engine.chat([ask.request for group in asks for ask in group]))
-        return [
-            self._read(task, group, [next(replies) for _ in group])
-            for task, group in zip(tasks, asks, strict=True)
-        ]
+        return ask_and_read(self.engine, tasks, self._asks, self._read)
 
     def _asks(self, task: ComparisonTask) -> list[_Ask]:
         limits = self.template.front.limits
@@ -78,21 +73,17 @@ class EntailComparator:
                 if group is not None:
                     holders.setdefault(group, []).append(at)
             for group_holders in holders.values():
-                spelt_by = min(group_holders, key=lambda at: task.candidates[at].id)
+                spelt_by = min(group_holders, key=lambda at: id_order(task.candidates[at].id))
                 value = value_text(task.attributes[spelt_by], key, limits)
                 values = {**shared, "key": key, "value": value}
                 choices = tuple(self.template.front.choices)
                 asks.append(_Ask(tuple(group_holders), request(self.template, values, choices=choices)))
         return asks
 
-    def _read(self, task: ComparisonTask, asks: Sequence[_Ask], replies: Sequence[ChatReply]) -> Comparison:
-        usage = total_usage(replies)
+    def _read(self, task: ComparisonTask, answers: Sequence[Answer[_Ask]]) -> Comparison:
         odds: list[list[float]] = [[] for _ in task.candidates]
-        for ask, reply in zip(asks, replies, strict=True):
-            choices = read_choice(reply, ask.request.choices)
-            if isinstance(choices, Failure):
-                return Comparison(usage=usage, failure=choices)
+        for ask, choices in answers:
             yes, no = ask.request.choices[:2]
             for at in ask.holders:
                 odds[at].append(choices[yes] - choices[no])
-        return Comparison(tuple(math.fsum(terms) for terms in odds), usage=usage)
+        return Comparison(tuple(math.fsum(terms) for terms in odds))

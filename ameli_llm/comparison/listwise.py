@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from ameli_llm.comparison._model import (
+    Answer,
+    ask_and_read,
     average,
     described,
     ordered_keys,
     orders_of,
-    read_choice,
     shared_values,
-    total_usage,
 )
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
-from ameli_llm.engines.choices import labels
-from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.engines.choices import LETTERS, labels
+from ameli_llm.engines.engine import ChatRequest, Engine
 from ameli_llm.templates.budget import largest_fitting
 from ameli_llm.templates.front import LABELS
 from ameli_llm.templates.load import Template, load_template, require_method
 from ameli_llm.templates.render import prompt_estimate, request
-from ameli_llm.types import Failure
 
-_NO_ID = -1
+MOST_CANDIDATES = len(LETTERS)
+"""Each candidate needs a letter of its own."""
 
 
 def create(
@@ -62,12 +62,7 @@ class ListwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task. Raises AmeliError above 52 candidates."""
-        asks = [self._asks(task) if task.candidates else [] for task in tasks]
-        replies = iter(self.engine.chat([ask.request for group in asks for ask in group]))
-        return [
-            self._read(task, group, [next(replies) for _ in group])
-            for task, group in zip(tasks, asks, strict=True)
-        ]
+        return ask_and_read(self.engine, tasks, self._asks, self._read)
 
     def _asks(self, task: ComparisonTask) -> list[_Ask]:
         keys = ordered_keys(task, range(len(task.candidates)), self.template.front.limits)
@@ -105,22 +100,15 @@ class ListwiseComparator:
         values = {"keys": list(keys), "candidates": candidates, "none_label": self.template.front.none}
         return {**shared_values(task, limits), **values}
 
-    def _read(self, task: ComparisonTask, asks: Sequence[_Ask], replies: Sequence[ChatReply]) -> Comparison:
-        usage = total_usage(replies)
+    def _read(self, task: ComparisonTask, answers: Sequence[Answer[_Ask]]) -> Comparison:
         rows: list[list[float]] = []
         none = self.template.front.none
-        for ask, reply in zip(asks, replies, strict=True):
-            choices = read_choice(reply, ask.request.choices)
-            if isinstance(choices, Failure):
-                return Comparison(usage=usage, failure=choices)
+        for ask, choices in answers:
             row = [0.0] * len(ask.order)
             for label, at in zip(labels(len(ask.order)), ask.order, strict=True):
                 row[at] = choices[label]
             rows.append(row + ([choices[none]] if none is not None else []))
-        if not rows:
-            return Comparison()
-        ids = [product.id for product in task.candidates] + ([_NO_ID] if none is not None else [])
-        scores, flips = average(rows, ids)
+        scores, flips = average(rows, task.review.id, [product.id for product in task.candidates])
         count = len(task.candidates)
         none_score = scores[count] if none is not None else None
-        return Comparison(scores[:count], none_score, usage, orders=len(rows), flips=flips)
+        return Comparison(scores[:count], none_score, orders=len(rows), flips=flips)

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from ameli_llm.comparison._model import (
+    Answer,
+    ask_and_read,
     average,
     described,
     ordered_keys,
-    read_choice,
     shared_values,
-    total_usage,
 )
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
-from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.engines.engine import ChatRequest, Engine
+from ameli_llm.ids import id_number
 from ameli_llm.templates.budget import largest_fitting
 from ameli_llm.templates.load import Template, load_template, require_method
 from ameli_llm.templates.render import prompt_estimate, request
-from ameli_llm.types import Failure
 
 
 def create(
@@ -65,17 +65,13 @@ class PairwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; one request per order and candidate after the first."""
-        asks = [self._asks(task) for task in tasks]
-        replies = iter(self.engine.chat([ask.request for group in asks for ask in group]))
-        return [
-            self._read(task, group, [next(replies) for _ in group])
-            for task, group in zip(tasks, asks, strict=True)
-        ]
+        return ask_and_read(self.engine, tasks, self._asks, self._read)
 
     def _asks(self, task: ComparisonTask) -> list[_Ask]:
         asks = []
         for rival in range(1, len(task.candidates)):
-            generator = np.random.default_rng((self.seed % 2**32, task.review.id, task.candidates[rival].id))
+            drawn_by = id_number(task.review.id), id_number(task.candidates[rival].id)
+            generator = np.random.default_rng((self.seed % 2**32, *drawn_by))
             starts_first = bool(generator.integers(2))
             for order in range(self.orders):
                 rival_first = starts_first == (order % 2 == 0)
@@ -101,17 +97,11 @@ class PairwiseComparator:
         )
         return request(self.template, values(count), choices=choices)
 
-    def _read(self, task: ComparisonTask, asks: Sequence[_Ask], replies: Sequence[ChatReply]) -> Comparison:
-        usage = total_usage(replies)
-        if not task.candidates:
-            return Comparison()
+    def _read(self, task: ComparisonTask, answers: Sequence[Answer[_Ask]]) -> Comparison:
         rows = [[0.0] * len(task.candidates) for _ in range(self.orders)]
-        for ask, reply in zip(asks, replies, strict=True):
-            choices = read_choice(reply, ask.request.choices)
-            if isinstance(choices, Failure):
-                return Comparison(usage=usage, failure=choices)
+        for ask, choices in answers:
             first, second = ask.request.choices
             odds = choices[first] - choices[second]
             rows[ask.order][ask.rival] = odds if ask.rival_first else -odds
-        scores, flips = average(rows, [product.id for product in task.candidates])
-        return Comparison(scores, usage=usage, orders=self.orders, flips=flips)
+        scores, flips = average(rows, task.review.id, [product.id for product in task.candidates])
+        return Comparison(scores, orders=self.orders, flips=flips)

@@ -21,7 +21,7 @@ _MODEL_VERSION = re.compile(
 )
 
 
-def attribute_dictionary(product: Product, *, title: bool = False) -> dict[str, tuple[str, ...]]:
+def attribute_dictionary(product: Product) -> dict[str, tuple[str, ...]]:
     """Attribute keys and raw values of a product, keys in the order of its page, then those of the title.
 
     Rows come from the sections Key Specs, General and All; from every section when these give nothing. A key
@@ -32,9 +32,6 @@ def attribute_dictionary(product: Product, *, title: bool = False) -> dict[str, 
     not. "Model Version" holds what looks like a model in the title: letters and digits in one word
     ("WH-1000XM4") or a word before a number ("Breeze 300"). It misses a model at the start of the title and
     models that begin with a digit, and takes "Pack 2" and "DDR3" for some.
-
-    ``title`` adds the whole title as "Product Title", as the official code does; choosing among titles is
-    linking itself, so this is for reproducing that behaviour only.
     """
     main = [row for row in product.spec if row.section in _SECTIONS and _informative(row.value)]
     rows = main or [row for row in product.spec if _informative(row.value)]
@@ -51,8 +48,6 @@ def attribute_dictionary(product: Product, *, title: bool = False) -> dict[str, 
     versions = list(dict.fromkeys(_MODEL_VERSION.findall(product.name)))
     if versions:
         found.setdefault("Model Version", versions)
-    if title and product.name:
-        found["Product Title"] = [product.name]
     return {key: tuple(values) for key, values in found.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -16,9 +16,7 @@ from ameli_llm.dataset.leaks import leak_problems, quotes
 from ameli_llm.dataset.load import Dataset, Problem, Split
 from ameli_llm.dataset.statistics import KBStatistics, SplitStatistics, kb_statistics, split_statistics
 from ameli_llm.ids import EntityId, id_order
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, how much of it is done, and how much there is."""
+from ameli_llm.types import Progress
 
 _IMAGES_AT_ONCE = 512
 

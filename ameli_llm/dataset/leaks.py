@@ -181,11 +181,9 @@ def _gold(split: Split, record: StageRecord) -> EntityId | None:
 
 
 def _from(product: Product, attribute: Mapping[str, Any]) -> bool:
-    """Whether all values are the product's own, whatever their case."""
-    own = {
-        key: {value.casefold() for value in values}
-        for key, values in attribute_dictionary(product, title=True).items()
-    }
+    """Whether all values are the product's own, its title among them, whatever their case."""
+    known = {**attribute_dictionary(product), "Product Title": (product.name,)}
+    own = {key: {value.casefold() for value in values} for key, values in known.items()}
     return all(
         str(value).casefold() in own.get(key, ())
         for key, values in attribute.items()

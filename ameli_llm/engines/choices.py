@@ -11,7 +11,7 @@ from ameli_llm.errors import AmeliError
 MASKED = -9999.0
 """Log-probability of a token that the constraint forbids, as vLLM reports it; floor of every value here."""
 
-_ALPHABET = string.ascii_uppercase + string.ascii_lowercase
+LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 
 def labels(count: int) -> tuple[str, ...]:
@@ -20,12 +20,12 @@ def labels(count: int) -> tuple[str, ...]:
     Raises AmeliError above 52. vLLM gives log-probabilities of 20 tokens unless it was started with a larger
     ``--max-logprobs``: more than 20 labels need that.
     """
-    if not 0 <= count <= len(_ALPHABET):
+    if not 0 <= count <= len(LETTERS):
         raise AmeliError(
-            f"{count} choices asked for; there are one-letter labels for at most {len(_ALPHABET)}.",
+            f"{count} choices asked for; there are one-letter labels for at most {len(LETTERS)}.",
             hint="Lower retrieval.candidates.",
         )
-    return tuple(_ALPHABET[:count])
+    return tuple(LETTERS[:count])
 
 
 def normalise(logprobs: Mapping[str, float]) -> dict[str, float]:

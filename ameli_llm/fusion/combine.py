@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ameli_llm.config import FusionConfig
 from ameli_llm.fusion.calibrate import apply_logistic
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.ties import ranked
 from ameli_llm.types import State
 
@@ -16,7 +17,7 @@ from ameli_llm.types import State
 class Parts:
     """The scores of one candidate; None where a stage gave none (no comparison, no image)."""
 
-    entity_id: int
+    entity_id: EntityId
     retrieval: float
     text: float | None = None
     image: float | None = None
@@ -27,12 +28,12 @@ class Decision:
     """What is answered: ``confidence`` and ``kb_probability`` are probabilities, 0 to 1."""
 
     state: State
-    entity_id: int | None
+    entity_id: EntityId | None
     confidence: float
     kb_probability: float
 
 
-def fuse(review_id: int, parts: Sequence[Parts], weights: FusionConfig) -> list[tuple[float, Parts]]:
+def fuse(review_id: ReviewId, parts: Sequence[Parts], weights: FusionConfig) -> list[tuple[float, Parts]]:
     """Candidates of a review with their fused score, best first, equal scores by ``ties.chance``.
 
     s = retrieval * s_r + text * s_t + image * s_v: with retrieval = 0 it is the paper's
@@ -49,7 +50,7 @@ def fuse(review_id: int, parts: Sequence[Parts], weights: FusionConfig) -> list[
     return [(scores[position], parts[position]) for position in order]
 
 
-def demote(ranking: Sequence[tuple[float, Parts]], wrong: Set[int]) -> list[tuple[float, Parts]]:
+def demote(ranking: Sequence[tuple[float, Parts]], wrong: Set[EntityId]) -> list[tuple[float, Parts]]:
     """The ranking with the ``wrong`` candidates below all others, unless all are wrong.
 
     They keep their order among themselves; their scores fall by the ranking's whole range plus one.
@@ -78,7 +79,7 @@ def features(scores: Sequence[float], none_score: float | None) -> dict[str, flo
 
 
 def decide(
-    scores: Sequence[float], entity_id: int, none_score: float | None, config: FusionConfig
+    scores: Sequence[float], entity_id: EntityId, none_score: float | None, config: FusionConfig
 ) -> Decision:
     """The state for a ranking of fused ``scores``, best first, whose answer would be ``entity_id``.
 

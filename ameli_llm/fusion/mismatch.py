@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ameli_llm.attributes.values.normalise import NormalisedValue, normalise_all
-from ameli_llm.comparison.comparator import Attributes
-from ameli_llm.types import AttributeValue
+from ameli_llm.types import Attributes, AttributeValue
 
 
 def has_mismatch(extracted: Iterable[AttributeValue], attributes: Attributes) -> bool:

@@ -4,4 +4,8 @@ from __future__ import annotations
 
 from ameli_llm.registry import Registry
 
-BASELINES = Registry("baseline", "eval.baselines", helpers=("baseline", "material", "tasks", "answers"))
+BASELINES = Registry(
+    "baseline",
+    "eval.baselines",
+    helpers=("answers", "baseline", "course", "declared", "material", "options", "tasks"),
+)

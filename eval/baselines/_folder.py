@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from eval.baselines import _lists
 from eval.baselines.material import Material
-from eval.baselines.tasks import Fold
 from retrieval.manifest import EncoderStamp
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def summary(title: str, folder: Path, recorded: Mapping[str, Any], *, already: b
 
 
 def leaks(gold_image: bool) -> list[str]:
-    """What a training saw of gold that it should not have, by the names of ``eval.official``."""
+    """What a training saw of gold that it should not have, by the names of ``eval.official.leaks``."""
     return ["image_chosen_with_gold"] if gold_image else []
 
 
@@ -173,12 +173,6 @@ def require_folder(baseline: str, folder: Path | None) -> Path:
 def how_to_train(baseline: str) -> str:
     """What to type for the weights of a baseline."""
     return f"Train it on this index: ameli-llm train {baseline} DATASET --out DIR"
-
-
-def refuse_variant(baseline: str, variant: str) -> None:
-    """Raises AmeliError when a variant is asked of a baseline that has none."""
-    if variant:
-        raise AmeliError(f"The baseline {baseline} has no variant {variant!r}: it has one form only.")
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
+from ameli_llm.ids import EntityId, ReviewId
 from eval.baselines._images import Images
-from eval.baselines.tasks import Fold
 
 
-def others(fold: Fold) -> dict[int, tuple[int, ...]]:
+def others(fold: Fold) -> dict[ReviewId, tuple[EntityId, ...]]:
     """The K - 1 best candidates beside the gold product of each review; K is the length of the longest list.
 
     So gold takes the place of the last candidate where retrieval missed it. Raises AmeliError when a review
@@ -31,7 +32,7 @@ def others(fold: Fold) -> dict[int, tuple[int, ...]]:
     return found
 
 
-def beside(fold: Fold, images: Images, gold_image: bool) -> Mapping[int, Sequence[int]]:
+def beside(fold: Fold, images: Images, gold_image: bool) -> Mapping[ReviewId, Sequence[EntityId]]:
     """The products by whose images the one image of each review is selected; none where none is selected.
 
     They are the review's candidates or, with ``gold_image``, its gold product alone (official, on train and
@@ -44,7 +45,7 @@ def beside(fold: Fold, images: Images, gold_image: bool) -> Mapping[int, Sequenc
     return retrieved(fold)
 
 
-def retrieved(fold: Fold) -> Mapping[int, Sequence[int]]:
+def retrieved(fold: Fold) -> Mapping[ReviewId, Sequence[EntityId]]:
     """The candidates of each review as retrieval found them. Raises AmeliError when a review has no list."""
     lacking = [review.id for review in fold.reviews if review.id not in fold.candidates]
     if lacking:

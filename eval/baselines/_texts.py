@@ -10,8 +10,9 @@ from typing import Literal, Protocol, TypeAlias, cast
 import numpy as np
 
 import ameli_llm
-from ameli_llm.types import Product
-from eval.baselines.baseline import Floats, Progress
+from ameli_llm.ids import EntityId
+from ameli_llm.types import Product, Progress
+from eval.baselines.baseline import Floats
 from eval.baselines.material import Material
 from retrieval.encoders.encoder import normalised
 
@@ -33,9 +34,9 @@ class EntityTexts:
     """The different texts [u, d], L2-normalised, and the row of each product that has one."""
 
     vectors: Floats
-    row: Mapping[int, int]
+    row: Mapping[EntityId, int]
 
-    def rows(self, products: Iterable[int]) -> list[int]:
+    def rows(self, products: Iterable[EntityId]) -> list[int]:
         """The row of each product's text, -1 where it has none."""
         return [self.row.get(product, -1) for product in products]
 
@@ -47,8 +48,8 @@ def entity_texts(material: Material, text: Text, progress: Progress | None = Non
     by its text encoder; encoded once and kept with the index. A product without a text has no row.
     """
     rows: dict[str, int] = {}
-    row: dict[int, int] = {}
-    for entity in material.index.product_ids.tolist():
+    row: dict[EntityId, int] = {}
+    for entity in material.index.product_ids:
         found = _text(material.dataset.products[entity], text)
         if found:
             row[entity] = rows.setdefault(found, len(rows))

@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
-from ameli_llm.fusion.adapter import OFFICIAL_SHARE
+from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.images.adapter import residual
+from ameli_llm.types import Progress
 from eval.baselines._towers import Form, Sizes
-from eval.baselines.baseline import Floats, Progress
+from eval.baselines.baseline import Floats
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError(
-        "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-    ) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 from ameli_llm.training.loop import Epoch, LoopSettings
 from ameli_llm.training.loop import train as run_loop
@@ -96,10 +95,7 @@ class TowerModule(torch.nn.Module):
         if self.form == "projection":
             hidden = ((rows - weight("mean")) @ weight("w1") + weight("b1")).relu()
             return normalize(hidden @ weight("w2") + weight("b2"))
-        adapted = (rows @ weight("w1")).relu() @ weight("w2")
-        if self.form == "official":
-            return normalize((1 - OFFICIAL_SHARE) * rows + OFFICIAL_SHARE * adapted.relu())
-        return normalize(rows + adapted)
+        return normalize(residual(self.form, rows, weight("w1"), weight("w2"), torch.relu))
 
 
 def train_towers(

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ameli_llm.comparison.comparator import Attributes
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset
-from ameli_llm.types import Review
+from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.types import Attributes, Review
 from eval.baselines.baseline import Floats
 from retrieval.index import Index
 from retrieval.retrievers.retriever import image_vectors, make_queries
@@ -28,9 +28,9 @@ class Material:
 
     dataset: Dataset
     index: Index
-    attributes: Mapping[int, Attributes]
-    _review_images: dict[int, Floats] = field(default_factory=dict, repr=False)
-    _product_images: dict[int, Floats] = field(default_factory=dict, repr=False)
+    attributes: Mapping[EntityId, Attributes]
+    _review_images: dict[ReviewId, Floats] = field(default_factory=dict, repr=False)
+    _product_images: dict[EntityId, Floats] = field(default_factory=dict, repr=False)
     _once: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -49,12 +49,12 @@ class Material:
         """d, the size of an image vector."""
         return int(self.index.image_vectors.shape[1])
 
-    def product_images(self, entity_id: int) -> Floats:
+    def product_images(self, entity_id: EntityId) -> Floats:
         """[images, d], L2-normalised, in the order of the record; no rows without a usable image."""
         if not self._product_images:
             owners, starts = np.unique(self.index.image_owner, return_index=True)
             parts = np.split(np.asarray(self.index.image_vectors), starts[1:])
-            ids = self.index.product_ids[owners].tolist()
+            ids = [self.index.product_ids[row] for row in owners]
             self._product_images = dict(zip(ids, parts, strict=True)) if len(owners) else {}
         return self._product_images.get(entity_id, np.zeros((0, self.image_dimension), np.float32))
 

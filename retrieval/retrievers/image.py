@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ameli_llm.config import RetrievalConfig
-from ameli_llm.fusion.adapter import ImageAdapter
+from ameli_llm.images.adapter import ImageAdapter
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Scores, image_vectors
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -35,7 +36,7 @@ class TitleRetriever:
         """[n, N]; 0 where no word is shared."""
         leads = [set(terms(f"{query.review.header} {query.review.mention}")) for query in queries]
         wholes = [set(terms(query.text)) | lead for query, lead in zip(queries, leads, strict=True)]
-        lead_weight = np.array([sum(map(self._weight_of, lead)) for lead in leads])
+        lead_weight = np.array([math.fsum(map(self._weight_of, lead)) for lead in leads])
         recall = self._shared(wholes) / np.maximum(self._name_weight, 1e-9)
         precision = self._shared(leads) / np.maximum(lead_weight, 1e-9)[:, None]
         both = 2 * recall * precision / np.maximum(recall + precision, 1e-9)

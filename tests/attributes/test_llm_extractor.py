@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ameli_llm.attributes import llm
+from ameli_llm.attributes.asked import Order
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.errors import AmeliError
@@ -164,9 +165,9 @@ MANY = {
 }
 
 
-def asked_with(vocabulary: Any, in_rank_order: bool = False) -> ChatRequest:
+def asked_with(vocabulary: Any, order: Order = sorted) -> ChatRequest:
     engine = Scripted(lambda _: "{}")
-    extractor = replace(llm.create(engine), in_rank_order=in_rank_order)
+    extractor = replace(llm.create(engine), order=order)
     extractor.extract([ExtractionTask(REVIEW, vocabulary)])
     [request] = engine.requests
     return request
@@ -183,14 +184,12 @@ def test_a_request_does_not_depend_on_the_candidates_order() -> None:
 
 def test_official_values_are_listed_as_the_candidates_are() -> None:
     def lid(vocabulary: Any) -> Any:
-        request = asked_with(vocabulary, in_rank_order=True)
+        request = asked_with(vocabulary, order=list)
         assert request.schema is not None
         return request.schema["properties"]["Lid"]["prefixItems"][1]["enum"]
 
     assert (lid(MANY), lid(turned(MANY))) == (["White", "Space Gray"], ["Space Gray", "White"])
-    assert (
-        asked_with(MANY, in_rank_order=True).messages != asked_with(turned(MANY), in_rank_order=True).messages
-    )
+    assert asked_with(MANY, order=list).messages != asked_with(turned(MANY), order=list).messages
 
 
 def test_an_injection_cannot_leave_the_vocabulary() -> None:

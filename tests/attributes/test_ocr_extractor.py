@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from ameli_llm.attributes._readers import ImageTexts, RapidReader, Reader, TextBox
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.attributes.ocr import OcrExtractor, create
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import MissingDependencyError
+from ameli_llm.store import TextStore
 from ameli_llm.types import Review
 
 VOCABULARY = {"Brand": ("Acme", "Bosch"), "Model Number": ("HDX-5500", "HDX-7700"), "Color": ("Red",)}
@@ -169,23 +173,82 @@ def test_easyocr_without_weights_says_what_is_missing(draw: Callable[..., str], 
     )
 
 
-def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    (tmp_path / "ocr.sqlite").write_bytes(b"not a database" * 100)
-    with pytest.raises(AmeliError, match=r"Cannot use the OCR cache .*ocr\.sqlite"):
-        create(lambda name: None, cache_dir=tmp_path)
+def damage_the_header(path: Path) -> None:
+    path.write_bytes(b"not a database" * 100)
 
 
+def damage_the_pages(path: Path) -> None:
+    TextStore(path).close()
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
+
+
+def take_the_place(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "calls", "says"),
+    [
+        (damage_the_header, 1, "is damaged (file is not a database): moved to ocr.sqlite.damaged-1."),
+        (
+            damage_the_pages,
+            1,
+            "is damaged (database disk image is malformed): moved to ocr.sqlite.damaged-1.",
+        ),
+        (take_the_place, 2, "cannot be used (unable to open database file): going on without it."),
+    ],
+)
+def test_a_cache_that_cannot_be_used_costs_readings_and_not_the_run(
+    draw: Callable[..., str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    spoil: Callable[[Path], None],
+    calls: int,
+    says: str,
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    spoil(cache / "ocr.sqlite")
+    name = draw("a.png", "x")
+    reader = CountingReader(TextBox("Acme", 0.9, BOX))
+    texts = ImageTexts(lambda: reader, cache)
+    assert [extract(texts, tmp_path, name).values[0].value for _ in range(2)] == ["Acme"] * 2
+    assert reader.calls == calls
+    assert [record.getMessage() for record in caplog.records] == [f"Cache {cache / 'ocr.sqlite'} {says}"]
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from ameli_llm.attributes._readers import ImageTexts, TextBox
+from tests.attributes.test_ocr_extractor import BOX, CountingReader
+texts = ImageTexts(lambda: CountingReader(TextBox("Acme" * 500, 0.9, BOX)), Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+print([len(texts.read(Path(name))) for name in sys.argv[2:]])
+"""
+
+
+def test_a_full_disk_costs_readings_and_not_the_run(draw: Callable[..., str], tmp_path: Path) -> None:
+    images = [str(tmp_path / draw(f"{n}.png", str(n))) for n in range(8)]
+    words = [sys.executable, "-c", FULL_DISK, str(tmp_path / "cache"), *images]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=280, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stdout) == (0, f"{[1] * 8}\n"), done.stderr
+    assert done.stderr.count("going on without it") == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["[{", "[{}]", '[{"text": "x", "confidence": "sure", "box": [1, 2, 3, 4]}]']
+)
 def test_a_damaged_entry_is_read_again(
-    draw: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    draw: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
     name = draw("a.png", "x")
     reader = CountingReader(TextBox("Acme", 0.9, BOX))
     texts = ImageTexts(lambda: reader, tmp_path)
     extract(texts, tmp_path, name)
-    connection = sqlite3.connect(tmp_path / "ocr.sqlite")
-    with connection:
-        connection.execute("UPDATE readings SET boxes = '[{'")
-    connection.close()
+    with closing(sqlite3.connect(tmp_path / "ocr.sqlite")) as connection, connection:
+        connection.execute("UPDATE texts SET value = ?", (content,))
     assert extract(texts, tmp_path, name).values
     assert reader.calls == 2
     assert "not readable" in caplog.text

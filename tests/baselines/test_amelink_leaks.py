@@ -20,7 +20,7 @@ from eval.baselines.amelink.settings import MINILM, AmelinkSettings
 from eval.baselines.amelink.stated import as_read, gold_attributes
 from eval.baselines.baseline import Example, Task
 from eval.baselines.material import Material
-from eval.official import OF_TRAINING
+from eval.official.leaks import OF_TRAINING
 from tests.baselines.amelink_world import make_examples, make_material, tiny_settings
 
 NAMES = ("full", "without attribute", "without image", "without text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from ameli_llm.dataset.folds import HELD_OUT, Fold, folds
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import CandidateRow, PredictionRow
@@ -17,7 +19,7 @@ from ameli_llm.ties import chance, ranked
 from ameli_llm.types import Review, State
 from eval.baselines.answers import answers
 from eval.baselines.baseline import Scored
-from eval.baselines.tasks import HELD_OUT, Fold, examples, folds, tasks
+from eval.baselines.tasks import examples, tasks
 
 N, K = 2000, 10
 LOW, HIGH = binom.interval(0.999, N, 1 / K)
@@ -92,6 +94,19 @@ def test_no_candidate_abstains() -> None:
 @pytest.mark.parametrize("order", ["gold first", "gold last", "ascending", "descending"])
 @pytest.mark.parametrize("ids", ["smallest", "largest", "any"])
 def test_a_constant_scorer_is_at_chance(value: float, order: str, ids: str) -> None:
+    rows, golds = drawn_lists(order, ids)
+    made = tasks(rows.values(), [Review(i) for i in rows], K)
+    assert [task.entity_ids[0] == golds[task.review.id] for task in made].count(True) in (
+        {"gold first": {N}, "gold last": {0}}.get(order) or range(N + 1)
+    )
+    scored = [Scored(np.full(K, value, np.float32)) for _ in made]
+    hits = sum(one.entity_id == golds[one.review_id] for one in answers(rows, made, scored, 1.0))
+    assert LOW <= hits <= HIGH
+
+
+@cache
+def drawn_lists(order: str, ids: str) -> tuple[dict[int, PredictionRow], dict[int, int]]:
+    """A row of ``K`` candidates for each of ``N`` reviews, and gold."""
     random = np.random.default_rng(11)
     rows, golds = {}, {}
     for review in range(N):
@@ -106,13 +121,7 @@ def test_a_constant_scorer_is_at_chance(value: float, order: str, ids: str) -> N
         }[order]
         rows[review] = row(review, {entity: float(-place) for place, entity in enumerate(ordered)})
         golds[review] = gold
-    made = tasks(rows.values(), [Review(i) for i in rows], K)
-    assert [task.entity_ids[0] == golds[task.review.id] for task in made].count(True) in (
-        {"gold first": {N}, "gold last": {0}}.get(order) or range(N + 1)
-    )
-    scored = [Scored(np.full(K, value, np.float32)) for _ in made]
-    hits = sum(one.entity_id == golds[one.review_id] for one in answers(rows, made, scored, 1.0))
-    assert LOW <= hits <= HIGH
+    return rows, golds
 
 
 def test_ties_are_broken_alike_in_any_order() -> None:

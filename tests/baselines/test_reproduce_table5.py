@@ -11,8 +11,8 @@ import pytest
 
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.runs import RunFolder
-from eval.judged import judge
-from eval.statistics import Interval, exact_mcnemar
+from eval.measures.judged import judge
+from eval.measures.statistics import Interval, exact_mcnemar
 from tests.baselines.table5_world import Done, World, command, small_world
 
 ROWS = [
@@ -24,7 +24,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with small_world(tmp_path_factory.mktemp("world")) as made:
+    with small_world(tmp_path_factory) as made:
         yield made
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from ameli_llm.cli.table5_models import Asked, split_folds
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.dataset.synth import write_twin
 from ameli_llm.runs import RunFolder
+from eval.table5.models import Asked, split_folds
 from tests.baselines.table5_world import World, small_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with small_world(tmp_path_factory.mktemp("world")) as made:
+    with small_world(tmp_path_factory) as made:
         yield made
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
-from ameli_llm.fusion.adapter import ImageAdapter
-from ameli_llm.fusion.contrastive import recall_at_1
+from ameli_llm.images.adapter import ImageAdapter
+from ameli_llm.images.pairs import recall_at_1
 from ameli_llm.types import Candidate, Review
 from eval.baselines import _lists, v2tel, v2vel, v2vtel
 from eval.baselines._images import image_pairs, image_search, review_images
 from eval.baselines.baseline import Example, Task
-from eval.baselines.tasks import Fold
 from tests.baselines.towers_world import KINDS, SIZE, World, make_world
 
 RED, BLUE = (0, 0), (3, 2)

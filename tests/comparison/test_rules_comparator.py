@@ -11,7 +11,8 @@ import pytest
 from ameli_llm.attributes.values.normalise import normalise
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison.comparator import ComparisonTask
-from ameli_llm.comparison.rules import create, verdicts
+from ameli_llm.comparison.rules import create
+from ameli_llm.comparison.verdicts import verdicts
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import AttributeValue, Evidence, Product, Review
 

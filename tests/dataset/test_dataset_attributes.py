@@ -88,10 +88,8 @@ def test_model_version(title: str, versions: list[str], make_product: Make) -> N
     assert list(attribute_dictionary(make_product(title)).get("Model Version", ())) == versions
 
 
-def test_title_is_an_attribute_only_when_asked(make_product: Make) -> None:
-    product = make_product("Acme Blender")
-    assert attribute_dictionary(product) == {}
-    assert attribute_dictionary(product, title=True) == {"Product Title": ("Acme Blender",)}
+def test_the_title_is_no_attribute(make_product: Make) -> None:
+    assert attribute_dictionary(make_product("Acme Blender")) == {}
 
 
 def test_products_share_nothing(make_product: Make) -> None:

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,9 +22,10 @@ class EchoEngine:
     batch_size = 3
     workers = 2
 
-    def __init__(self, model: str = "m", revision: str = "1") -> None:
+    def __init__(self, model: str = "m", revision: str = "1", origin: str = "echo") -> None:
         self.model = model
         self.revision = revision
+        self.origin = origin
         self.asked: list[str] = []
         self.replies: dict[str, ChatReply] = {}
         self.closed = False
@@ -80,9 +79,10 @@ def test_identical_requests_of_a_batch_are_sent_once(tmp_path: Path) -> None:
 
 
 def test_it_is_the_engine_it_wraps(tmp_path: Path) -> None:
-    inner = EchoEngine("some/model", "rev")
+    inner = EchoEngine("some/model", "rev", "http://here")
     engine: Engine = CachedEngine(inner, tmp_path / "cache")
     assert (engine.name, engine.model, engine.revision) == ("echo", "some/model", "rev")
+    assert engine.origin == "http://here"
     assert (engine.batch_size, engine.workers) == (3, 2)
     engine.canary()
     engine.canary()
@@ -119,16 +119,29 @@ FULL = ChatRequest(
     ],
 )
 def test_the_key_covers_the_whole_request(other: ChatRequest) -> None:
-    key = request_key(FULL, "m", "1")
+    key = request_key(FULL, "echo", "m", "1")
     assert len(key) == 64
-    assert request_key(replace(FULL), "m", "1") == key
-    assert request_key(other, "m", "1") != key
+    assert request_key(replace(FULL), "echo", "m", "1") == key
+    assert request_key(other, "echo", "m", "1") != key
 
 
-def test_the_key_covers_model_and_revision() -> None:
-    keys = {request_key(FULL, model, revision) for model, revision in (("m", "1"), ("m", "2"), ("n", "1"))}
-    assert len(keys) == 3
-    assert request_key(ask("\ud800\x00\U0001f600"), "m", "1")
+def test_the_key_covers_who_answers() -> None:
+    identities = ["amr", "Amr", "aMr", "amR"]  # origin, model, revision
+    assert len({request_key(FULL, *identity) for identity in identities}) == 4
+    assert request_key(ask("\ud800\x00\U0001f600"), *"amr")
+
+
+def test_a_reply_is_served_for_the_engine_that_gave_it_and_no_other(tmp_path: Path) -> None:
+    inner = [
+        EchoEngine(),
+        EchoEngine(),
+        *(EchoEngine(*other) for other in ("nr", "m2", ("m", "1", "http://b"))),
+    ]
+    for one in inner:
+        engine = CachedEngine(one, tmp_path / "cache")
+        engine.chat([ask("a")])
+        engine.close()
+    assert [one.asked for one in inner] == [["a"], [], ["a"], ["a"], ["a"]]
 
 
 @pytest.mark.parametrize(
@@ -185,32 +198,6 @@ def test_threads_share_it(tmp_path: Path) -> None:
     assert engine.hits + engine.misses == 200
     assert engine.misses == len(inner.asked)
     engine.close()
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from ameli_llm.engines._store import TextStore
-store = TextStore(Path(sys.argv[1]))
-for number in range(100):
-    store.put({f"{sys.argv[2]}-{number}": "x", f"shared-{number}": "y"})
-    assert store.get([f"shared-{number}"]) == {f"shared-{number}": "y"}
-store.close()
-"""
-
-
-def test_processes_share_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "cache"
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], stderr=subprocess.PIPE)
-        for name in ("a", "b", "c")
-    ]
-    for writer in writers:
-        _, errors = writer.communicate(timeout=60)
-        assert (writer.returncode, errors) == (0, b"")
-    with sqlite3.connect(path) as database:
-        assert database.execute("SELECT count(*) FROM texts").fetchone() == (400,)
-    database.close()
 
 
 def rows(path: Path) -> int:
@@ -300,32 +287,3 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptur
     assert caplog.records[0].levelno == logging.WARNING
     assert "cannot be used" in caplog.text
     assert "going on without it" in caplog.text
-
-
-FULL_DISK = """
-import logging, resource, signal, sys
-from pathlib import Path
-from ameli_llm.engines._store import TextStore
-logging.basicConfig(format="%(message)s")
-store = TextStore(Path(sys.argv[1]))
-store.put({"before": "x"})
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-for number in range(5):
-    store.put({f"{number}-{key}": "y" * 1000 for key in range(100)})
-print(store.get(["before"]))
-store.close()
-"""
-
-
-def test_a_full_disk_ends_the_caching_and_not_the_run(tmp_path: Path) -> None:
-    path = tmp_path / "cache"
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (0, "{}\n"), done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "going on without it" in done.stderr
-    reopened = CachedEngine(EchoEngine(), path)
-    reopened.close()
-    assert rows(path) % 100 == 1, "whole batches, or nothing of one"

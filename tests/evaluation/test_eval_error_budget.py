@@ -7,8 +7,8 @@ import pytest
 
 from ameli_llm.config import FusionConfig
 from ameli_llm.runs import GoldRow, PredictionRow
-from eval.error_budget import CAUSES, cause_of, error_budget
-from eval.judged import Judged, judge
+from eval.measures.error_budget import CAUSES, cause_of, error_budget
+from eval.measures.judged import Judged, judge
 
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[int, GoldRow]]

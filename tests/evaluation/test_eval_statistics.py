@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from eval.statistics import (
+from eval.measures.statistics import (
     ClusteredBootstrap,
     clustered_bootstrap,
     detectable,

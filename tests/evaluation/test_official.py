@@ -18,16 +18,16 @@ from ameli_llm.comparison import rules as comparison
 from ameli_llm.config import AttributesConfig, FusionConfig, RunConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.engines.engine import ChatReply, ChatRequest
-from ameli_llm.linker import Linker
+from ameli_llm.flow import Flow
 from ameli_llm.runs import GoldRow, PredictionRow
 from ameli_llm.types import Candidate, Product, Review, SpecRow, Usage
 from eval.evaluation import evaluate
-from eval.official import (
+from eval.official.leaks import (
     SAYS,
     GoldInserted,
     GoldKeys,
     Official,
-    official_linker,
+    official_flow,
 )
 
 NONE = Official.of(())
@@ -101,7 +101,7 @@ LAMPS = {
 REVIEW = Review(7, "Nice", "My red lamp of 40 watts.", "lamp")
 
 
-def linker(*ids: int, **changes: Any) -> Linker:
+def flow(*ids: int, **changes: Any) -> Flow:
     parts = {
         "products": LAMPS,
         "attributes": {i: attribute_dictionary(product) for i, product in LAMPS.items()},
@@ -113,14 +113,14 @@ def linker(*ids: int, **changes: Any) -> Linker:
         "candidates": 3,
         "depth": 10,
     }
-    return Linker(**(parts | changes))
+    return Flow(**(parts | changes))
 
 
-def found_by(made: Linker, gold: int, official: Official, review: Review = REVIEW) -> PredictionRow:
-    leaking, done = official_linker(made, {review.id: gold}, official)
+def found_by(made: Flow, gold: int, official: Official, review: Review = REVIEW) -> PredictionRow:
+    leaking, done = official_flow(made, {review.id: gold}, official)
     assert set(done.names) <= set(official.names)
-    [row] = leaking.link([review])
-    return row
+    [link] = leaking.link([review])
+    return PredictionRow.of(link)
 
 
 def ids(row: PredictionRow) -> list[int]:
@@ -165,24 +165,27 @@ def test_the_two_insertions_are_settings_of_their_own() -> None:
 
 
 def test_without_the_settings_gold_is_no_candidate() -> None:
-    assert ids(found_by(linker(1, 2), 3, NONE)) == [1, 2]
-    assert ids(found_by(linker(1, 2), 3, only("gold_inserted"))) == [1, 2, 3]
-    assert ids(found_by(linker(1, 2, 4), 3, only("gold_inserted"))) == [1, 2, 4]
-    assert ids(found_by(linker(1, 2, 4), 3, only("gold_in_score_dict"))) == [1, 2, 3, 4]
+    assert ids(found_by(flow(1, 2), 3, NONE)) == [1, 2]
+    assert ids(found_by(flow(1, 2), 3, only("gold_inserted"))) == [1, 2, 3]
+    assert ids(found_by(flow(1, 2, 4), 3, only("gold_inserted"))) == [1, 2, 4]
+    assert ids(found_by(flow(1, 2, 4), 3, only("gold_in_score_dict"))) == [1, 2, 3, 4]
 
 
 def test_gold_in_the_dictionary_is_not_compared_and_counts_in_recall() -> None:
-    row = found_by(linker(1, 2, 4), 3, only("gold_in_score_dict"))
+    row = found_by(flow(1, 2, 4), 3, only("gold_in_score_dict"))
     assert row.compared == 3
     assert row.candidates[-1].entity_id == 3
     assert row.candidates[-1].text_score is None
     gold = {7: GoldRow(gold=3)}
     config = RunConfig.model_validate({"retrieval": {"candidates": 3, "depth": 10}})
     leaking = evaluate([row], gold, config, 1, only("gold_in_score_dict"))
-    honest = evaluate([found_by(linker(1, 2, 4), 3, NONE)], gold, config)
-    assert [e.metrics.recall["10"].value for e in (leaking, honest) if e.metrics.recall["10"]] == [1.0, 0.0]
+    honest = evaluate([found_by(flow(1, 2, 4), 3, NONE)], gold, config)
+    assert [e.metrics["recall"]["10"].value for e in (leaking, honest) if e.metrics["recall"]["10"]] == [
+        1.0,
+        0.0,
+    ]
     assert leaking.leaks.gold_inserted == 1
-    assert SAYS["gold_in_score_dict"] in leaking.metrics.protocol.reproduced
+    assert SAYS["gold_in_score_dict"] in leaking.metrics["protocol"].reproduced
 
 
 # Attributes
@@ -190,8 +193,8 @@ def test_gold_in_the_dictionary_is_not_compared_and_counts_in_recall() -> None:
 
 def test_keys_are_those_of_the_candidates_unless_gold_limits_them() -> None:
     honest, leaking = Asked(), Asked()
-    found_by(linker(1, 2, 4, extractors={"asked": honest}), 3, NONE)
-    found_by(linker(1, 2, 4, extractors={"asked": leaking}), 3, only("gold_keys"))
+    found_by(flow(1, 2, 4, extractors={"asked": honest}), 3, NONE)
+    found_by(flow(1, 2, 4, extractors={"asked": leaking}), 3, only("gold_keys"))
     assert honest.keys == [{"Color", "Height", "Wattage", "Bulb"}]
     assert leaking.keys == [{"Color", "Wattage"}]
 
@@ -205,8 +208,8 @@ def test_a_review_whose_product_is_outside_the_kb_is_asked_for_all_keys() -> Non
 
 def test_a_title_is_an_attribute_only_by_its_setting() -> None:
     review = replace(REVIEW, body="I bought the Lamp 2.")
-    honest = found_by(linker(1, 2, 4), 2, NONE, review)
-    leaking = found_by(linker(1, 2, 4), 2, only("titles_as_attributes"), review)
+    honest = found_by(flow(1, 2, 4), 2, NONE, review)
+    leaking = found_by(flow(1, 2, 4), 2, only("titles_as_attributes"), review)
     assert "Product Title" not in {value.key for value in honest.attributes}
     assert {v.value for v in leaking.attributes if v.key == "Product Title"} == {"Lamp 2"}
 
@@ -218,7 +221,7 @@ def options(official: Official, reviews: int, orders: int = 1) -> list[list[int]
     """The candidates' numbers in the order of the prompt's lines, a list per request."""
     engine = Model()
     products = {i: lamp(i, f"Colour{i}") for i in range(1, 11)}
-    made = linker(
+    made = flow(
         *[3, 9, 1, 10, 5, 2, 8, 4, 7, 6],
         products=products,
         attributes={i: attribute_dictionary(product) for i, product in products.items()},
@@ -226,7 +229,7 @@ def options(official: Official, reviews: int, orders: int = 1) -> list[list[int]
         comparator=listwise.create(engine, orders=orders),
         candidates=10,
     )
-    leaking, done = official_linker(made, {}, official)
+    leaking, done = official_flow(made, {}, official)
     assert done.options_in_rank_order == official.options_in_rank_order
     leaking.link([replace(REVIEW, id=i) for i in range(reviews)])
     lines = (re.findall(r"^[A-J]\. Lamp (\d+)", r.messages[1].content, re.MULTILINE) for r in engine.requests)
@@ -249,7 +252,7 @@ def test_options_stand_in_rank_order_only_by_their_setting() -> None:
 def extraction_request(official: Official, *ids: int) -> ChatRequest:
     """What the llm extractor asks about the review with these candidates, best first."""
     engine = Model()
-    made, done = official_linker(linker(*ids, extractors={"llm": llm.create(engine)}), {}, official)
+    made, done = official_flow(flow(*ids, extractors={"llm": llm.create(engine)}), {}, official)
     assert done == official
     made.link([REVIEW])
     [request] = engine.requests
@@ -278,15 +281,15 @@ def listed_colours(request: ChatRequest) -> list[str]:
 
 
 def test_a_completion_lists_no_values_and_so_none_in_rank_order() -> None:
-    completing = linker(1, 2, extractors={"llm": llm.create(Model(), "extract/gpt2")})
-    _, done = official_linker(completing, {}, only("options_in_rank_order"))
+    completing = flow(1, 2, extractors={"llm": llm.create(Model(), "extract/gpt2")})
+    _, done = official_flow(completing, {}, only("options_in_rank_order"))
     assert done == NONE
 
 
 def test_what_a_linker_cannot_have_is_not_claimed() -> None:
-    bare = linker(1, 2, extractors={}, comparator=None)
-    made, done = official_linker(bare, {7: 3}, Official())
+    bare = flow(1, 2, extractors={}, comparator=None)
+    made, done = official_flow(bare, {7: 3}, Official())
     assert done.names == ("gold_inserted", "gold_in_score_dict", "weights_on_reported_split")
     assert (made.attributes, made.extractors, made.comparator) == (bare.attributes, {}, None)
-    _, ruled = official_linker(linker(1, 2), {7: 3}, Official())
+    _, ruled = official_flow(flow(1, 2), {7: 3}, Official())
     assert set(Official().names) - set(ruled.names) == {"options_in_rank_order"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.conditional_logit import fit
+from eval.tuning.conditional_logit import fit
 
 
 def choices(weights: list[float], n: int, seed: int = 0) -> list[tuple[np.ndarray, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from eval.official import SAYS
+from eval.official.leaks import SAYS
 from tests.linking.contract import conforms, metrics_but_seconds
 
 

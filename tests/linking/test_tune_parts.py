@@ -6,7 +6,7 @@ import pytest
 from ameli_llm.config import FusionConfig
 from ameli_llm.runs import CandidateRow, PredictionRow
 from ameli_llm.types import State
-from eval.tune import _nil_threshold, _precision_threshold, calibrate, fit_fusion
+from eval.tuning.tune import _nil_threshold, _precision_threshold, calibrate, fit_fusion
 
 
 @pytest.mark.parametrize(

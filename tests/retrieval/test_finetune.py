@@ -18,24 +18,27 @@ from ameli_llm.cli import train as cli_train
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
+from retrieval.building import build_index
 from retrieval.encoders.sbert import create
-from retrieval.finetune import (
-    CHECKPOINTS,
+from retrieval.finetuning.description import (
     DESCRIPTION,
     Description,
     FineTuned,
     FineTuning,
     Identity,
+    finished,
+    is_fine_tuned,
+)
+from retrieval.finetuning.training import (
+    CHECKPOINTS,
     TextSearch,
     Triplets,
     fine_tune,
-    finished,
     hard_negatives,
-    is_fine_tuned,
     ranking_loss,
     recall,
 )
-from retrieval.index import Index, build_index
+from retrieval.index import Index
 from retrieval.manifest import EncoderStamp
 from tests.retrieval.tiny_sbert import write_tiny_sbert
 
@@ -129,7 +132,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from tests.retrieval.test_finetune import DEV, SETTINGS, TRIPLETS, identity
-from retrieval.finetune import fine_tune
+from retrieval.finetuning.training import fine_tune
 
 calls = 0
 def show(stage, done, total):

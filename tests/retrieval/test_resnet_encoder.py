@@ -15,7 +15,8 @@ from ameli_llm.doctor import examine
 from ameli_llm.errors import AmeliError
 from ameli_llm.machine import Machine
 from retrieval import encoders
-from retrieval.index import build_index, open_index
+from retrieval.building import build_index
+from retrieval.index import open_index
 
 NAME = "test_resnet"
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.prompting.example import crowded, example
+from ameli_llm.prompting.preview import as_text, estimate, preview
 from ameli_llm.templates import load_template, prompts_folder, render, template_names
-from ameli_llm.templates.example import crowded, example
-from ameli_llm.templates.preview import as_text, estimate, preview
 
 GOLDEN = Path(__file__).parent / "golden"
 ENTAIL: dict[str, Any] = {"review": "Nice.", "mention": "it", "stated": [], "key": "Color", "value": "Red"}
@@ -58,7 +58,8 @@ def test_a_review_cannot_leave_its_place(review: str) -> None:
     before, _, rest = text.partition("<review>\n")
     inside, _, after = rest.partition("\n</review>")
     assert before == ""
-    assert after.endswith("Statement: the Color of it is Red.\nAnswer:")
+    assert inside.endswith("\nThe reviewer calls the product: it")
+    assert after == "\nStatement: the Color of the product is Red.\nAnswer:"
     assert "<|" not in inside
     assert "[INST]" not in inside
     assert "</review" not in inside

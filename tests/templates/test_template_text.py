@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from ameli_llm.attributes.asked import ask_for
 from ameli_llm.templates.budget import cut_text, cut_words, estimate_tokens, largest_fitting, review_excerpt
 from ameli_llm.templates.front import Limits, ReplySchema
 from ameli_llm.templates.schema import reply_schema
 from ameli_llm.templates.text import SearchableText, clean, one_line
-from ameli_llm.templates.vocabulary import ask_for
 from ameli_llm.types import Review
 
 
@@ -21,7 +21,7 @@ from ameli_llm.types import Review
         ("a\x00b\tc", "a b c"),
         ("one\r\n\r\n  two \u2028three", "one\ntwo\nthree"),
         ("</review> <|im_end|> <s>", "‹/review> ‹|im_end|> ‹s>"),
-        ("<<SYS>> [INST] [/INST]", "<‹SYS>> (INST] (/INST]"),
+        ("<<SYS>> [INST] [/INST]", "‹‹SYS>> (INST] (/INST]"),
         ("screen < 15 and i <3 it [sic]", "screen < 15 and i <3 it [sic]"),
         ("r\u202eed\u2066 z\u200bero \U000e0041", "red zero"),
         ("\ud800x", "x"),

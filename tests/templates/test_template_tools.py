@@ -14,10 +14,12 @@ from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import prompts
 from ameli_llm.errors import AmeliError
+from ameli_llm.prompting.diff import diff
+from ameli_llm.prompting.lint import lint
+from ameli_llm.prompting.task import closest_titles
 from ameli_llm.templates import prompts_folder, template_names
-from ameli_llm.templates.diff import diff
-from ameli_llm.templates.lint import lint
 from ameli_llm.templates.schema import unbounded_strings
+from ameli_llm.ties import chance
 from ameli_llm.types import Product, Review
 
 Run = Callable[..., Result]
@@ -83,8 +85,10 @@ def test_cli_list_and_show(run: Run, tmp_path: Path) -> None:
     assert [row["name"] for row in listed] == template_names()
     (tmp_path / "broken.j2").write_text("x", encoding="utf-8")
     lines = run("list", "--prompts", str(tmp_path)).stdout.splitlines()
-    assert lines[0].startswith("broken ")
-    assert "no front matter" in lines[0]
+    assert lines[0].split() == ["name", "task", "method", "identity", "description"]
+    assert lines[1].startswith("broken ")
+    assert "no front matter" in lines[1]
+    assert lines[0].index("description") == lines[1].index("Template")
     shown = run("show", "extract/json").stdout
     assert shown.splitlines()[1] == "# includes shared/review.j2"
     assert json.loads(run("show", "extract/json", "--json").stdout)["front_matter"]["schema"] == {
@@ -139,8 +143,8 @@ def test_cli_render_of_a_dataset(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--review", "8"], "No review 8 in split 'dev' of "),
-        (["--candidates", "1,x"], "No product 'x' in the dataset. Write ids as 1,2,3."),
+        (["--review", "8"], "No review '8' in split 'dev' of "),
+        (["--candidates", "1,x"], "No product 'x' in the dataset. It has 3; write ids as they are."),
     ],
 )
 def test_cli_render_mistakes(run: Run, tmp_path: Path, arguments: list[str], says: str) -> None:
@@ -162,16 +166,17 @@ def test_cli_diff(run: Run) -> None:
     assert "(source)" in record["diff"]
 
 
-def test_closest_titles_ties_go_to_the_smaller_id() -> None:
-    products = [Product(9, "Acme Blender"), Product(4, "Acme Blender"), Product(1, "")]
-    found = prompts.closest_titles(Review(1, "", "acme blender"), products, 3)
-    assert [product.id for product in found] == [4, 9, 1]
+@pytest.mark.parametrize("ids", [(9, 4), (4, 9), ("B9", "B4"), (9, "B4")])
+def test_equal_titles_come_by_chance(ids: tuple[int | str, ...]) -> None:
+    products = [*(Product(id_, "Acme Blender") for id_ in ids), Product(1, "")]
+    found = closest_titles(Review(1, "", "acme blender"), products, 3)
+    assert [product.id for product in found] == [*sorted(ids, key=chance), 1]
 
 
 def test_rendering_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from ameli_llm.templates.preview import preview;"
-        "from ameli_llm.templates.example import example;"
+        "import sys; from ameli_llm.prompting.preview import preview;"
+        "from ameli_llm.prompting.example import example;"
         "preview('compare/listwise', example()); heavy = {'torch', 'transformers', 'vllm', 'chromadb'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )

@@ -25,7 +25,7 @@ def synth(
     """Write a synthetic twin of AMELI: products, reviews with gold, images; train, dev and test."""
     from ameli_llm.dataset.synth import write_twin
 
-    with progress() as show:
+    with progress(f"delete {out} before the same command") as show:
         write_twin(
             out,
             products=products,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
-from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
-    from ameli_llm.fusion.adapter import ImageAdapter
+    from ameli_llm.images.adapter import ImageAdapter
     from ameli_llm.training.loop import Epoch
 
 
@@ -50,32 +49,21 @@ def clip_adapter(
     where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """
-    from ameli_llm.cli.training import image_training_data
-    from ameli_llm.cli.wiring import open_or_build_index
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
-    from ameli_llm.fusion.contrastive import TrainingSettings, train_adapter
-    from ameli_llm.training.checkpoint import discard
+    from ameli_llm.images.contrastive import TrainingSettings
+    from ameli_llm.pipeline import open_or_build_index
+    from eval.image_adapter import train_image_adapter
 
-    checkpoints = out / "checkpoint"
     settings = TrainingSettings(form, epochs, learning_rate, batch_size, bottleneck, temperature)
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
-        opened = open_or_build_index(data, load_config(config), index, show)
-        stamp = opened.manifest.image
-        if stamp is None:
-            raise AmeliError(
-                "The index has no image vectors.",
-                hint="Set retrieval.image_encoder to clip, resnet or descriptor.",
+        source = {"dataset": data.digest, "split": chosen.name}
+        with open_or_build_index(data, load_config(config), index, show) as opened:
+            adapter, history = train_image_adapter(
+                data, chosen.name, opened, out, settings, seed, show, source
             )
-        pairs, dev = image_training_data(data, chosen, opened, seed)
-        adapter, history = train_adapter(
-            pairs, dev, settings, seed=seed, encoder=str(stamp), progress=show, checkpoints=checkpoints
-        )
-    source = {"dataset": data.digest, "split": chosen.name, "pairs": len(pairs.entity_id)}
-    adapter = replace(adapter, training={**adapter.training, **source, "dev_reviews": len(dev.gold)})
-    adapter.save(out)
-    discard(checkpoints)
     _show(adapter, history, out, as_json)
 
 

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
-from ameli_llm.cli.terminal import Progress, progress, table
-from ameli_llm.config import load_config
+from ameli_llm.cli.terminal import progress, table
 
 if TYPE_CHECKING:
-    from ameli_llm.dataset.load import Dataset
-    from eval.baselines.tasks import Fold
-    from retrieval.finetune import FineTuned, FineTuning
-    from retrieval.index import Index
+    from retrieval.finetuning.description import FineTuned
 
 
 def register(group: typer.Typer) -> None:
@@ -49,65 +46,19 @@ def sbert(
     or, where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """
-    from ameli_llm.cli.wiring import open_or_build_index
+    from ameli_llm.config import load_config
+    from ameli_llm.dataset.folds import folds
     from ameli_llm.dataset.load import load_dataset
-    from eval.baselines.tasks import folds
-    from retrieval.finetune import FineTuning
+    from ameli_llm.pipeline import open_or_build_index
+    from retrieval.finetuning.description import FineTuning
+    from retrieval.finetuning.reviews import fine_tune_sbert
 
     settings = FineTuning(epochs, batch_size, learning_rate, warm_up, weight_decay, window, hard)
     data = load_dataset(dataset)
     train, dev = folds(data, train_split, seed)
-    with progress() as show:
-        opened = open_or_build_index(data, load_config(config), index, show)
+    with progress(GOES_ON) as show, open_or_build_index(data, load_config(config), index, show) as opened:
         done = fine_tune_sbert(data, train, dev, opened, out, settings, seed, show)
     _show(done, out, as_json)
-
-
-def fine_tune_sbert(
-    data: Dataset,
-    train: Fold,
-    dev: Fold,
-    index: Index,
-    out: Path,
-    settings: FineTuning,
-    seed: int,
-    show: Progress,
-) -> FineTuned:
-    """The text encoder of ``index``, fine-tuned into ``out``; nothing is done where that is finished.
-
-    Raises AmeliError when ``out`` holds a model that was trained on something else or otherwise.
-    """
-    from retrieval.finetune import Identity, TextSearch, Triplets, fine_tune, finished, hard_negatives
-    from retrieval.texts import query_text
-
-    source = {
-        "dataset": data.digest,
-        "split": train.name,
-        "split_digest": data.split(train.name).digest,
-        "reviews": len(train.reviews),
-        "dev": dev.name,
-        "dev_digest": data.split(dev.name).digest,
-        "dev_reviews": len(dev.reviews),
-    }
-    identity = Identity(index.manifest.text, settings, seed, source)
-    if done := finished(out, identity):
-        return done
-    texts = [entry.text for entry in index.entries]
-    queries = [query_text(review) for review in train.reviews]
-    gold = [train.gold[review.id] for review in train.reviews]
-    triplets = Triplets(
-        query=queries,
-        positive=[texts[index.rows[product]] for product in gold],
-        negative=hard_negatives(index, queries, gold, settings.hard, seed),
-    )
-    search = TextSearch(
-        query=[query_text(review) for review in dev.reviews],
-        gold=[index.rows[dev.gold[review.id]] for review in dev.reviews],
-        texts=texts,
-    )
-    return fine_tune(
-        triplets, search, identity, out, lambda _, done, total: show("fine-tuning steps", done, total)
-    )
 
 
 def _show(done: FineTuned, out: Path, as_json: bool) -> None:

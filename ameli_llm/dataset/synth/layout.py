@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from ameli_llm.dataset.synth.pages import product_record
 from ameli_llm.dataset.synth.photos import product_image, review_photo
 from ameli_llm.dataset.synth.products import Item, families, generator, title
 from ameli_llm.dataset.synth.reviews import Draft, load_phrases, write_review
+from ameli_llm.types import Progress
 
-Progress = Callable[[str, int, int], None]
 NIL_SHARE = 0.06
 SPLITS = (("train", 0.70), ("dev", 0.10), ("test", 0.20))
 

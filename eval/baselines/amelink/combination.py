@@ -10,10 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.comparison.comparator import Attributes
 from ameli_llm.fusion.mismatch import has_mismatch
 from ameli_llm.fusion.missing import filled
-from ameli_llm.types import AttributeValue
+from ameli_llm.types import Attributes, AttributeValue
 from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.baseline import Floats, Task
 from eval.baselines.material import Material

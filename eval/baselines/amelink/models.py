@@ -12,6 +12,7 @@ import numpy as np
 from ameli_llm.errors import AmeliError
 from ameli_llm.training.checkpoint import SECONDS, discard
 from ameli_llm.training.loop import Epoch, best_epoch
+from ameli_llm.types import Progress
 from eval.baselines import _folder, v2vel
 from eval.baselines._images import image_pairs, review_images
 from eval.baselines.amelink import features, folder
@@ -39,7 +40,7 @@ from eval.baselines.amelink.variants import (
     text_models,
     variant_of,
 )
-from eval.baselines.baseline import Example, Floats, Progress
+from eval.baselines.baseline import Example, Floats
 from eval.baselines.material import Material
 from eval.baselines.tasks import folded
 
@@ -234,7 +235,7 @@ class _Run:
         if self.material.index.manifest.image is None:
             return "the index has no image vectors"
         pairs = image_pairs(self.material, folded("train", self.train), self.settings.images)
-        products = len(np.unique(pairs.entity_id))
+        products = len(np.unique(pairs.product))
         if products < 2:
             return f"{products} of the products to train on have an image and a review with one"
         found = review_images(self.material, [one.task.review for one in self.dev], self.settings.images)

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from ameli_llm.comparison.comparator import Attributes
-from ameli_llm.types import AttributeValue, Product, Review
+from ameli_llm.types import Attributes, AttributeValue, Product, Review
 from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.baseline import Task
 from eval.baselines.material import Material

@@ -1,0 +1,1 @@
+"""The image adapter: applied, trained, kept on disk."""

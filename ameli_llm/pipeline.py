@@ -1,0 +1,233 @@
+"""Opens a knowledge base and a configuration into a pipeline: index, model, extractors, comparator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ameli_llm
+from ameli_llm.attributes.values.statistics import KBStatistics
+from ameli_llm.comparison.comparator import Comparator
+from ameli_llm.config import RunConfig
+from ameli_llm.dataset.attributes import attribute_dictionary
+from ameli_llm.dataset.load import Dataset
+from ameli_llm.engines import ENGINES
+from ameli_llm.engines.cache import CachedEngine
+from ameli_llm.engines.engine import Engine
+from ameli_llm.errors import AmeliError
+from ameli_llm.flow import Flow
+from ameli_llm.ids import EntityId
+from ameli_llm.parts import Parts
+from ameli_llm.paths import cache_dir, index_dir
+from ameli_llm.resolution import asks_model, resolve, shares
+from ameli_llm.types import Attributes, Progress, Review
+from retrieval.building import build_index
+from retrieval.candidates import CandidateFinder
+from retrieval.index import Index, open_index
+from retrieval.manifest import EncoderStamp, IndexDamagedError
+
+STATISTICS = "statistics.json"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """An open pipeline. ``templates`` are the prompts that it sends: name to identity.
+
+    ``prompts`` is the folder of own templates, which go before the packaged ones.
+    """
+
+    flow: Flow
+    finder: CandidateFinder
+    index: Index
+    dataset: Dataset
+    config: RunConfig
+    engine: Engine | None
+    templates: Mapping[str, str]
+    prompts: Path | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Reviews to hand to the flow at once."""
+        return self.engine.batch_size if self.engine else 16
+
+    @property
+    def workers(self) -> int:
+        """Batches to have under way at once."""
+        return self.engine.workers if self.engine else 1
+
+    def canary(self) -> None:
+        """Asks the model two questions whose answers are known. Raises AmeliError when it fails."""
+        if self.engine is not None:
+            self.engine.canary()
+
+    def warm_up(self) -> None:
+        """Loads what retrieval loads on first use, the encoders. Raises AmeliError when one is missing."""
+        queries = self.finder.queries([Review(id=0)])
+        for retriever in self.finder.retrievers.values():
+            retriever.score(queries)
+
+    def comparator(self, config: RunConfig) -> Comparator | None:
+        """The comparator of another configuration, over the same index and engine."""
+        parts = Parts(config, self.engine, self.prompts, self.dataset.review_image)
+        return parts.comparator(lambda: _statistics(self.flow.attributes, self.index))
+
+    def variant(self, config: RunConfig) -> Pipeline:
+        """A pipeline of another configuration that shares this one's index, model and extractors.
+
+        It is closed with this one. Raises ValueError when the other configuration needs another index or
+        engine: then it has to be opened by itself.
+        """
+        config = resolve(config)
+        if not shares(self.config, config):
+            raise ValueError("the configurations differ in encoders or engine")
+        engine = self.engine if asks_model(config) else None
+        parts = Parts(config, engine, self.prompts, self.dataset.review_image)
+        templates = parts.templates()
+        return _assembled(self.dataset, parts, templates, self.index, self.flow.attributes, self)
+
+    def close(self) -> None:
+        """Frees the model and the index."""
+        if self.engine is not None:
+            self.engine.close()
+        self.index.close()
+
+    def spec(self) -> dict[str, Any]:
+        """What decides the results apart from the reviews, as recorded in ``run.json``."""
+        manifest = self.index.manifest
+        engine = self.engine and {
+            "name": self.engine.name,
+            "model": self.engine.model,
+            "revision": self.engine.revision,
+        }
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "templates": dict(self.templates),
+            "engine": engine,
+            "index": {
+                "kb_version": manifest.kb_version,
+                "text_encoder": _stamp(manifest.text),
+                "image_encoder": _stamp(manifest.image) if manifest.image else None,
+            },
+        }
+
+
+def open_or_build_index(
+    dataset: Dataset, config: RunConfig, folder: Path | None, progress: Progress | None
+) -> Index:
+    """The index of ``dataset``: opened when it is up to date, otherwise brought up to date first.
+
+    The default folder is made again whenever it does not fit. One that the user names (``folder``) is
+    never replaced by one of another encoder: that raises AmeliError.
+    """
+    place = folder or index_dir(dataset.key, config.retrieval)
+    try:
+        return open_index(place, config.retrieval, dataset.digest)
+    except IndexDamagedError:
+        pass
+    except AmeliError:
+        if folder is not None and folder.exists():
+            raise
+    return build_index(dataset, place, config.retrieval, progress)
+
+
+@contextmanager
+def open_pipeline(
+    dataset: Dataset,
+    config: RunConfig,
+    index: Path | None = None,
+    progress: Progress | None = None,
+    prompts: Path | None = None,
+) -> Iterator[Pipeline]:
+    """The pipeline of ``config`` over ``dataset``; closes engine and index at the end.
+
+    ``prompts`` is a folder of own templates, which go before the packaged ones. Raises AmeliError when a part
+    cannot be made; a template that cannot be used is found before a model or an index is opened.
+    """
+    pipeline = assemble(dataset, config, index, progress, prompts)
+    try:
+        yield pipeline
+    finally:
+        pipeline.close()
+
+
+def assemble(
+    dataset: Dataset,
+    config: RunConfig,
+    index: Path | None = None,
+    progress: Progress | None = None,
+    prompts: Path | None = None,
+) -> Pipeline:
+    """As ``open_pipeline``, but left open; what was opened is closed when a part cannot be made."""
+    config = resolve(config)
+    templates = Parts(config, None, prompts, dataset.review_image).templates()
+    engine = open_engine(config) if asks_model(config) else None
+    try:
+        opened = open_or_build_index(dataset, config, index, progress)
+        try:
+            attributes = {product.id: attribute_dictionary(product) for product in dataset.products.values()}
+            parts = Parts(config, engine, prompts, dataset.review_image)
+            return _assembled(dataset, parts, templates, opened, attributes)
+        except BaseException:
+            opened.close()
+            raise
+    except BaseException:
+        if engine is not None:
+            engine.close()
+        raise
+
+
+def open_engine(config: RunConfig) -> Engine:
+    """The engine that the configuration names, behind the reply cache.
+
+    It has not been asked anything yet: whoever starts work with it calls its canary first.
+    """
+    return CachedEngine(ENGINES.load(config.engine.name)(config.engine), cache_dir() / "replies.sqlite")
+
+
+def _assembled(
+    dataset: Dataset,
+    parts: Parts,
+    templates: Mapping[str, str],
+    index: Index,
+    attributes: Mapping[EntityId, Attributes],
+    sharing: Pipeline | None = None,
+) -> Pipeline:
+    """Extractors of ``sharing`` are taken over where the configuration of the attributes is the same."""
+    config = parts.config
+    finder = CandidateFinder(index, dataset, config.retrieval)
+    held = sharing.flow.extractors if sharing and _same_but_names(sharing.config, config) else {}
+    flow = Flow(
+        products=dataset.products,
+        attributes=attributes,
+        source=finder,
+        extractors=parts.extractors(held),
+        comparator=parts.comparator(lambda: _statistics(attributes, index)),
+        merging=config.attributes,
+        fusion=config.fusion,
+        candidates=config.retrieval.candidates,
+        depth=config.retrieval.depth,
+    )
+    return Pipeline(flow, finder, index, dataset, config, parts.engine, templates, parts.prompts)
+
+
+def _same_but_names(one: RunConfig, other: RunConfig) -> bool:
+    names = {"extractors": None}
+    return one.attributes.model_copy(update=names) == other.attributes.model_copy(update=names)
+
+
+def _statistics(attributes: Mapping[EntityId, Attributes], index: Index) -> KBStatistics:
+    """How common each attribute value is; counted once per state of the knowledge base and kept with it."""
+
+    def write(folder: Path) -> None:
+        (folder / STATISTICS).write_text(KBStatistics.of(attributes.values()).to_json(), encoding="utf-8")
+
+    place = index.derived(f"attributes-{ameli_llm.__version__}", write)
+    return KBStatistics.from_json((place / STATISTICS).read_text(encoding="utf-8"))
+
+
+def _stamp(stamp: EncoderStamp) -> dict[str, Any]:
+    content: dict[str, Any] = stamp.model_dump(mode="json")
+    return content

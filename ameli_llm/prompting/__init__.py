@@ -1,0 +1,1 @@
+"""Prompts seen by people: preview, lint and diff of templates, on invented reviews."""

@@ -1,0 +1,110 @@
+"""What a template would send for one review, made by the code that sends it and without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ameli_llm.attributes.extractor import ExtractionTask
+from ameli_llm.comparison.comparator import ComparisonTask
+from ameli_llm.engines.engine import ChatReply, ChatRequest
+from ameli_llm.prompting.example import vocabulary_of
+from ameli_llm.templates.budget import estimate_tokens
+from ameli_llm.templates.front import EXTRACT
+from ameli_llm.templates.load import load_template
+from ameli_llm.types import Failure, State
+
+
+class Recorder:
+    """An engine that writes down what it is asked and answers nothing."""
+
+    name = "recorder"
+    origin = name
+    model = ""
+    revision = ""
+    batch_size = 1
+    workers = 1
+
+    def __init__(self) -> None:
+        self.requests: list[ChatRequest] = []
+
+    def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """Keeps the requests; every reply is a failure."""
+        self.requests.extend(requests)
+        return [ChatReply(failure=Failure(State.ENGINE_ERROR, "not sent")) for _ in requests]
+
+    def canary(self) -> None:
+        """Nothing to check."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def preview(name: str, task: ComparisonTask, folder: Path | None = None) -> list[ChatRequest]:
+    """The requests that template ``name`` leads to for ``task``. Raises AmeliError like the template."""
+    from ameli_llm.attributes import llm
+    from ameli_llm.comparison import entail, listwise, pairwise
+
+    method = load_template(name, folder).front.method
+    recorder = Recorder()
+    if method in EXTRACT:
+        extractor = llm.create(recorder, name, prompts=folder)
+        extractor.extract([ExtractionTask(task.review, vocabulary_of(task))])
+    else:
+        create = {"listwise": listwise, "pairwise": pairwise, "entail": entail}[method].create
+        create(recorder, name, prompts=folder).compare([task])
+    return recorder.requests
+
+
+def estimate(request: ChatRequest) -> int:
+    """Estimated prompt tokens of a request."""
+    return sum(estimate_tokens(message.content) for message in request.messages)
+
+
+def as_text(requests: Sequence[ChatRequest]) -> str:
+    """The requests as people read them: messages under their role, then the constraint."""
+    parts = []
+    for number, request in enumerate(requests, start=1):
+        head = f"=== request {number} of {len(requests)}"
+        mode = ", plain completion" if request.completion else ""
+        parts.append(
+            f"{head} (about {estimate(request)} prompt tokens, at most {request.max_tokens} back{mode})"
+        )
+        parts.extend(f"--- {message.role}\n{message.content}" for message in request.messages)
+        if request.choices:
+            parts.append(f"--- choices\n{' '.join(request.choices)}")
+        if request.schema is not None:
+            parts.append(f"--- reply\n{_shape(request.schema)}")
+    return "\n".join(parts) + "\n"
+
+
+def as_json(requests: Sequence[ChatRequest]) -> list[dict[str, Any]]:
+    """The requests as JSON values."""
+    return [
+        {
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "schema": request.schema,
+            "choices": list(request.choices),
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "seed": request.seed,
+            "completion": request.completion,
+            "template": request.template,
+            "prompt_tokens_estimate": estimate(request),
+        }
+        for request in requests
+    ]
+
+
+def _shape(schema: Mapping[str, Any]) -> str:
+    lines = [f"at most {schema['maxProperties']} of these keys"]
+    for key, part in schema["properties"].items():
+        quoted = "prefixItems" in part
+        values = part["prefixItems"][1]["enum"] if quoted else part["enum"]
+        length = (
+            f"quotation of 1 to {part['prefixItems'][0]['maxLength']} characters, then " if quoted else ""
+        )
+        lines.append(f"{key}: {length}one of {', '.join(repr(value) for value in values)}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The official AMELI code: its leaks as settings, and scores counted its way."""

@@ -1,0 +1,1 @@
+"""Table 4 of the paper, candidate retrieval: its methods, and ours beside the published figures."""

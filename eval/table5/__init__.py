@@ -1,0 +1,1 @@
+"""Table 5 of the paper, disambiguation: its rows, their runs, and ours beside the published figures."""

@@ -1,0 +1,1 @@
+"""Weights, thresholds and calibration chosen on a split with gold."""

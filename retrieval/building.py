@@ -1,0 +1,104 @@
+"""Builds the index of a dataset or brings it up to date: only what no index of it has is embedded."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from ameli_llm.config import RetrievalConfig
+from ameli_llm.dataset.load import Dataset
+from ameli_llm.errors import AmeliError
+from ameli_llm.paths import index_dir
+from ameli_llm.types import Progress
+from retrieval import encoders, generations
+from retrieval.encoders.encoder import ImageEncoder
+from retrieval.generation_files import MANIFEST, read_generation, write_generation
+from retrieval.index import Index, fitting_index, read_index, require_products
+from retrieval.manifest import EncoderStamp, IndexDamagedError, read_manifest
+from retrieval.snapshot import Snapshot, describe, embed
+
+log = logging.getLogger(__name__)
+
+
+def build_index(
+    dataset: Dataset, folder: Path, config: RetrievalConfig, progress: Progress | None = None
+) -> Index:
+    """The index of ``dataset`` in ``folder``, brought up to date; a damaged one is made again.
+
+    In the cache, vectors are taken over from the dataset's indexes under other encoders as far as they fit.
+    While another process builds in ``folder``, waits, and then takes over what it built. Raises AmeliError
+    when there are no products, the disk is full, or an encoder is not at hand; the index is then as it was.
+    """
+    require_products(dataset.products, f"The dataset in {dataset.root}")
+    with generations.writer(folder) as waited:
+        if waited and (made := _made_meanwhile(dataset, folder, config)):
+            return made
+        text_encoder = encoders.text_encoder(config.text_encoder, config.text_model)
+        image_encoder = _image_encoder(config)
+        text = EncoderStamp.of(text_encoder)
+        image = EncoderStamp.of(image_encoder) if image_encoder else None
+        old = _whole(folder)
+        before = old if old and (old.manifest.text, old.manifest.image) == (text, image) else None
+        if old and not before:
+            log.warning("The index in %s is of another encoder and is made again.", folder)
+        image_path = dataset.product_image
+        entries = describe(dataset.products.values(), image_path)
+        beside = _beside(dataset, folder, config)
+        texts = _known(old, beside, "text", text)
+        images = _known(old, beside, "image", image) if image else None
+        snapshot = embed(entries, image_path, text_encoder, image_encoder, texts, images, progress)
+        versions = snapshot.kb_version, dataset.digest
+        if before is None or (before.manifest.kb_version, before.manifest.dataset_digest) != versions:
+            base = (before.place, before.snapshot) if before else None
+            with generations.new(folder) as place:
+                write_generation(place, snapshot, text, image, dataset.digest, base)
+    return read_index(folder)
+
+
+def _made_meanwhile(dataset: Dataset, folder: Path, config: RetrievalConfig) -> Index | None:
+    """What another process has built, if it is what ``config`` asks for."""
+    try:
+        return fitting_index(folder, config, dataset.digest)
+    except AmeliError:
+        return None
+
+
+def _image_encoder(config: RetrievalConfig) -> ImageEncoder | None:
+    if config.image_encoder == encoders.NONE:
+        return None
+    return encoders.image_encoder(config.image_encoder, config.image_model)
+
+
+def _whole(folder: Path) -> Index | None:
+    """The current index, None when there is none or it is damaged."""
+    if generations.current(folder) is None:
+        return None
+    try:
+        return read_index(folder)
+    except IndexDamagedError as error:
+        log.warning("%s It is made again.", error.message)
+        return None
+
+
+def _beside(dataset: Dataset, folder: Path, config: RetrievalConfig) -> list[Path]:
+    """The current generations of the dataset's indexes under other encoders, beside it in the cache."""
+    if folder.parent != index_dir(dataset.key, config).parent:
+        return []
+    others = sorted(other for other in folder.parent.iterdir() if other != folder)
+    return [place for place in map(generations.current, others) if place is not None]
+
+
+def _known(
+    old: Index | None, beside: list[Path], kind: Literal["text", "image"], stamp: EncoderStamp
+) -> Snapshot | None:
+    """An index with vectors of the encoder ``stamp``: the old one, else the first of those beside it."""
+    if old is not None and getattr(old.manifest, kind) == stamp:
+        return old.snapshot
+    for place in beside:
+        try:
+            if getattr(read_manifest(place / MANIFEST), kind) == stamp:
+                return read_generation(place)[1]
+        except IndexDamagedError:
+            continue  # whoever opens it mends it
+    return None
