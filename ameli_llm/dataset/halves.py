@@ -9,6 +9,7 @@ from typing import Any
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.dataset.records import ReviewRecord
 from ameli_llm.dataset.writing import new_folder, write_copy
+from ameli_llm.errors import AmeliError
 
 
 def write_halves(dataset: Dataset, split: str, out: Path) -> tuple[int, int]:
@@ -16,8 +17,10 @@ def write_halves(dataset: Dataset, split: str, out: Path) -> tuple[int, int]:
 
     In a, dev is the first half of ``split`` and test the second; in b it is the other way round. Products
     and images are the dataset's. The half of a review is decided by a hash of its gold product's id, or of
-    its own id when it has none. Raises AmeliError when ``out`` holds files or cannot be written.
+    its own id when it has none. Raises AmeliError when ``out`` is there already or cannot be written.
     """
+    if out.exists():
+        raise AmeliError(f"{out} exists.", hint="Choose another --out, or delete it.")
     parts: tuple[list[Any], list[Any]] = ([], [])
     for record in dataset.split_records(split):
         parts[_half(record.parse(ReviewRecord))].append(record.value)
