@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ameli_llm.dataset.check import Progress
 from ameli_llm.dataset.importing.fields import Kind, plain
 from ameli_llm.dataset.importing.losses import LeftOutError, Loss, Losses
 from ameli_llm.dataset.importing.pictures import Pictures
@@ -19,6 +18,7 @@ from ameli_llm.dataset.importing.tables.table import Row, Table
 from ameli_llm.dataset.records import clean
 from ameli_llm.dataset.writing import RecordFile, new_folder
 from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.types import Progress
 
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
