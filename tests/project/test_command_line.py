@@ -33,6 +33,13 @@ def test_help_fits_80_columns_with_a_whole_line_for_each_command() -> None:
     assert sorted(order) == sorted(name for names in cli.SECTIONS.values() for name in names)
 
 
+@pytest.mark.parametrize("group", ["data", "prompts", "reproduce", "train"])
+def test_help_of_a_group_cuts_no_line(group: str) -> None:
+    listed = run(group, "--help").stdout.partition("Commands:")[2]
+    assert listed.strip()
+    assert "..." not in listed
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -20,9 +20,9 @@ def halves(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make.")],
     split: SplitOption = "dev",
 ) -> None:
-    """Cut a split into two halves without a gold product in common: tune on one, report the other.
+    """Cut a split into two halves without a gold product in common.
 
-    Writes two datasets: in DIR/a, dev is the first half and test the second; in DIR/b the other way round.
+    To tune on one and report the other. Writes two datasets: in DIR/a, dev is the first half and test the second; in DIR/b the other way round.
     """
     from ameli_llm.dataset.halves import write_halves
     from ameli_llm.dataset.load import load_dataset

@@ -27,9 +27,9 @@ def split(
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same split.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Divide all reviews into train, dev and test, without a gold product in two of them.
+    """Divide all reviews into train, dev and test by gold product.
 
-    Reviews whose product is outside the knowledge base, and those without gold, are spread alike.
+    No product is gold in two of them. Reviews whose product is outside the knowledge base, and those without gold, are spread alike.
     """
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.dataset.splitting import write_split

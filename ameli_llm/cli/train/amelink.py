@@ -58,8 +58,9 @@ def amelink(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train AMELINK: text pairs through an encoder and an MLP, images through an adapter, weights on dev.
+    """Train AMELINK, the paper's own model.
 
+    Text pairs go through an encoder and an MLP, images through an adapter; weights are chosen on dev.
     Candidates and the reviews' attributes come from a run of link without a model over each split. --set
     changes any of AMELINK's settings. Typed again after a kill, it goes on where it was.
     """

@@ -43,9 +43,9 @@ def clip_adapter(
     ),
     as_json: JsonOption = False,
 ) -> None:
-    """Train the image adapter of the paper's section 4.4 on the index's image vectors.
+    """Train the image adapter of the paper's section 4.4.
 
-    It adapts the vectors of whatever image encoder the index has. Early stopping is on the dev split or,
+    On the index's image vectors: it adapts the vectors of whatever image encoder the index has. Early stopping is on the dev split or,
     where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """

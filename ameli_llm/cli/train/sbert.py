@@ -37,9 +37,9 @@ def sbert(
     seed: int = typer.Option(0, min=0, help="Seed of order, dropout and negatives."),
     as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune the text encoder by multiple negatives ranking, with a hard negative for each review.
+    """Fine-tune the text encoder of retrieval.
 
-    The result is a sentence-transformers model: retrieval.text_model takes its folder. A product's text is
+    By multiple negatives ranking, with a hard negative for each review. The result is a sentence-transformers model: retrieval.text_model takes its folder. A product's text is
     its name, description and attributes, as in the index. The defaults suit a CPU; the official AMELI code
     has --epochs 10 --batch-size 35 --learning-rate 1e-5 --warm-up 0.26 --weight-decay 1e-3 --window 512
     --hard 10 and all-mpnet-base-v2. Early stopping is by the mean of Recall@1 and Recall@10 on the dev split

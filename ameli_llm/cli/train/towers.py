@@ -18,18 +18,18 @@ from ameli_llm.cli.terminal import progress
 from ameli_llm.cli.training import CandidatesOption, show_training
 
 HELP: Mapping[str, str] = {
-    "v2vel": """Train V2VEL: review images against product images through an adapter.
+    "v2vel": """Train V2VEL: review images against product images.
 
-    It adapts the vectors of whatever image encoder the index has. Killed and typed again, it goes on.
+    Through an adapter. It adapts the vectors of whatever image encoder the index has. Killed and typed again, it goes on.
     """,
-    "v2tel": """Train V2TEL: review images against product texts through two towers.
+    "v2tel": """Train V2TEL: review images against product texts.
 
-    With CLIP both sides are its own, each with an adapter. Other image encoders have no text side: then the
+    Through two towers. With CLIP both sides are its own, each with an adapter. Other image encoders have no text side: then the
     index's text encoder makes the text vectors and both sides are projected into a common space.
     """,
-    "v2vtel": """Train V2VTEL: V2VEL and V2TEL, which ranks the best five of the first anew.
+    "v2vtel": """Train V2VTEL: V2VEL, and V2TEL over its best five.
 
-    Each gets a folder of its own in DIR; options hold for both.
+    V2TEL ranks those anew. Each gets a folder of its own in DIR; options hold for both.
     """,
 }
 NOT_OF: Mapping[str, tuple[str, ...]] = {"v2vel": ("text", "loss"), "v2tel": ("negatives",), "v2vtel": ()}
