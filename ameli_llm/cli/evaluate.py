@@ -84,8 +84,9 @@ def compare(
 ) -> None:
     """Compare two runs review by review: failures, fixed, broken.
 
-    With the interval of the difference, exact p, tokens and the worst slices. Fixed, broken and p are over the reviews that both runs answered; the count with failures as wrong answers
-    is given too. Exit code 3 when a run is unfinished.
+    With the interval of the difference, exact p, tokens and the worst slices. Fixed, broken and p are over
+    the reviews that both runs answered; the count with failures as wrong answers is given too. Exit code 3
+    when a run is unfinished.
     """
     from ameli_llm.runs import RunFolder
     from eval.paired import compare_runs

@@ -56,9 +56,10 @@ def link_one(
 ) -> None:
     """Link one review, or JSON lines from stdin.
 
-    Lines are read when no option gives a review. A line has id, header, body, mention and images (paths), each optional, or is an AMELI record. Its answer
-    has the keys of predictions.jsonl and is written before the next line has to come; a wrong line gives
-    {"line": N, "error": "..."}, and the rest goes on. Exit code 1 when a line was wrong or a model failed.
+    Lines are read when no option gives a review. A line has id, header, body, mention and images (paths),
+    each optional, or is an AMELI record. Its answer has the keys of predictions.jsonl and is written before
+    the next line has to come; a wrong line gives {"line": N, "error": "..."}, and the rest goes on. Exit
+    code 1 when a line was wrong or a model failed.
     """
     from ameli_llm.linker import Linker
 

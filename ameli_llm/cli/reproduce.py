@@ -75,7 +75,8 @@ def table4(
 ) -> None:
     """Table 4, candidate retrieval: a row a method.
 
-    Trains what is missing, ranks by every method, prints and writes the table. The same command again trains nothing anew.
+    Trains what is missing, ranks by every method, prints and writes the table. The same command again trains
+    nothing anew.
     """
     from eval.table4 import reproduce as reproducing_table4
 
@@ -122,9 +123,10 @@ def table5(
 ) -> None:
     """Table 5, disambiguation: a row a model.
 
-    Trains what is missing, scores every row, prints and writes the table. All rows have the same candidates, found by the pipeline without a model, which is a row itself; an engine
-    adds a row of the pipeline with its model. The same command again trains and scores nothing anew. Exit
-    code 1 when the model failed on more reviews than the configuration allows.
+    Trains what is missing, scores every row, prints and writes the table. All rows have the same candidates,
+    found by the pipeline without a model, which is a row itself; an engine adds a row of the pipeline with
+    its model. The same command again trains and scores nothing anew. Exit code 1 when the model failed on
+    more reviews than the configuration allows.
     """
     from eval.table5.models import Asked
     from eval.table5.reproduce import table5 as reproduced

@@ -31,8 +31,8 @@ def check(
 ) -> None:
     """Validate a dataset, with the statistics of Tables 2 and 3.
 
-    Names every degraded input. Exit code 1 when something makes results meaningless: no products or reviews, repeated ids, gold
-    products outside the KB that do not say so.
+    Names every degraded input. Exit code 1 when something makes results meaningless: no products or reviews,
+    repeated ids, gold products outside the KB that do not say so.
     """
     from ameli_llm.dataset.check import check_dataset
     from ameli_llm.dataset.load import load_dataset

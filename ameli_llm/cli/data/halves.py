@@ -22,7 +22,8 @@ def halves(
 ) -> None:
     """Cut a split into two halves without a gold product in common.
 
-    To tune on one and report the other. Writes two datasets: in DIR/a, dev is the first half and test the second; in DIR/b the other way round.
+    To tune on one and report the other. Writes two datasets: in DIR/a, dev is the first half and test the
+    second; in DIR/b the other way round.
     """
     from ameli_llm.dataset.halves import write_halves
     from ameli_llm.dataset.load import load_dataset

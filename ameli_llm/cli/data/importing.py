@@ -66,7 +66,8 @@ def import_(
 ) -> None:
     """Make a dataset of CSV, TSV, JSON, JSON lines or Parquet files.
 
-    Checks it in the end, and shows what each column becomes, what was left out and why. Exit code 1 as data check has it.
+    Checks it in the end, and shows what each column becomes, what was left out and why. Exit code 1 as data
+    check has it.
     """
     from ameli_llm.dataset.check import check_dataset
     from ameli_llm.dataset.importing.mapping import read_mapping, write_mapping

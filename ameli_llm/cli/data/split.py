@@ -29,7 +29,8 @@ def split(
 ) -> None:
     """Divide all reviews into train, dev and test by gold product.
 
-    No product is gold in two of them. Reviews whose product is outside the knowledge base, and those without gold, are spread alike.
+    No product is gold in two of them. Reviews whose product is outside the knowledge base, and those without
+    gold, are spread alike.
     """
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.dataset.splitting import write_split

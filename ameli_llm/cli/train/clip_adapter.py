@@ -45,9 +45,9 @@ def clip_adapter(
 ) -> None:
     """Train the image adapter of the paper's section 4.4.
 
-    On the index's image vectors: it adapts the vectors of whatever image encoder the index has. Early stopping is on the dev split or,
-    where that is the one trained on or there is none, on a fifth of the products. Typed again after an
-    interruption it goes on where it was.
+    On the index's image vectors: it adapts the vectors of whatever image encoder the index has. Early
+    stopping is on the dev split or, where that is the one trained on or there is none, on a fifth of the
+    products. Typed again after an interruption it goes on where it was.
     """
     from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset

@@ -39,11 +39,12 @@ def sbert(
 ) -> None:
     """Fine-tune the text encoder of retrieval.
 
-    By multiple negatives ranking, with a hard negative for each review. The result is a sentence-transformers model: retrieval.text_model takes its folder. A product's text is
-    its name, description and attributes, as in the index. The defaults suit a CPU; the official AMELI code
-    has --epochs 10 --batch-size 35 --learning-rate 1e-5 --warm-up 0.26 --weight-decay 1e-3 --window 512
-    --hard 10 and all-mpnet-base-v2. Early stopping is by the mean of Recall@1 and Recall@10 on the dev split
-    or, where that is the one trained on or there is none, on a fifth of the products. Typed again after an
+    By multiple negatives ranking, with a hard negative for each review. The result is a
+    sentence-transformers model: retrieval.text_model takes its folder. A product's text is its name,
+    description and attributes, as in the index. The defaults suit a CPU; the official AMELI code has
+    --epochs 10 --batch-size 35 --learning-rate 1e-5 --warm-up 0.26 --weight-decay 1e-3 --window 512 --hard
+    10 and all-mpnet-base-v2. Early stopping is by the mean of Recall@1 and Recall@10 on the dev split or,
+    where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """
     from ameli_llm.config import load_config

@@ -20,12 +20,14 @@ from ameli_llm.cli.training import CandidatesOption, show_training
 HELP: Mapping[str, str] = {
     "v2vel": """Train V2VEL: review images against product images.
 
-    Through an adapter. It adapts the vectors of whatever image encoder the index has. Killed and typed again, it goes on.
+    Through an adapter. It adapts the vectors of whatever image encoder the index has. Killed and typed
+    again, it goes on.
     """,
     "v2tel": """Train V2TEL: review images against product texts.
 
-    Through two towers. With CLIP both sides are its own, each with an adapter. Other image encoders have no text side: then the
-    index's text encoder makes the text vectors and both sides are projected into a common space.
+    Through two towers. With CLIP both sides are its own, each with an adapter. Other image encoders have no
+    text side: then the index's text encoder makes the text vectors and both sides are projected into a
+    common space.
     """,
     "v2vtel": """Train V2VTEL: V2VEL, and V2TEL over its best five.
 
