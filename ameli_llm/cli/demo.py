@@ -75,7 +75,7 @@ def _make_twin(twin: Path, show: Any) -> None:
 
 
 def _scores(metrics: Any) -> list[str]:
-    from eval.measures.shown import percent
+    from eval.measures.showing import percent
 
     recall = metrics["recall"]
     return [percent(recall["1"]), percent(recall["10"])] + [

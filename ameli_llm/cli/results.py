@@ -34,7 +34,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def print_scores(document: Mapping[str, Any]) -> None:
     """The content of ``metrics.json``: every measure as it wants to be shown."""
     from eval.measures import shown
-    from eval.measures.shown import percent
+    from eval.measures.showing import percent
 
     parts = [part for _, part in shown(document)]
     for line in (line for part in parts for line in part.head):

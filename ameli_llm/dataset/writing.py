@@ -70,7 +70,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     try:
         if out.is_file() or (out.is_dir() and any(out.iterdir())):
             raise AmeliError(f"{out} exists.", hint="Choose another --out, or delete it.")
-        draft.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(draft.parent, exist_ok=True)
         _remove_left_behind(draft.parent, f".{out.absolute().name}.{platform.node()}-")
         draft.mkdir()
         yield draft

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.images import weights as files
@@ -37,10 +37,8 @@ _SIDES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class _Description(BaseModel):
-    """What stands beside the weights in a checkpoint."""
-
-    model_config = ConfigDict(extra="forbid")
+class _Description(files.Described):
+    """What stands beside the weights of an adapter."""
 
     form: Form
     dimension: int = Field(ge=1)
@@ -77,8 +75,7 @@ class ImageAdapter:
     def load(cls, folder: Path) -> ImageAdapter:
         """The adapter that ``save`` wrote. Raises AmeliError if missing, damaged or of another size."""
         hint = "ameli-llm train clip-adapter DATASET --out DIR makes one."
-        description = files.read_description(folder / DESCRIPTION, _Description, hint)
-        weights = files.read_weights(folder / WEIGHTS)
+        description, weights = files.read(folder / WEIGHTS, folder / DESCRIPTION, _Description, hint)
         try:
             return cls(
                 description.dimension, description.form, weights, description.encoder, description.training

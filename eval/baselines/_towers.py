@@ -63,8 +63,7 @@ class Towers:
     def load(cls, folder: Path) -> Towers:
         """The towers that ``save`` wrote. Raises AmeliError when missing, damaged or of another size."""
         hint = "ameli-llm train v2tel DATASET --out DIR writes one."
-        described = files.read_description(folder / DESCRIPTION, _Description, hint)
-        weights = files.read_weights(folder / WEIGHTS)
+        described, weights = files.read(folder / WEIGHTS, folder / DESCRIPTION, _Description, hint)
         sizes = Sizes(**described.sizes.model_dump())
         training = {**described.training, "weights": files.digest(folder / WEIGHTS)}
         try:
@@ -109,9 +108,7 @@ class _Sizes(BaseModel):
     common: int = Field(ge=1)
 
 
-class _Description(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class _Description(files.Described):
     form: Form
     sizes: _Sizes
     encoders: dict[str, str]

@@ -1,4 +1,8 @@
-"""V2TEL: a review image against product texts through two towers (Sun et al. 2022; paper, section 5.2)."""
+"""V2TEL: a review image against product texts through two towers (Sun et al. 2022; paper, section 5.2).
+
+With CLIP both sides are its own, each with an adapter. Other image encoders have no text side: then the
+index's text encoder makes the text vectors and both sides are projected into a common space.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +21,6 @@ from ameli_llm.types import Progress
 from eval.baselines import _folder, _lists
 from eval.baselines._folder import Trained
 from eval.baselines._images import (
-    Images,
     no_images,
     require_choice,
     require_images,
@@ -25,10 +28,20 @@ from eval.baselines._images import (
     task_images,
 )
 from eval.baselines._names import image_title, text_title
+from eval.baselines._settings import (
+    AdapterForm,
+    BatchSize,
+    CountedImages,
+    Epochs,
+    GoldImage,
+    LearningRate,
+    Temperature,
+)
 from eval.baselines._texts import EntityTexts, Text, entity_texts, has_text_tower, text_dimension
 from eval.baselines._towers import DESCRIPTION, Form, Sizes, Towers
-from eval.baselines.baseline import Floats, Scored, Task
+from eval.baselines.baseline import Floats, Preset, Scored, TableRow, Task
 from eval.baselines.material import Material
+from eval.baselines.options import Option, changed
 
 if TYPE_CHECKING:
     from eval.baselines._tower_training import TextPairs, TextSearch
@@ -55,15 +68,23 @@ class Settings:
     numbers.
     """
 
-    text: Text = "title+description"
-    form: Literal["paper", "official"] = "paper"
-    images: Images = "all"
-    gold_image: bool = False
-    loss: Loss = "batch"
-    epochs: int = 60
-    learning_rate: float = 1e-3
-    batch_size: int = 256
-    temperature: float = 0.07
+    text: Annotated[Text, Option("What stands for a product; officially the description.")] = (
+        "title+description"
+    )
+    form: AdapterForm = "paper"
+    images: CountedImages = "all"
+    gold_image: GoldImage = False
+    loss: Annotated[
+        Loss,
+        Option(
+            "V2TEL tells a product's text from those of the batch, also from those of its reviews' "
+            "candidates, or only from those of the review's own."
+        ),
+    ] = "batch"
+    epochs: Epochs = 60
+    learning_rate: LearningRate = 1e-3
+    batch_size: BatchSize = 256
+    temperature: Temperature = 0.07
     hidden: int = 0
     common: int = 128
     patience: int = 10
@@ -80,7 +101,7 @@ class Settings:
         return self.loss != "batch" or (self.images == "selected" and not self.gold_image)
 
 
-PRESETS: Mapping[str, Settings] = MappingProxyType(
+PRESETS: Mapping[Preset, Settings] = MappingProxyType(
     {
         "paper": Settings(),
         "official": Settings(
@@ -134,21 +155,37 @@ class V2TEL:
             "training": dict(training["made_of"]),
         }
 
+    def title(self, name: str) -> str:
+        """The name with the encoders."""
+        return f"{name} ({encoders(self._material)})"
+
+
+def rows() -> tuple[TableRow, ...]:
+    """Its row of the paper's table."""
+    return (TableRow(NAME, needs_images=True),)
+
+
+def configured(preset: Preset, epochs: int | None) -> Settings:
+    """The settings of the preset, with so many epochs at most (None: the preset's)."""
+    return changed(PRESETS[preset], {"epochs": epochs})
+
+
+def encoders(material: Material) -> str:
+    """Short names of the encoders of images and texts. Raises AmeliError in an index without images."""
+    image = image_title(_folder.require_image_encoder(material))
+    return image if has_text_tower(material) else f"{image}, {text_title(material.index.manifest.text)}"
+
 
 def title(material: Material) -> str:
-    """Name of the row, with the encoders that it was really run with."""
-    image = image_title(_folder.require_image_encoder(material))
-    if has_text_tower(material):
-        return f"V2TEL ({image})"
-    return f"V2TEL ({image}, {text_title(material.index.manifest.text)})"
+    """Its name with the encoders that it is trained on."""
+    return f"V2TEL ({encoders(material)})"
 
 
-def create(material: Material, folder: Path | None, variant: str = "", seed: int = 0) -> V2TEL:
+def create(material: Material, folder: Path | None) -> V2TEL:
     """The baseline with the weights that ``train`` wrote to ``folder``.
 
     Raises AmeliError when they are missing, damaged, of another size or of another encoder.
     """
-    _folder.refuse_variant(NAME, variant)
     stamps = _stamps(material)
     towers = _load(_folder.require_folder(NAME, folder))
     sizes = material.image_dimension, text_dimension(material)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ameli_llm.registry import Registry
 
-_HELPERS = ("counting", "judged", "shown", "statistics")
+_HELPERS = ("counting", "judged", "showing", "statistics")
 
 MEASURES = Registry("measure", "eval.measures", entry="measure", helpers=_HELPERS)
 SHOWN = Registry("measure", "eval.measures", entry="show", helpers=_HELPERS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ameli_llm.runs import AttributeRow
 from eval.measures.judged import Judged
-from eval.measures.shown import LISTED, Grid, Shown
+from eval.measures.showing import LISTED, Grid, Shown
 
 PLACE = 80
 

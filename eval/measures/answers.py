@@ -8,7 +8,7 @@ from typing import Any
 from ameli_llm.runs import PredictionRow
 from ameli_llm.types import State
 from eval.measures.counting import Counted
-from eval.measures.shown import Grid, Score, Shown
+from eval.measures.showing import Grid, Score, Shown
 
 PLACE = 30
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.measures.judged import Judged
-from eval.measures.shown import Shown
+from eval.measures.showing import Shown
 
 PLACE = 75
 

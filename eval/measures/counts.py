@@ -7,7 +7,7 @@ from typing import Any
 
 from ameli_llm.runs import PredictionRow
 from eval.measures.counting import Counted
-from eval.measures.shown import Shown
+from eval.measures.showing import Shown
 
 PLACE = 0
 

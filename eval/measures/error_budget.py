@@ -16,7 +16,7 @@ from ameli_llm.ids import EntityId
 from ameli_llm.runs import CandidateRow
 from eval.measures.agreement import CONFLICT, against_right_product
 from eval.measures.judged import Judged, by_retrieval
-from eval.measures.shown import Grid, Shown
+from eval.measures.showing import Grid, Shown
 
 PLACE = 70
 

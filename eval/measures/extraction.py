@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ameli_llm.runs import PredictionRow
-from eval.measures.shown import Shown
+from eval.measures.showing import Shown
 
 PLACE = 60
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eval.measures.shown import Shown
+from eval.measures.showing import Shown
 from eval.measures.statistics import LEVEL, ClusteredBootstrap
 
 PLACE = 85

@@ -13,7 +13,7 @@ from typing import Any
 from ameli_llm.ids import EntityId, id_key
 from eval.leaks import TITLE_KEYS, ReviewTrace, Traces
 from eval.measures.judged import Judged
-from eval.measures.shown import Shown
+from eval.measures.showing import Shown
 from eval.official.leaks import Official
 
 PLACE = 82

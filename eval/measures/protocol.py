@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.measures.counting import Counted
-from eval.measures.shown import Shown
+from eval.measures.showing import Shown
 
 PLACE = 65
 

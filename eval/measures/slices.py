@@ -9,7 +9,7 @@ from typing import Any
 
 from eval.measures.counting import f1
 from eval.measures.judged import Judged
-from eval.measures.shown import LISTED, Grid, Shown, percent
+from eval.measures.showing import LISTED, Grid, Shown, percent
 from eval.measures.statistics import ClusteredBootstrap, Interval
 
 PLACE = 78

@@ -17,7 +17,7 @@ from eval.measures import shown
 from eval.measures.calibration import risk_curve
 from eval.measures.error_budget import CAUSES, cause_of
 from eval.measures.judged import Judged
-from eval.measures.shown import Score, Shown
+from eval.measures.showing import Score, Shown
 from eval.paired import Paired, changed_settings, compare
 from eval.report.cards import Card, CardMaker
 from eval.standing import Standing, standing

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ameli_llm.ids import ReviewId
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from eval.baselines.baseline import TableRow
+from eval.baselines.declared import Wanted, declared
 from eval.evaluation import evaluate_run, spec
 from eval.measures.counting import Parts, Protocol, answered, f1_parts
 from eval.measures.judged import Judged, judge, product_bootstrap
@@ -37,6 +39,12 @@ class Row:
     baseline: str = ""
     variant: str = ""
     published: str = ""
+    needs_images: bool = False
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether images decide its scores."""
+        return self.needs_images or "V" in self.modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +105,28 @@ class Missing:
     reason: str
 
 
-def published_rows(published: Published) -> list[Row]:
-    """The published rows that can be measured, in the paper's order."""
-    baselines = {
-        "random": ("random", ""),
-        "v2vel": ("v2vel", ""),
-        "v2tel": ("v2tel", ""),
-        "v2vtel": ("v2vtel", ""),
-        "amelink_without_attribute": ("amelink", "without attribute"),
-        "amelink_without_image": ("amelink", "without image"),
-        "amelink_without_text": ("amelink", "without text"),
-        "amelink": ("amelink", "full"),
-    }
-    return [
-        Row(
-            key.replace("_", "-"),
-            row.name,
-            row.modality,
-            bool(row.attribute),
-            *baselines[key],
-            published=key,
-        )
-        for key, row in published.rows.items()
-        if key in baselines
-    ]
+def baseline_rows(published: Published, wanted: Wanted) -> list[Row]:
+    """The rows of all baselines: those of the paper in its order, then those that it lacks."""
+    rows = list(_declared_rows(published, wanted))
+    order = list(published.rows)
+    first = sorted((row for row in rows if row.published), key=lambda row: order.index(row.published))
+    return [*first, *(row for row in rows if not row.published)]
 
 
-def title_row(counted: bool) -> Row:
-    """The title ablation: without it where AMELINK counts the title as an attribute, with it where not."""
-    word = "without" if counted else "with"
-    name = f"AMELINK_{'w/o' if counted else 'with'}_Title"
-    return Row(f"amelink-{word}-title", name, "T+V", True, "amelink", f"{word} title")
+def _declared_rows(published: Published, wanted: Wanted) -> Iterator[Row]:
+    for baseline in declared():
+        for one in baseline.rows(baseline.settings(wanted)):
+            yield _row(one, baseline.name, published)
+
+
+def _row(one: TableRow, baseline: str, published: Published) -> Row:
+    key = one.key.replace("-", "_")
+    paper = published.rows.get(key)
+    if paper is None:
+        texts = one.name or one.key, one.modality, one.attribute
+        return Row(one.key, *texts, baseline, one.variant, "", one.needs_images)
+    texts = paper.name, paper.modality, bool(paper.attribute)
+    return Row(one.key, *texts, baseline, one.variant, key, one.needs_images)
 
 
 def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:

@@ -51,12 +51,13 @@ class Scorer:
         run = RunFolder(self.out / row.key)
         if not _finished(run, spec, len(made)):
             with run:
-                self._score(run, spec, baseline, found, made)
+                self._score(run, row, spec, baseline, found, made)
         return run
 
     def _score(
         self,
         run: RunFolder,
+        row: Row,
         spec: Mapping[str, Any],
         baseline: Baseline,
         found: Mapping[ReviewId, PredictionRow],
@@ -65,14 +66,14 @@ class Scorer:
         manifest = {"spec": spec, "start": provenance.now(), "seed": self.seed, "end": None}
         manifest |= {"versions": provenance.versions(), "git": provenance.commit()}
         run.write_manifest(manifest)
-        if spec["baseline"]["name"] != "random":
+        if row.reads_images:
             self._encode_images()
         begin = time.perf_counter()
         scored = baseline.score(made, self.show)
         rows = answers(found, made, scored, time.perf_counter() - begin)
         decided = fingerprint(spec)
         run.keep(
-            row.model_copy(update={"key": fingerprint([found[row.review_id].key, decided])}) for row in rows
+            one.model_copy(update={"key": fingerprint([found[one.review_id].key, decided])}) for one in rows
         )
         gold = {id_key(review): one.model_dump(mode="json") for review, one in self.start.gold().items()}
         write_json(run.path / "gold.json", gold)

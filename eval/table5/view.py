@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.baselines.declared import Wanted
 from eval.measures.counting import Protocol
 from eval.published import Published
-from eval.table5.rows import Against, AgainstChance, Measured, Missing, Row, published_rows
+from eval.table5.rows import Against, AgainstChance, Measured, Missing, Row, baseline_rows
 from eval.tables import Table, settings
 
 COLUMNS = (
@@ -201,7 +202,7 @@ def _object(one: Measured, published: Published, folder: Path) -> dict[str, Any]
 
 def _unmeasured(published: Published) -> list[str]:
     """Published rows that no run stands for."""
-    measured = {row.published for row in published_rows(published)}
+    measured = {row.published for row in baseline_rows(published, Wanted())}
     return [key for key in published.rows if key not in measured]
 
 

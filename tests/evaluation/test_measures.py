@@ -28,13 +28,14 @@ KEYS = (
 
 SHORT_LISTS = '''"""Reviews with a short list of candidates."""
 
-from eval.measures.shown import Grid, Score, Shown
+from eval.measures.showing import Grid, Score, Shown
 
 
 def measure(rows, bootstrap, judged):
     """Counts them."""
     short = [len(one.row.candidates) < 3 for one in judged]
-    return {"short": {"reviews": sum(len(row.candidates) < 3 for row in rows), "share": bootstrap.ratio(short)}}
+    reviews = sum(len(row.candidates) < 3 for row in rows)
+    return {"short": {"reviews": reviews, "share": bootstrap.ratio(short)}}
 
 
 def show(short, k):

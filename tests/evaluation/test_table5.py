@@ -11,9 +11,10 @@ import pytest
 from scipy.stats import binom
 
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from eval.baselines.declared import Wanted
 from eval.measures.statistics import exact_against_chance, exact_mcnemar, false_discovery
 from eval.published import published
-from eval.table5.rows import Measured, Missing, Row, measure, published_rows, title_row
+from eval.table5.rows import Measured, Missing, Row, baseline_rows, measure
 from eval.table5.view import COLUMNS, table
 from eval.tables import json_object, markdown
 
@@ -25,7 +26,7 @@ Write = Callable[..., RunFolder]
 
 
 def rows_by_key() -> dict[str, Row]:
-    return {row.key: row for row in published_rows(published("table5"))}
+    return {row.key: row for row in baseline_rows(published("table5"), Wanted())}
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def measured(make_run: Callable[..., RunFolder]) -> dict[str, Measured]:
 
 
 def test_rows_in_the_papers_order() -> None:
-    rows = published_rows(published("table5"))
+    rows = baseline_rows(published("table5"), Wanted())[:8]
     assert [(row.key, row.baseline, row.variant) for row in rows] == [
         ("random", "random", ""),
         ("v2vel", "v2vel", ""),
@@ -70,10 +71,13 @@ def test_rows_in_the_papers_order() -> None:
 
 
 def test_the_title_ablation_is_the_other_way_round_where_titles_do_not_count() -> None:
-    assert [(row.key, row.name, row.variant) for row in map(title_row, (True, False))] == [
-        ("amelink-without-title", "AMELINK_w/o_Title", "without title"),
-        ("amelink-with-title", "AMELINK_with_Title", "with title"),
-    ]
+    for preset, row in (
+        ("official", ("amelink-without-title", "AMELINK_w/o_Title", "without title")),
+        ("paper", ("amelink-with-title", "AMELINK_with_Title", "with title")),
+    ):
+        last = baseline_rows(published("table5"), Wanted(preset=preset))[-1]
+        assert (last.key, last.name, last.variant) == row
+        assert (last.modality, last.attribute, last.published) == ("T+V", True, "")
 
 
 def test_every_row_is_paired_with_amelink(measured: dict[str, Measured]) -> None:

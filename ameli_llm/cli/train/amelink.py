@@ -68,16 +68,19 @@ def amelink(
     from ameli_llm.dataset.load import load_dataset
     from eval.baselines.amelink import settings_for, train
     from eval.baselines.amelink.models import check
-    from eval.baselines.course import course_examples, open_course
+    from eval.baselines.course import open_course
 
     changes = {**_given(epochs, learning_rate, batch_size, micro_batch), **_named(settings or ())}
     run = load_config(config)
     chosen = settings_for(preset, encoder, {"candidates": run.retrieval.candidates, **changes})
     check(chosen, variants or ())
-    with progress(GOES_ON) as show:
-        course = open_course(load_dataset(dataset), train_split, run, index, seed, show)
-        train_on, dev = course_examples(course, run, index, candidates, out, show)
-        summary = train(course.material, train_on, dev, out, chosen, variants or (), seed=seed, progress=show)
+    data = load_dataset(dataset)
+    with (
+        progress(GOES_ON) as show,
+        open_course(data, train_split, run, index, seed, out, show, candidates) as course,
+    ):
+        examples = course.examples(course.train), course.examples(course.dev)
+        summary = train(course.material, *examples, out, chosen, variants or (), seed=seed, progress=show)
     _show(summary, as_json)
 
 

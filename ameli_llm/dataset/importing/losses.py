@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
+What = Literal["row", "product", "review", "attribute", "image", "character"]
+"""What can be left out; a row is one that could not even be read."""
+
+_ORDER: tuple[What, ...] = get_args(What)
 _PLACES = 3
 
 
 @dataclass(frozen=True)
 class Loss:
-    """So many things of one kind ("row", "image", "attribute") that were left out for one reason."""
+    """So many things of one kind that were left out for one reason, with the places of the first."""
 
-    what: str
+    what: What
     reason: str
     count: int
     places: tuple[str, ...]
@@ -21,9 +26,9 @@ class Loss:
 class Losses:
     """Counts losses as they happen."""
 
-    _found: dict[tuple[str, str], tuple[int, list[str]]] = field(default_factory=dict)
+    _found: dict[tuple[What, str], tuple[int, list[str]]] = field(default_factory=dict)
 
-    def add(self, what: str, reason: str, place: str) -> None:
+    def add(self, what: What, reason: str, place: str) -> None:
         """One more thing left out; ``place`` is where it stood."""
         count, places = self._found.get((what, reason), (0, []))
         if len(places) < _PLACES:
@@ -31,10 +36,9 @@ class Losses:
         self._found[what, reason] = count + 1, places
 
     def all(self) -> tuple[Loss, ...]:
-        """Everything that was left out: by kind in the order met, most frequent reason first."""
-        kinds = list(dict.fromkeys(what for what, _ in self._found))
+        """Everything that was left out: whole rows before parts of them, most frequent reason first."""
         losses = [Loss(what, why, n, tuple(where)) for (what, why), (n, where) in self._found.items()]
-        return tuple(sorted(losses, key=lambda loss: (kinds.index(loss.what), -loss.count)))
+        return tuple(sorted(losses, key=lambda loss: (_ORDER.index(loss.what), -loss.count)))
 
 
 class LeftOutError(ValueError):

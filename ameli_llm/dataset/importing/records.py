@@ -9,7 +9,7 @@ from ameli_llm.dataset.importing.cells import category_of, image_names, spec_of,
 from ameli_llm.dataset.importing.columns import NIL, Columns
 from ameli_llm.dataset.importing.fields import ATTRIBUTE, Kind
 from ameli_llm.dataset.importing.identifiers import IdReader, id_reader
-from ameli_llm.dataset.importing.losses import LeftOutError
+from ameli_llm.dataset.importing.losses import LeftOutError, What
 from ameli_llm.dataset.importing.mapping import KindMapping
 from ameli_llm.dataset.records import ProductRecord, RecordError, ReviewRecord, parse
 from ameli_llm.dataset.specs import SECTION
@@ -17,7 +17,7 @@ from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Product, Review, SpecRow
 
 Record = dict[str, Any]
-Note = Callable[[str, str], None]
+Note = Callable[[What, str], None]
 """Called with what is left out of a record and why."""
 
 Values = dict[str, Any]

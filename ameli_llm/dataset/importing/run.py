@@ -8,18 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ameli_llm.dataset.check import Progress
 from ameli_llm.dataset.importing.fields import Kind, plain
 from ameli_llm.dataset.importing.losses import LeftOutError, Loss, Losses
 from ameli_llm.dataset.importing.pictures import Pictures
 from ameli_llm.dataset.importing.plan import Plan
-from ameli_llm.dataset.importing.records import ProductReader, Record, ReviewReader, check_record
+from ameli_llm.dataset.importing.records import Note, ProductReader, Record, ReviewReader, check_record
 from ameli_llm.dataset.importing.tables.table import Row, Table
 from ameli_llm.dataset.records import clean
 from ameli_llm.dataset.writing import RecordFile, new_folder
 from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.types import Progress
 
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -161,7 +160,7 @@ class _Import:
                 self._losses.add("character", "is NUL or a lone surrogate", table.place(row.position))
             yield Row(row.position, cleaned.value)
 
-    def _note(self, place: str) -> Any:
+    def _note(self, place: str) -> Note:
         return lambda what, reason: self._losses.add(what, reason, place)
 
     def _id(self, place: str) -> ReviewId:

@@ -124,7 +124,10 @@ class TextPart:
 
 @dataclass
 class Amelink:
-    """One variant of AMELINK. A part that the variant or the training lacks is None."""
+    """One variant of AMELINK. A part that the variant or the training lacks is None.
+
+    ``encoders`` is what readers see of the encoders.
+    """
 
     material: Material
     settings: AmelinkSettings
@@ -133,6 +136,7 @@ class Amelink:
     combination: Combination
     filtered: bool
     described: Mapping[str, Any]
+    encoders: str = ""
 
     def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
         """[K] for each task: the sum, below it the candidates that contradict the review, and its parts."""
@@ -147,6 +151,10 @@ class Amelink:
     def describe(self) -> Mapping[str, Any]:
         """Settings, encoders, weights of the sum and digests of the networks' weights."""
         return self.described
+
+    def title(self, name: str) -> str:
+        """The name with the text encoder or, in a variant that reads no text, the image encoder."""
+        return f"{name} ({self.encoders})"
 
 
 def parts_of(

@@ -14,7 +14,6 @@ from ameli_llm.files import first_error
 
 Pairing: TypeAlias = Literal["joint", "siamese"]
 Feature: TypeAlias = Literal["u", "v", "|u-v|", "u*v", "cos"]
-Preset: TypeAlias = Literal["paper", "official"]
 
 MINILM = "minilm"
 """Short name of the packaged all-MiniLM-L6-v2."""
@@ -195,6 +194,11 @@ class AmelinkSettings(BaseModel):
         description="The attribute-mismatch filter: values equal in their normalised forms, or as strings in "
         "any case (official).",
     )
+
+    @property
+    def needs_candidates(self) -> bool:
+        """Always: it learns to tell a product from the others of its list."""
+        return True
 
     @field_validator("statement")
     @classmethod
