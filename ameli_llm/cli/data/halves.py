@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ameli_llm.cli.options import DatasetArgument, SplitOption
+from ameli_llm.cli.terminal import say
 
 
 def register(group: typer.Typer) -> None:
@@ -29,5 +30,5 @@ def halves(
     from ameli_llm.dataset.load import load_dataset
 
     first, second = write_halves(load_dataset(dataset), split, out)
-    typer.echo(f"{out / 'a'}: dev {first}, test {second} reviews")
-    typer.echo(f"{out / 'b'}: dev {second}, test {first} reviews")
+    say(f"{out / 'a'}: dev {first}, test {second} reviews")
+    say(f"{out / 'b'}: dev {second}, test {first} reviews")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ameli_llm.cli.options import DatasetArgument, JsonOption
-from ameli_llm.cli.terminal import table
+from ameli_llm.cli.terminal import say, table
 from ameli_llm.errors import AmeliError
 
 
@@ -46,4 +46,4 @@ def split(
         for name, part in parts.items()
     ]
     table(["split", "reviews", "gold products", "outside the KB", "without gold"], rows)
-    typer.echo(str(out))
+    say(str(out))

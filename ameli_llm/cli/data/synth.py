@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from ameli_llm.cli.terminal import progress
+from ameli_llm.cli.terminal import progress, say
 
 
 def register(group: typer.Typer) -> None:
@@ -38,4 +38,4 @@ def synth(
             images=images,
             progress=show,
         )
-    typer.echo(str(out))
+    say(str(out))

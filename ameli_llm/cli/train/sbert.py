@@ -10,7 +10,7 @@ import typer
 
 from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
-from ameli_llm.cli.terminal import progress, table
+from ameli_llm.cli.terminal import progress, say, table
 
 if TYPE_CHECKING:
     from retrieval.finetuning.description import FineTuned
@@ -67,7 +67,7 @@ def _show(done: FineTuned, out: Path, as_json: bool) -> None:
         typer.echo(json.dumps({"model": str(out), "fresh": done.fresh, **done.description.model_dump()}))
         return
     if not done.fresh:
-        typer.echo(f"{out} is finished; nothing was trained.")
+        say(f"{out} is finished; nothing was trained.")
     rows = [
         [
             "untrained" if epoch.number == 0 else f"epoch {epoch.number}",
@@ -77,5 +77,5 @@ def _show(done: FineTuned, out: Path, as_json: bool) -> None:
         for epoch in done.description.history
     ]
     table(["", "loss", "dev R@1 and R@10"], rows)
-    typer.echo(done.summary())
-    typer.echo(f"retrieval.text_model: {out}")
+    say(done.summary())
+    say(f"retrieval.text_model: {out}")
