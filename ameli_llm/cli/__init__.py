@@ -24,7 +24,7 @@ NAME = "ameli-llm"
 SECTIONS = {
     "Start": ("demo", "doctor"),
     "Data": ("data",),
-    "Link": ("index", "retrieve", "tune", "link"),
+    "Link": ("index", "retrieve", "tune", "link", "link-one"),
     "Measure": ("evaluate", "compare", "report", "ablate"),
     "Prompts": ("prompts",),
     "Train and reproduce": ("train", "reproduce"),

@@ -32,6 +32,11 @@ def printable(text: str) -> str:
     )
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Prints a line or several, whose control characters do not reach the terminal."""
+    typer.echo(printable_lines(text), err=err)
+
+
 def printable_lines(text: str) -> str:
     """The text without control characters other than its line ends."""
     return "\n".join(printable(line) for line in text.split("\n"))
