@@ -7,11 +7,15 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any, TextIO
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ameli_llm.errors import AmeliError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+LOCK = ".lock"
+"""The file by which a folder is held."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,7 +54,7 @@ def lock(folder: Path) -> TextIO:
     """
     make_folder(folder)
     try:
-        stream = (folder / ".lock").open("w", encoding="utf-8")
+        stream = (folder / LOCK).open("a", encoding="utf-8")  # "w" would touch a finished run
     except OSError as error:
         raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
     try:

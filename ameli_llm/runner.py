@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import ReviewId
+from ameli_llm.parallel import in_parallel
 from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import Link, Review, State
 
@@ -107,34 +107,12 @@ def run(
     folder.open_predictions()
     batches = (reviews[start : start + batch_size] for start in range(0, len(reviews), batch_size))
     pending = (batch for batch in batches if any(review.id not in done for review in batch))
-    for linked in _in_parallel(link, pending, workers):
+    for linked in in_parallel(link, pending, workers):
         fresh = [one for one in linked if one.review_id not in done]
         folder.append(PredictionRow.of(one, keys[one.review_id]) for one in fresh)
         count += len(fresh)
         progress(count, len(reviews))
     return count - len(done)
-
-
-def _in_parallel(
-    link: Callable[[Sequence[Review]], list[Link]], batches: Iterator[Sequence[Review]], workers: int
-) -> Iterator[list[Link]]:
-    """Results as they come, with at most ``workers`` batches under way."""
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        running: set[Future[list[Link]]] = set()
-        try:
-            for batch in batches:
-                running.add(pool.submit(link, batch))
-                if len(running) >= workers:
-                    ready, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ready:
-                        yield future.result()
-            while running:
-                ready, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
 
 
 def _is_whole(path: Path) -> bool:

@@ -207,6 +207,16 @@ class Link:
     seconds: float = 0.0
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def best(self) -> RankedCandidate | None:
+        """The first candidate, whatever the state; None when there are no candidates."""
+        return self.candidates[0] if self.candidates else None
+
+    @property
+    def runner_up(self) -> RankedCandidate | None:
+        """The second candidate, None when there are fewer than two."""
+        return self.candidates[1] if len(self.candidates) > 1 else None
+
 
 Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
 """Attribute dictionary of a product: key to raw values (``ameli_llm.dataset.attributes``)."""

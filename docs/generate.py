@@ -3,9 +3,9 @@
     python docs/generate.py              writes what is out of date
     python docs/generate.py --check      only names it; exit code 1 when there is something to write
 
-configuration.md comes from the models of ``ameli_llm.config``, commands.md from the help of the program, the
-module list of architecture.md from the first lines of the modules, and the settings in baselines.md from
-``eval.baselines``.
+configuration.md comes from the models of ``ameli_llm.config``, commands.md from the help of the program,
+library.md from the docstrings of ``ameli_llm.linker``, the module list of architecture.md from the first
+lines of the modules, and the settings in baselines.md from ``eval.baselines``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 import typer
+from library_page import library
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -39,7 +40,9 @@ FOLDERS = (
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
     *("ameli_llm/attributes", "ameli_llm/attributes/values", "ameli_llm/attributes/matching"),
     *("ameli_llm/templates", "ameli_llm/engines"),
-    *("ameli_llm/comparison", "ameli_llm/fusion", "eval", "ameli_llm/cli"),
+    *("ameli_llm/comparison", "ameli_llm/images", "ameli_llm/fusion", "ameli_llm/prompting"),
+    *("eval", "eval/measures", "eval/official", "eval/tuning", "eval/report", "eval/table4", "eval/table5"),
+    *("eval/baselines", "eval/baselines/amelink", "ameli_llm/training", "ameli_llm/cli"),
 )
 """Folders in the order in which a review passes through them; others follow."""
 
@@ -81,7 +84,8 @@ This page is made from the program by `python docs/generate.py`.
 
 Results go to stdout or to the folder that is named, progress and messages to stderr. Commands that report
 take `--json` and then print one JSON object. Exit codes: 0 done; 1 a check failed, or more reviews failed
-than `engine.max_error_rate` allows; 2 wrong usage, configuration or input, said in one line.
+than `engine.max_error_rate` allows; 2 wrong usage, configuration or input, said in one line; 3 a run that is
+unfinished was evaluated, compared or reported.
 """
 
 
@@ -107,6 +111,7 @@ def pages(folder: Path) -> Iterator[tuple[Path, str]]:
     """Every page that is made, whole or in part, with the text that it should have."""
     yield folder / "configuration.md", configuration()
     yield folder / "commands.md", commands()
+    yield folder / "library.md", library()
     for name, parts in (
         ("architecture.md", {MODULES: modules()}),
         ("baselines.md", {TOWERS: tower_settings(), AMELINK: amelink_settings()}),

@@ -11,8 +11,6 @@ import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
-from ameli_llm.paths import index_dir
 
 
 def register(app: typer.Typer) -> None:
@@ -27,11 +25,14 @@ def index(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Embed the products into Chroma (text and image) and count the priors.
+    """Make the products searchable: text and image vectors, priors.
 
-    Run again, it embeds only what changed. An index that is damaged or of another encoder is replaced.
+    The vectors are kept in Chroma. Run again, it embeds only what changed. An index that is damaged or of
+    another encoder is replaced.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.paths import index_dir
     from retrieval.ready import make_ready
 
     started = time.perf_counter()
@@ -54,11 +55,12 @@ def retrieve(
     index: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find candidates only, and print the rows of the paper's Table 4.
+    """Find candidates only, and print the rows of Table 4.
 
     Writes candidates.jsonl, run.trec, qrels.trec and retrieval.json. Recall counts reviews whose product is
     in the knowledge base; the interval is a bootstrap over products.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from eval.table4.retrieve import retrieve as retrieved
 

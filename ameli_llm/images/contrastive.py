@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.images.adapter import ImageAdapter, residual
 from ameli_llm.images.pairs import ImageSearch, Numbers, Pairs, recall_at_1
 from ameli_llm.images.weights import Vectors
@@ -22,9 +22,7 @@ from ameli_llm.images.weights import Vectors
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError(
-        "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-    ) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 from ameli_llm.training.loop import DivergedError, Epoch, LoopSettings, train
 from ameli_llm.types import Progress

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.files import first_error
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -84,9 +84,7 @@ def _read_weights(path: Path, described: Described, hint: str) -> dict[str, Vect
         from safetensors import SafetensorError
         from safetensors.numpy import load
     except ImportError as error:
-        raise MissingDependencyError(
-            "safetensors is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("safetensors", "retrieval") from error
     try:
         content = path.read_bytes()
         require_whole(path, content, described.sha256, hint)

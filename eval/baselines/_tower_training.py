@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.images.adapter import residual
 from ameli_llm.types import Progress
 from eval.baselines._towers import Form, Sizes
@@ -19,9 +19,7 @@ from eval.baselines.baseline import Floats
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError(
-        "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-    ) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 from ameli_llm.training.loop import Epoch, LoopSettings
 from ameli_llm.training.loop import train as run_loop

@@ -14,7 +14,7 @@ from ameli_llm.dataset.load import Dataset, Split, load_dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.pipeline import open_or_build_index
 from ameli_llm.types import Progress
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.published import published
 from eval.table4.methods import Pair
 from eval.table4.models import train_missing

@@ -16,7 +16,7 @@ from ameli_llm.files import write_json, write_text
 from ameli_llm.ids import EntityId, ReviewId, id_order
 from ameli_llm.pipeline import open_or_build_index
 from ameli_llm.types import Candidate, Progress, Review
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.measures.statistics import ClusteredBootstrap
 from eval.table4.ranking import BATCH, NOBODY, Table4
 from eval.trec import TAG, trec_id

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.ids import EntityId
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.measures.statistics import ClusteredBootstrap, Difference, Interval, exact_mcnemar, false_discovery
 from eval.published import Published
 from eval.table4.ranking import Rows, Table4

@@ -33,6 +33,7 @@ class Asked:
     epochs: int | None
     seed: int
     limit: int | None
+    prompts: Path | None = None
 
     @property
     def wanted(self) -> Wanted:

@@ -106,7 +106,7 @@ def _link(
     reported split, since most rows have none to choose.
     """
     official = Official(weights_on_reported_split=False) if asked.preset == "official" else None
-    with open_pipeline(data, config, asked.index, progress) as pipeline:
+    with open_pipeline(data, config, asked.index, progress, asked.prompts) as pipeline:
         return link_split(pipeline, data, split, place, progress, asked.limit, official)
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 from ameli_llm.ids import ReviewId
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
-from ameli_llm.types import State
 from eval.baselines.baseline import TableRow
 from eval.baselines.declared import Wanted, declared
 from eval.evaluation import evaluate_run, spec
+from eval.measures.counting import Parts, Protocol, answered, f1_parts
 from eval.measures.judged import Judged, judge, product_bootstrap
-from eval.measures.metrics import Metrics, Parts, Protocol, f1_parts
 from eval.measures.statistics import Difference, exact_against_chance, exact_mcnemar, false_discovery
 from eval.published import Published
 
@@ -83,7 +82,7 @@ class Measured:
 
     row: Row
     run: RunFolder
-    metrics: Metrics
+    metrics: Mapping[str, Any]
     against_chance: AgainstChance
     against: Against | None
 
@@ -137,12 +136,12 @@ def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:
     """
     scored = {row.key: evaluate_run(run) for row, run in runs}
     judged = {
-        row.key: _counted(scored[row.key].rows, run.gold(), scored[row.key].metrics.protocol)
+        row.key: _counted(scored[row.key].rows, run.gold(), scored[row.key].metrics["protocol"])
         for row, run in runs
     }
     others = [row.key for row, _ in runs if row.key != REFERENCE and REFERENCE in judged]
     against = {
-        key: _against(judged[REFERENCE], judged[key], bool(scored[key].metrics.protocol.batch_size))
+        key: _against(judged[REFERENCE], judged[key], bool(scored[key].metrics["protocol"].batch_size))
         for key in others
     }
     corrected = dict(zip(others, false_discovery([against[key][-1] for key in others]), strict=True))
@@ -151,7 +150,7 @@ def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:
             row,
             run,
             scored[row.key].metrics,
-            _against_chance(judged[row.key], scored[row.key].metrics.k),
+            _against_chance(judged[row.key], scored[row.key].metrics["k"]),
             Against(*against[row.key], corrected[row.key]) if row.key in against else None,
         )
         for row, run in runs
@@ -165,14 +164,7 @@ def _counted(
     judged = judge(rows, gold)
     if not protocol.batch_size:
         return judged
-    return [_answered(one) for one in judged[: len(judged) - protocol.reviews_dropped]]
-
-
-def _answered(one: Judged) -> Judged:
-    if not one.row.candidates:
-        return one
-    best = one.row.candidates[0].entity_id
-    return Judged(one.row.model_copy(update={"state": State.LINKED, "entity_id": best}), one.gold)
+    return [answered(one) for one in judged[: len(judged) - protocol.reviews_dropped]]
 
 
 def _against(

@@ -23,8 +23,9 @@ from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import Product, Review, SpecRow
 from eval.baselines.tasks import examples
 from eval.evaluation import evaluate, evaluate_run
-from eval.leaks import FILE, ReviewTrace, RunLeaks, Traces, lines, read_traces, run_leaks, traces
+from eval.leaks import FILE, ReviewTrace, Traces, read_traces, traces
 from eval.measures.judged import judge
+from eval.measures.leaks import RunLeaks, lines, run_leaks
 from eval.official.leaks import Official
 
 Predict = Callable[..., PredictionRow]

@@ -180,9 +180,12 @@ def test_gold_in_the_dictionary_is_not_compared_and_counts_in_recall() -> None:
     config = RunConfig.model_validate({"retrieval": {"candidates": 3, "depth": 10}})
     leaking = evaluate([row], gold, config, 1, only("gold_in_score_dict"))
     honest = evaluate([found_by(flow(1, 2, 4), 3, NONE)], gold, config)
-    assert [e.metrics.recall["10"].value for e in (leaking, honest) if e.metrics.recall["10"]] == [1.0, 0.0]
+    assert [e.metrics["recall"]["10"].value for e in (leaking, honest) if e.metrics["recall"]["10"]] == [
+        1.0,
+        0.0,
+    ]
     assert leaking.leaks.gold_inserted == 1
-    assert SAYS["gold_in_score_dict"] in leaking.metrics.protocol.reproduced
+    assert SAYS["gold_in_score_dict"] in leaking.metrics["protocol"].reproduced
 
 
 # Attributes

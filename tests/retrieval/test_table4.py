@@ -30,6 +30,11 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def index(index_with_encoders: Index) -> Index:
+    return index_with_encoders
+
+
+@pytest.fixture
 def queries(dataset: Dataset) -> list[Query]:
     return make_queries(dataset.split("dev").reviews, dataset.review_image)
 

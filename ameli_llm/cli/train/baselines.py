@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress
 from ameli_llm.cli.training import CandidatesOption, show_training
-from ameli_llm.config import load_config
 
 if TYPE_CHECKING:
     from eval.baselines.declared import Declared
@@ -96,6 +96,7 @@ def _train(
     as_json: JsonOption = False,
     **settings: Any,
 ) -> None:
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from eval.baselines.course import open_course
     from eval.baselines.declared import Wanted
@@ -107,7 +108,7 @@ def _train(
     chosen = changed(preset, settings)
     data = load_dataset(dataset)
     with (
-        progress() as show,
+        progress(GOES_ON) as show,
         open_course(data, train_split, run, index, seed, out, show, candidates) as course,
     ):
         trained = baseline.train(course, out, chosen, (), seed, show)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingPackageError
 from ameli_llm.types import Progress
 from eval.baselines.amelink.combination import (
     Combination,
@@ -27,12 +27,11 @@ from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.baseline import Floats, Scored, Task
 from eval.baselines.material import Material
 from eval.baselines.v2vel import V2VEL
-from retrieval.encoders.sbert import INSTALL
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError("torch is not installed.", hint=INSTALL) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 Vectors: TypeAlias = dict[Unit, Floats]
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.ids import id_number
 from ameli_llm.types import Candidate, Progress
 from eval.baselines.amelink.combination import expected_hits
@@ -22,7 +22,6 @@ from eval.baselines.amelink.pairs import PairSet, Slots, pair_sets
 from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.baseline import Example
 from eval.baselines.material import Material
-from retrieval.encoders.sbert import INSTALL
 
 try:
     import torch
@@ -30,7 +29,7 @@ try:
     from ameli_llm.training.loop import Epoch, LoopSettings
     from ameli_llm.training.loop import train as run_loop
 except ImportError as error:
-    raise MissingDependencyError("torch is not installed.", hint=INSTALL) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 
 @dataclass(frozen=True)
