@@ -7,11 +7,12 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any, TextIO
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ameli_llm.errors import AmeliError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 LOCK = ".lock"
 """The file by which a folder is held."""

@@ -84,7 +84,8 @@ This page is made from the program by `python docs/generate.py`.
 
 Results go to stdout or to the folder that is named, progress and messages to stderr. Commands that report
 take `--json` and then print one JSON object. Exit codes: 0 done; 1 a check failed, or more reviews failed
-than `engine.max_error_rate` allows; 2 wrong usage, configuration or input, said in one line.
+than `engine.max_error_rate` allows; 2 wrong usage, configuration or input, said in one line; 3 a run that is
+unfinished was evaluated, compared or reported.
 """
 
 

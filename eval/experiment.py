@@ -90,8 +90,7 @@ def link_split(
         finished = bool(manifest.get("end")) and len(done) == len(reviews)
         if finished and _is_whole(folder, split, keys.keys()):
             progress("linking", len(done), len(reviews))
-            metrics = evaluate_run(folder).document() if split.gold else None
-            return Outcome.of(folder, 0, metrics)
+            return Outcome.of(folder, 0, evaluate_run(folder).document() if split.gold else None)
         if len(done) < len(reviews):
             pipeline.canary()
         _write_gold(folder, pipeline, split, keys.keys())

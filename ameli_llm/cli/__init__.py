@@ -16,15 +16,15 @@ import typer
 from typer.core import TyperGroup
 
 import ameli_llm
-from ameli_llm.cli.interruption import Interrupted, interruptible
 from ameli_llm.cli.terminal import printable
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import Interrupted, interruptible
 
 NAME = "ameli-llm"
 SECTIONS = {
     "Start": ("demo", "doctor"),
     "Data": ("data",),
-    "Link": ("index", "retrieve", "tune", "link"),
+    "Link": ("index", "retrieve", "tune", "link", "link-one"),
     "Measure": ("evaluate", "compare", "report", "ablate"),
     "Prompts": ("prompts",),
     "Train and reproduce": ("train", "reproduce"),

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
-from ameli_llm.cli.terminal import progress, table
+from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import GOES_ON
 
 PRODUCTS = 150
 REVIEWS = 400
@@ -56,10 +56,10 @@ def demo(
         variants = {folder: configs[name] for folder, name in names.items()}
         for folder, outcome in link_variants(data, test, variants, out / "runs", show):
             rows.append([names[folder], *_scores(outcome.metrics)])
-    typer.echo(f"{len(test.reviews)} reviews of a synthetic twin with {len(data.products)} products")
+    say(f"{len(test.reviews)} reviews of a synthetic twin with {len(data.products)} products")
     typer.echo()
     table(["%, 95 % interval", "recall@1", "recall@10", "disambiguation F1", "end-to-end F1"], rows)
-    typer.echo(f"report: {out / 'runs' / folder / 'report.html'}")
+    say(f"report: {out / 'runs' / folder / 'report.html'}")
 
 
 def _make_twin(twin: Path, show: Any) -> None:

@@ -82,12 +82,11 @@ def compare(
     run_b: Path = typer.Argument(..., metavar="RUN_B", help="The run that changed something."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Compare two runs review by review: failures, fixed, broken, exact p.
+    """Compare two runs review by review: failures, fixed, broken.
 
-    Over the reviews of both, with the interval of the difference, tokens and the worst slices.
-
-    Fixed, broken and p are over the reviews that both runs answered; the count with failures as wrong answers
-    is given too. Exit code 3 when a run is unfinished.
+    With the interval of the difference, exact p, tokens and the worst slices. Fixed, broken and p are over
+    the reviews that both runs answered; the count with failures as wrong answers is given too. Exit code 3
+    when a run is unfinished.
     """
     from ameli_llm.runs import RunFolder
     from eval.paired import compare_runs

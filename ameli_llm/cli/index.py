@@ -27,9 +27,8 @@ def index(
 ) -> None:
     """Make the products searchable: text and image vectors, priors.
 
-    The vectors are kept in Chroma.
-
-    Run again, it embeds only what changed. An index that is damaged or of another encoder is replaced.
+    The vectors are kept in Chroma. Run again, it embeds only what changed. An index that is damaged or of
+    another encoder is replaced.
     """
     from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset

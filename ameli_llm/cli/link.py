@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import (
     ConfigOption,
     DatasetArgument,
@@ -22,7 +21,8 @@ from ameli_llm.cli.options import (
     SplitOption,
 )
 from ameli_llm.cli.results import failures_json, print_failures, print_json, print_scores
-from ameli_llm.cli.terminal import progress
+from ameli_llm.cli.terminal import progress, say
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from ameli_llm.config import RunConfig
@@ -94,5 +94,5 @@ def show_outcome(outcome: Outcome, as_json: bool) -> None:
         print_scores(outcome.metrics)
     print_failures(outcome.failures)
     if outcome.metrics is not None:
-        typer.echo(f"report: {path / 'report.html'}")
-    typer.echo(f"run: {path} ({outcome.fresh} linked now)")
+        say(f"report: {path / 'report.html'}")
+    say(f"run: {path} ({outcome.fresh} linked now)")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.link import resolve_config
 from ameli_llm.cli.options import (
     ConfigOption,
@@ -23,6 +22,7 @@ from ameli_llm.cli.options import (
     complete_split,
 )
 from ameli_llm.cli.terminal import printable, progress, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.tables import Table
@@ -73,9 +73,10 @@ def table4(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Table 4, candidate retrieval: train what is missing, rank by every method, print and write the table.
+    """Table 4, candidate retrieval: a row a method.
 
-    The same command again trains nothing anew.
+    Trains what is missing, ranks by every method, prints and writes the table. The same command again trains
+    nothing anew.
     """
     from eval.table4 import reproduce as reproducing_table4
 
@@ -120,11 +121,12 @@ def table5(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Table 5, disambiguation: train what is missing, score every row, print and write the table.
+    """Table 5, disambiguation: a row a model.
 
-    All rows have the same candidates, found by the pipeline without a model, which is a row itself; an engine
-    adds a row of the pipeline with its model. The same command again trains and scores nothing anew. Exit
-    code 1 when the model failed on more reviews than the configuration allows.
+    Trains what is missing, scores every row, prints and writes the table. All rows have the same candidates,
+    found by the pipeline without a model, which is a row itself; an engine adds a row of the pipeline with
+    its model. The same command again trains and scores nothing anew. Exit code 1 when the model failed on
+    more reviews than the configuration allows.
     """
     from eval.table5.models import Asked
     from eval.table5.reproduce import table5 as reproduced

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from ameli_llm.cli.interruption import ANEW, Interrupted
+from ameli_llm.interruption import ANEW, Interrupted
 from ameli_llm.types import Progress
 
 
@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints a line or several, whose control characters do not reach the terminal."""
+    typer.echo(printable_lines(text), err=err)
 
 
 def printable_lines(text: str) -> str:

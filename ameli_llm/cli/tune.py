@@ -21,7 +21,7 @@ from ameli_llm.cli.options import (
     SplitOption,
 )
 from ameli_llm.cli.results import failures_json, print_failures, print_json
-from ameli_llm.cli.terminal import progress
+from ameli_llm.cli.terminal import progress, say
 from ameli_llm.errors import AmeliError
 from ameli_llm.files import make_folder, write_text
 
@@ -71,7 +71,7 @@ def tune(
         with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             tuned = tune_pipeline(pipeline, reviews, chosen.gold, show, precision)
     if tuned.n < FEW:
-        typer.echo(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
+        say(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
     make_folder(out.parent)
     write_text(out, dump_config(tuned.config))
     if as_json:
@@ -87,11 +87,9 @@ def tune(
     print_failures(tuned.failures)
     weights = ", ".join(f"{name} {weight:g}" for name, weight in tuned.config.retrieval.weights.items())
     fusion = tuned.config.fusion
-    typer.echo(f"retrieval weights: {weights}")
-    typer.echo(
-        f"fusion weights: retrieval {fusion.retrieval:g}, text {fusion.text:g}, image {fusion.image:g}"
-    )
-    typer.echo(f"mismatch filter: {'on' if fusion.mismatch_filter else 'off'}")
-    typer.echo(f"thresholds: nil {fusion.nil_threshold:.4f}, abstain {fusion.abstain_threshold:.4f}")
-    typer.echo(f"right on the {tuned.n} reviews tuned on: {100 * tuned.accuracy:.2f} %")
-    typer.echo(f"configuration: {out}")
+    say(f"retrieval weights: {weights}")
+    say(f"fusion weights: retrieval {fusion.retrieval:g}, text {fusion.text:g}, image {fusion.image:g}")
+    say(f"mismatch filter: {'on' if fusion.mismatch_filter else 'off'}")
+    say(f"thresholds: nil {fusion.nil_threshold:.4f}, abstain {fusion.abstain_threshold:.4f}")
+    say(f"right on the {tuned.n} reviews tuned on: {100 * tuned.accuracy:.2f} %")
+    say(f"configuration: {out}")

@@ -174,7 +174,10 @@ def test_a_core_install_can_import_everything_but_what_trains() -> None:
     assert (done.stdout, done.returncode) == ("", 0), done.stdout + done.stderr
 
 
-LIGHT_COMMANDS = (["--help"], ["--version"], ["prompts", "list"], ["doctor"], ["doctor", "--json"])
+LIGHT_COMMANDS = (
+    *(["--help"], ["--version"], ["prompts", "list"], ["doctor"], ["doctor", "--json"]),
+    *([command, "--help"] for command in ("evaluate", "compare", "report")),
+)
 
 
 @pytest.mark.parametrize("arguments", LIGHT_COMMANDS, ids=" ".join)

@@ -33,6 +33,13 @@ def test_help_fits_80_columns_with_a_whole_line_for_each_command() -> None:
     assert sorted(order) == sorted(name for names in cli.SECTIONS.values() for name in names)
 
 
+@pytest.mark.parametrize("group", ["data", "prompts", "reproduce"])
+def test_help_of_a_group_cuts_no_line(group: str) -> None:
+    listed = run(group, "--help").stdout.partition("Commands:")[2]
+    assert listed.strip()
+    assert "..." not in listed
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -89,6 +96,22 @@ def test_completion_knows_the_folder_of_own_templates(tmp_path: Path) -> None:
 def test_the_completion_script_can_be_shown() -> None:
     done = run("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert (done.returncode, "complete -o default -F" in done.stdout) == (0, True)
+
+
+def test_foreign_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--evil--\x1b[2Jname" / "snapshots" / "0"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").touch()
+    shown = run("doctor", HF_HUB_CACHE=str(tmp_path)).stdout
+    assert "evil/\N{REPLACEMENT CHARACTER}[2Jname" in shown
+    assert "\x1b" not in shown
+    template = tmp_path / "mine.j2"
+    source = (ROOT / "prompts" / "extract" / "json.j2").read_text(encoding="utf-8")
+    template.write_text(source.replace("You read", "\x1b[2JYou read"), encoding="utf-8")
+    for command in ("show", "render"):
+        shown = run("prompts", command, str(template)).stdout
+        assert "You read a product review" in shown
+        assert "\x1b" not in shown
 
 
 SLOW_TO_IMPORT = ("numpy", "scipy", "pydantic", "yaml", "jinja2", "PIL", "rich.markdown", "openai")

@@ -34,7 +34,7 @@ BOTH = RetrievalConfig()
 
 def place_of(dataset: Dataset, config: RetrievalConfig) -> Path:
     """The folder in the cache."""
-    return index_dir(dataset.root, config)
+    return index_dir(dataset.key, config)
 
 
 @pytest.fixture

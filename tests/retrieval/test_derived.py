@@ -136,22 +136,52 @@ def test_an_interruption_leaves_nothing(index: Index) -> None:
     assert [path.name for path in (index.place / "derived").iterdir()] == [".table.lock"]
 
 
-def test_a_full_disk_keeps_its_reason(index: Index) -> None:
+def test_where_nothing_is_left_the_reason_is_told(index: Index) -> None:
     def full(place: Path) -> None:
+        (place / "part").write_text("1")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(AmeliError, match=r"Cannot write .*table.*: No space left on device\. Free space\."):
+    with pytest.raises(AmeliError, match=r"Cannot write .*derived/table or .*: No space left on device\."):
         index.derived("table", full)
+    assert [path.name for path in (index.place / "derived").iterdir()] == [".table.lock"]
 
 
-def test_where_nothing_can_be_written_a_temporary_folder_serves(index: Index) -> None:
-    (index.place / "derived").write_text("no folder")
+def no_folder(index: Index) -> None:
+    (index.place / "derived").write_text("in the way")
+
+
+def replaced(index: Index) -> None:
+    shutil.rmtree(index.place)
+
+
+@pytest.mark.parametrize("obstacle", [no_folder, replaced])
+def test_what_cannot_be_kept_is_made_for_this_time(
+    index: Index, caplog: pytest.LogCaptureFixture, obstacle: Callable[[Index], None]
+) -> None:
+    obstacle(index)
     made = index.derived("table", lambda place: (place / "x").write_text("1") and None)
     assert index.derived("table", shutil.rmtree) == made
     assert not made.is_relative_to(index.folder)
     assert (made / "x").read_text() == "1"
+    assert "cannot be kept" in caplog.text
     index.close()
     assert not made.exists()
+
+
+def test_an_index_that_is_replaced_while_a_table_is_made(index: Index) -> None:
+    def write(place: Path) -> None:
+        (place / "x").write_text("1")
+        shutil.rmtree(index.place, ignore_errors=True)
+
+    assert (index.derived("table", write) / "x").read_text() == "1"
+    index.close()
+
+
+def test_a_file_in_the_place_of_the_folder(index: Index) -> None:
+    (index.place / "derived").mkdir()
+    (index.place / "derived" / "vectors").write_text("no folder")
+    assert np.frombuffer(vectors(index))[-1] == 11
+    assert (index.place / "derived" / "vectors" / "vectors.npy").is_file()
 
 
 def test_two_at_once_make_it_once(index: Index, config: RetrievalConfig) -> None:

@@ -29,10 +29,10 @@ def check(
     as_json: JsonOption = False,
     fast: bool = typer.Option(False, "--fast", help="Read only the headers of images."),
 ) -> None:
-    """Validate a dataset: statistics of the paper's Tables 2 and 3, and every degraded input.
+    """Validate a dataset, with the statistics of Tables 2 and 3.
 
-    Exit code 1 when something makes results meaningless: no products or reviews, repeated ids, gold
-    products outside the KB that do not say so.
+    Names every degraded input. Exit code 1 when something makes results meaningless: no products or reviews,
+    repeated ids, gold products outside the KB that do not say so.
     """
     from ameli_llm.dataset.check import check_dataset
     from ameli_llm.dataset.load import load_dataset

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ameli_llm.cli.options import DatasetArgument, SplitOption
+from ameli_llm.cli.terminal import say
 
 
 def register(group: typer.Typer) -> None:
@@ -20,13 +21,14 @@ def halves(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make.")],
     split: SplitOption = "dev",
 ) -> None:
-    """Cut a split into two halves without a gold product in common: tune on one, report the other.
+    """Cut a split into two halves without a gold product in common.
 
-    Writes two datasets: in DIR/a, dev is the first half and test the second; in DIR/b the other way round.
+    To tune on one and report the other. Writes two datasets: in DIR/a, dev is the first half and test the
+    second; in DIR/b the other way round.
     """
     from ameli_llm.dataset.halves import write_halves
     from ameli_llm.dataset.load import load_dataset
 
     first, second = write_halves(load_dataset(dataset), split, out)
-    typer.echo(f"{out / 'a'}: dev {first}, test {second} reviews")
-    typer.echo(f"{out / 'b'}: dev {second}, test {first} reviews")
+    say(f"{out / 'a'}: dev {first}, test {second} reviews")
+    say(f"{out / 'b'}: dev {second}, test {first} reviews")

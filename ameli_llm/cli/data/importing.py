@@ -64,9 +64,10 @@ def import_(
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of CSV and TSV.")] = "utf-8",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a dataset of CSV, TSV, JSON lines, JSON or Parquet files, and check it.
+    """Make a dataset of CSV, TSV, JSON, JSON lines or Parquet files.
 
-    Shows what each column becomes, what was left out and why. Exit code 1 as data check has it.
+    Checks it in the end, and shows what each column becomes, what was left out and why. Exit code 1 as data
+    check has it.
     """
     from ameli_llm.dataset.check import check_dataset
     from ameli_llm.dataset.importing.mapping import read_mapping, write_mapping

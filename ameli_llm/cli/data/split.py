@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ameli_llm.cli.options import DatasetArgument, JsonOption
-from ameli_llm.cli.terminal import table
+from ameli_llm.cli.terminal import say, table
 from ameli_llm.errors import AmeliError
 
 
@@ -27,9 +27,10 @@ def split(
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same split.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Divide all reviews into train, dev and test, without a gold product in two of them.
+    """Divide all reviews into train, dev and test by gold product.
 
-    Reviews whose product is outside the knowledge base, and those without gold, are spread alike.
+    No product is gold in two of them. Reviews whose product is outside the knowledge base, and those without
+    gold, are spread alike.
     """
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.dataset.splitting import write_split
@@ -45,4 +46,4 @@ def split(
         for name, part in parts.items()
     ]
     table(["split", "reviews", "gold products", "outside the KB", "without gold"], rows)
-    typer.echo(str(out))
+    say(str(out))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from ameli_llm.cli.terminal import progress
+from ameli_llm.cli.terminal import progress, say
 
 
 def register(group: typer.Typer) -> None:
@@ -22,7 +22,10 @@ def synth(
     difficulty: float = typer.Option(0.5, "--difficulty", min=0.0, max=1.0, help="0 easy, 1 hard."),
     images: bool = typer.Option(True, "--images/--no-images", help="Draw the pictures."),
 ) -> None:
-    """Write a synthetic twin of AMELI: products, reviews with gold, images; train, dev and test."""
+    """Write a synthetic twin of AMELI, with gold and images.
+
+    Products, and reviews in train, dev and test.
+    """
     from ameli_llm.dataset.synth import write_twin
 
     with progress(f"delete {out} before the same command") as show:
@@ -35,4 +38,4 @@ def synth(
             images=images,
             progress=show,
         )
-    typer.echo(str(out))
+    say(str(out))

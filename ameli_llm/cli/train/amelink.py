@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
-from ameli_llm.cli.terminal import progress, table
+from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.cli.training import CandidatesOption
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.baselines.amelink.models import Summary
@@ -58,8 +58,9 @@ def amelink(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train AMELINK: text pairs through an encoder and an MLP, images through an adapter, weights on dev.
+    """Train AMELINK, the paper's own model.
 
+    Text pairs go through an encoder and an MLP, images through an adapter; weights are chosen on dev.
     Candidates and the reviews' attributes come from a run of link without a model over each split. --set
     changes any of AMELINK's settings. Typed again after a kill, it goes on where it was.
     """
@@ -131,13 +132,13 @@ def _show(summary: Summary, as_json: bool) -> None:
             for name, row in described.variants.items()
         ],
     )
-    typer.echo(
+    say(
         f"dev F1 is over the {described.dev_lists} of {described.dev_reviews} dev reviews whose product is "
         "among the candidates."
     )
-    typer.echo(f"image: none, {described.no_image}" if described.no_image else described.image_title)
+    say(f"image: none, {described.no_image}" if described.no_image else described.image_title)
     state = "was trained before with these settings; nothing was done" if summary.already else "saved"
-    typer.echo(f"{summary.folder}: {state}")
+    say(f"{summary.folder}: {state}")
 
 
 def _percent(value: float | None) -> str:

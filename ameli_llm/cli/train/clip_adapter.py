@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
-from ameli_llm.cli.terminal import progress, table
+from ameli_llm.cli.terminal import progress, say, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from ameli_llm.images.adapter import ImageAdapter
@@ -43,11 +43,11 @@ def clip_adapter(
     ),
     as_json: JsonOption = False,
 ) -> None:
-    """Train the image adapter of the paper's section 4.4 on the index's image vectors.
+    """Train the image adapter of the paper's section 4.4.
 
-    It adapts the vectors of whatever image encoder the index has. Early stopping is on the dev split or,
-    where that is the one trained on or there is none, on a fifth of the products. Typed again after an
-    interruption it goes on where it was.
+    On the index's image vectors: it adapts the vectors of whatever image encoder the index has. Early
+    stopping is on the dev split or, where that is the one trained on or there is none, on a fifth of the
+    products. Typed again after an interruption it goes on where it was.
     """
     from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
@@ -88,9 +88,7 @@ def _show(adapter: ImageAdapter, history: Sequence[Epoch], out: Path, as_json: b
         [[name, f"{epoch.loss or 0.0:.4f}", f"{100 * (epoch.score or 0.0):.2f}"] for name, epoch in rows],
     )
     counts = adapter.training
-    typer.echo(
-        f"{counts['pairs']} image pairs of {counts['split']}, {counts['dev_reviews']} reviews for dev R@1"
-    )
+    say(f"{counts['pairs']} image pairs of {counts['split']}, {counts['dev_reviews']} reviews for dev R@1")
     if adapter.form == "identity":
-        typer.echo("No epoch was better than the untrained vectors: the adapter is the identity.")
-    typer.echo(f"adapter of {adapter.encoder}: {out}")
+        say("No epoch was better than the untrained vectors: the adapter is the identity.")
+    say(f"adapter of {adapter.encoder}: {out}")
