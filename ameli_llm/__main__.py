@@ -1,4 +1,4 @@
-"""``python -m ameli_llm.cli`` is the command ``ameli-llm``."""
+"""``python -m ameli_llm`` is the command ``ameli-llm``."""
 
 from __future__ import annotations
 

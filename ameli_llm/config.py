@@ -13,6 +13,9 @@ from pydantic_core import PydanticCustomError
 from ameli_llm import address
 from ameli_llm.errors import AmeliError, UnknownNameError
 
+MAX_BYTES = 1 << 20
+"""Longest configuration that is read; one that tune writes has a few thousand bytes."""
+
 
 class _Section(BaseModel):
     # Messages that repeat their input would print a password in engine.base_url.
@@ -28,9 +31,9 @@ class RetrievalConfig(_Section):
     image_model: str = Field("", description="model name or checkpoint path of the image encoder")
     image_adapter: str = Field("", description="folder of a trained image adapter; empty: identity")
     search: Literal["exact", "chroma"] = Field("exact", description="exact vector search or Chroma's HNSW")
-    pool: int = Field(1000, ge=10, description="products that each retriever may propose")
-    depth: int = Field(100, ge=1, description="candidates kept in the run folder")
-    candidates: int = Field(10, ge=1, description="K: candidates that are compared")
+    pool: int = Field(1000, ge=10, le=10_000_000, description="products that each retriever may propose")
+    depth: int = Field(100, ge=1, le=1_000_000, description="candidates kept in the run folder")
+    candidates: int = Field(10, ge=1, le=1_000_000, description="K: candidates that are compared")
     weights: dict[str, float] = Field(
         default_factory=lambda: {
             "sbert": 10.0,
@@ -75,7 +78,7 @@ class ComparisonConfig(_Section):
         description="comparator file in ameli_llm/comparison, or none; empty: rules or listwise",
     )
     template: str = Field("", description="template; empty: the comparator's own")
-    orders: int = Field(1, ge=1, description="candidate orders that the score is averaged over")
+    orders: int = Field(1, ge=1, le=10_000, description="candidate orders that the score is averaged over")
 
 
 class EngineConfig(_Section):
@@ -84,8 +87,8 @@ class EngineConfig(_Section):
     name: str = Field("none", description="engine file in ameli_llm/engines, or none")
     model: str = Field("", description="model name or path")
     base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
-    concurrency: int = Field(64, ge=1, description="requests in flight at a server")
-    timeout: float = Field(120.0, gt=0, description="seconds before a request counts as failed")
+    concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")
+    timeout: float = Field(120.0, gt=0, le=86_400, description="seconds before a request counts as failed")
     max_error_rate: float = Field(
         0.02, ge=0, le=1, description="share of failed reviews that makes link exit with 1"
     )
@@ -133,12 +136,24 @@ def load_config(path: Path | None) -> RunConfig:
     if path is None:
         return RunConfig()
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise AmeliError(f"Cannot read configuration {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AmeliError(f"Configuration {path} is not YAML: {' '.join(str(error).split())}") from error
+    if len(text) > MAX_BYTES:
+        raise AmeliError(f"Configuration {path} has more than {MAX_BYTES} bytes.")
+    content = parse_yaml(text, f"Configuration {path} is not YAML")
     return _validated({} if content is None else content, f"Configuration {path}")
+
+
+def parse_yaml(text: str | bytes, complaint: str) -> Any:
+    """The YAML value in ``text``. Raises AmeliError that starts with ``complaint``, whatever is in it."""
+    try:
+        return yaml.safe_load(text if isinstance(text, str) else text.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise AmeliError(f"{complaint}: it is nested too deeply.") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date, a number of 5,000 digits
+        raise AmeliError(f"{complaint}: {_short(' '.join(str(error).split()), 300)}") from error
 
 
 def dump_config(config: RunConfig) -> str:
@@ -159,11 +174,9 @@ def override(config: RunConfig, settings: Sequence[str]) -> RunConfig:
         for parent in parents:
             section = section.get(parent) if isinstance(section, dict) else None
         if not equals or not isinstance(section, dict):
-            raise AmeliError(f"No setting {setting!r}.", hint="Write KEY=VALUE, for instance fusion.text=2.")
-        try:
-            section[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise AmeliError(f"Setting {setting!r}: the value is not YAML.") from error
+            hint = "Write KEY=VALUE, for instance fusion.text=2."
+            raise AmeliError(f"No setting {_short(setting)!r}.", hint=hint)
+        section[last] = parse_yaml(value, f"Setting {_short(setting)!r}: the value is not YAML")
     return _validated(content, "--set")
 
 
@@ -172,13 +185,17 @@ def _validated(content: Any, what: str) -> RunConfig:
         return RunConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(_short(str(part)) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             unknown = UnknownNameError("setting", where, _siblings(first["loc"]))
             raise AmeliError(f"{what}: {unknown.message}", hint=unknown.hint) from error
         raise AmeliError(
             f"{what}: {where or 'top level'}: {first['msg']}.", hint="docs/configuration.md lists every key."
         ) from error
+
+
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _siblings(place: tuple[int | str, ...]) -> list[str]:

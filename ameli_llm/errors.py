@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from ameli_llm.install import install_line
+
+LONGEST_NAME = 120
+"""Characters of a wrong name that a message repeats."""
+
 
 class AmeliError(Exception):
     """Wrong usage, configuration or input: the command line prints it as one line and exits with 2.
@@ -25,11 +30,22 @@ class MissingDependencyError(AmeliError):
     """A package, model or weight file that is optional for the project and needed for this call."""
 
 
+class MissingPackageError(MissingDependencyError):
+    """``package`` is not installed; the hint is the line that installs the ``extra`` that has it.
+
+    ``message`` says more than that it is not installed.
+    """
+
+    def __init__(self, package: str, extra: str, message: str = "") -> None:
+        super().__init__(message or f"{package} is not installed.", hint=f"Type: {install_line(extra)}")
+
+
 class UnknownNameError(AmeliError):
     """A registry has no entry of that name; lists those it has and the nearest one."""
 
     def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
         names = sorted(available)
+        name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"Available: {', '.join(names) or 'none'}."
         if near:

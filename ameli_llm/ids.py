@@ -48,10 +48,10 @@ def id_key(id_: EntityId | ReviewId) -> str:
 def id_of_key(key: str) -> EntityId | ReviewId:
     """The id that ``id_key`` made the key from. Raises ValueError on a key that it makes of none."""
     if key.startswith('"'):
-        id_ = json.loads(key)
-        if not isinstance(id_, str):
-            raise ValueError(f"{key[:40]!r} is no id")
-        return id_
+        try:
+            return str(json.loads(key))
+        except ValueError:
+            raise ValueError(f"{key[:40]!r} is no id") from None
     return int(key) if _INTEGER.fullmatch(key) else key
 
 

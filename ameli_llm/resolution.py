@@ -5,7 +5,8 @@ from __future__ import annotations
 from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.comparison import COMPARATORS
 from ameli_llm.config import EngineConfig, RunConfig
-from ameli_llm.errors import AmeliError
+from ameli_llm.engines import ENGINES
+from ameli_llm.errors import AmeliError, UnknownNameError
 
 ENGINE = "engine"
 """Name of the parameter by which an extractor or a comparator says that it asks a model."""
@@ -19,6 +20,8 @@ def resolve(config: RunConfig) -> RunConfig:
     more candidates are to be compared than the comparator can.
     """
     served = config.engine.name != "none"
+    if served and config.engine.name not in ENGINES.names():
+        raise UnknownNameError(ENGINES.kind, config.engine.name, ENGINES.names())
     extractors = config.attributes.extractors
     if extractors is None:
         extractors = ("rules", "ocr", "llm") if served else ("rules", "ocr")

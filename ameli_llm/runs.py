@@ -7,26 +7,34 @@ ignored and removed when the run goes on.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
+import itertools
 import logging
-import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO, TypeAlias
+from typing import Annotated, Any, TextIO, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import LOCK, first_error, lock, write_json, write_text
 from ameli_llm.ids import EntityId, ReviewId, id_of_key
 from ameli_llm.types import AttributeValue, Evidence, Link, RankedCandidate, State
+from ameli_llm.untrusted import read_json
 
 log = logging.getLogger(__name__)
 
 Id: TypeAlias = StrictInt | StrictStr
 """An id as it stands in JSON: a number stays a number, a string a string."""
+
+Count: TypeAlias = Annotated[int, Field(ge=0, le=10**15)]
+
+LONGEST_LINE = 16 << 20
+"""Characters of a line of ``predictions.jsonl``; one with 100 candidates has 30,000."""
+
+MAX_BYTES = 1 << 30
+"""Size of the other files; gold with all attributes takes 3,000 bytes a review."""
 
 
 class _Row(BaseModel):
@@ -115,9 +123,9 @@ class VerdictRow(_Row):
 class TokensRow(_Row):
     """Tokens of the model calls; all zero without a model."""
 
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
+    prompt: Count = 0
+    completion: Count = 0
+    cached: Count = 0
 
 
 class PredictionRow(_Row):
@@ -132,13 +140,15 @@ class PredictionRow(_Row):
     tokens: TokensRow = TokensRow()
     seconds: float = 0.0
     error: str | None = None
-    compared: int = Field(0, description="K: how many of the candidates were compared")
+    compared: Count = Field(0, description="K: how many of the candidates were compared")
     kb_probability: float | None = Field(None, description="probability that the product is in the KB")
     none_score: float | None = Field(None, description="score of none of these, when it was asked for")
-    orders: int = 1
-    flips: int = Field(0, description="candidate orders in which the first choice differed")
+    orders: Count = 1
+    flips: Count = Field(0, description="candidate orders in which the first choice differed")
     evidence: tuple[VerdictRow, ...] = Field((), description="verdicts on the best candidate's attributes")
-    dropped: dict[str, int] = Field(default_factory=dict, description="discarded attribute values by reason")
+    dropped: dict[str, Count] = Field(
+        default_factory=dict, description="discarded attribute values by reason"
+    )
     stage_seconds: dict[str, float] = Field(default_factory=dict)
     key: str = Field("", description="hash of everything that decided this line, by which a run resumes")
 
@@ -184,12 +194,16 @@ class GoldRow(_Row):
 
 
 class RunFolder:
-    """A run on disk. Opening it for writing takes a lock; reading needs none."""
+    """A run on disk. Opening it for writing takes a lock; reading needs none.
+
+    A new folder into which nothing was written, because of an error, does not stay.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stream: TextIO | None = None
         self._lock: TextIO | None = None
+        self._made = False
         self._guard = threading.Lock()
 
     def require(self) -> RunFolder:
@@ -212,14 +226,19 @@ class RunFolder:
         if not path.is_file():
             return
         with path.open(encoding="utf-8", errors="replace") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.endswith("\n"):
-                    log.warning("%s: line %d is torn and ignored", path, number)
+            for number in itertools.count(1):
+                line = stream.readline(LONGEST_LINE + 1)
+                if not line.endswith("\n") and len(line) <= LONGEST_LINE:
+                    if line:
+                        log.warning("%s: line %d is torn and ignored", path, number)
                     return
                 try:
-                    yield PredictionRow.model_validate_json(line)
+                    row = _row(line)
                 except ValidationError as error:
-                    raise AmeliError(f"{path}: line {number}: {_first(error)}.") from error
+                    raise AmeliError(f"{path}: line {number}: {first_error(error)}.") from error
+                except ValueError as error:
+                    raise AmeliError(f"{path}: line {number}: {error}.") from error
+                yield row
 
     def gold(self) -> dict[ReviewId, GoldRow]:
         """Gold by review id; empty when the run's dataset has none."""
@@ -229,7 +248,7 @@ class RunFolder:
             try:
                 rows[review] = GoldRow.model_validate(content)
             except ValidationError as error:
-                raise AmeliError(f"{path}: review {review}: {_first(error)}.") from error
+                raise AmeliError(f"{path}: review {review}: {first_error(error)}.") from error
         return rows
 
     def texts(self, name: str) -> dict[ReviewId | EntityId, Any]:
@@ -255,10 +274,11 @@ class RunFolder:
     def keep(self, rows: Iterable[PredictionRow]) -> None:
         """Replaces the predictions by ``rows``, before the run goes on."""
         text = "".join(row.model_dump_json() + "\n" for row in rows)
-        _replace(self.path / "predictions.jsonl", text)
+        write_text(self.path / "predictions.jsonl", text)
 
     def __enter__(self) -> RunFolder:
-        self._lock = _locked(self.path)
+        self._made = not self.path.exists()
+        self._lock = lock(self.path)
         return self
 
     def open_predictions(self) -> None:
@@ -271,50 +291,35 @@ class RunFolder:
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.close()
+        if kind is not None and self._made:
+            self._leave_nothing()
         if self._lock is not None:
             self._lock.close()
         self._stream = self._lock = None
 
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON in one step: readers see the old file or the new one. Raises AmeliError."""
-    _replace(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _locked(folder: Path) -> TextIO:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w", encoding="utf-8")
-    except OSError as error:
-        raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        stream.close()
-        raise AmeliError(
-            f"Another process is writing to {folder}.", hint="Wait for it, or choose another --out."
-        ) from error
-    return stream
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
+    def _leave_nothing(self) -> None:
+        """Removes a folder that was made just now when nothing has been written to it."""
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
+            if [each.name for each in self.path.iterdir()] == [LOCK]:
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
+
+
+def _row(line: str) -> PredictionRow:
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"longer than {LONGEST_LINE} characters")
+    if "NaN" in line or "Infinity" in line:
+        read_json(line)  # pydantic would take them for numbers
+    return PredictionRow.model_validate_json(line, strict=True)
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_bytes(), max_bytes=MAX_BYTES)
     except OSError as error:
         raise AmeliError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
-        raise AmeliError(f"{path} is not JSON: {error}") from error
+        raise AmeliError(f"{path}: {error}.") from error
     if not isinstance(content, dict):
         raise AmeliError(f"{path} holds no JSON object.")
     return content
@@ -325,9 +330,3 @@ def _by_id(path: Path) -> dict[ReviewId | EntityId, Any]:
         return {id_of_key(key): value for key, value in _read_object(path).items()}
     except ValueError as error:
         raise AmeliError(f"{path}: {error}.") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -49,6 +49,8 @@ def _check_depth(value: Any, most: int) -> None:
     # Level by level: what is not too deep for this is not too deep for any code that goes down by calls.
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(most):
+        if not level:
+            return
         children = (child for item in level for child in (item.values() if isinstance(item, dict) else item))
         level = [child for child in children if isinstance(child, dict | list)]
     if level:

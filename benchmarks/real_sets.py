@@ -133,9 +133,9 @@ def score_table(methods: Mapping[str, Pooled]) -> Iterator[str]:
         if not any(candidate.score for row in one.rows for candidate in row.candidates):
             continue  # a set without images has no image row
         scores = one.evaluation().metrics
-        recall = [scores.recall[k] for k in ("1", "10", "100")]
-        cells = [name, str(scores.n), *(score.percent() if score else "-" for score in recall)]
-        cells += [scores.disambiguation_f1.percent(), scores.end_to_end_f1.percent()]
+        recall = [scores["recall"][k] for k in ("1", "10", "100")]
+        cells = [name, str(scores["n"]), *(score.percent() if score else "-" for score in recall)]
+        cells += [scores["disambiguation_f1"].percent(), scores["end_to_end_f1"].percent()]
         cells += ["", ""] if name == OURS else difference(compare(one.rows, one.gold, ours.rows, ours.gold))
         yield f"| {' | '.join(cells)} |"
 
@@ -148,7 +148,7 @@ def difference(paired: Paired) -> list[str]:
 
 def budget(ours: Pooled) -> Iterator[str]:
     """What went wrong in our run, over all reviews of the set."""
-    found = ours.evaluation().error_budget
+    found = ours.evaluation().metrics["error_budget"]
     causes = ", ".join(f"{cause} {count}" for cause, count in found.causes.items() if count)
     yield f"\nOf {found.errors} errors: {causes}."
 

@@ -40,7 +40,9 @@ FOLDERS = (
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
     *("ameli_llm/attributes", "ameli_llm/attributes/values", "ameli_llm/attributes/matching"),
     *("ameli_llm/templates", "ameli_llm/engines"),
-    *("ameli_llm/comparison", "ameli_llm/fusion", "eval", "ameli_llm/cli"),
+    *("ameli_llm/comparison", "ameli_llm/images", "ameli_llm/fusion", "ameli_llm/prompting"),
+    *("eval", "eval/measures", "eval/official", "eval/tuning", "eval/report", "eval/table4", "eval/table5"),
+    *("eval/baselines", "eval/baselines/amelink", "ameli_llm/training", "ameli_llm/cli"),
 )
 """Folders in the order in which a review passes through them; others follow."""
 
@@ -82,7 +84,8 @@ This page is made from the program by `python docs/generate.py`.
 
 Results go to stdout or to the folder that is named, progress and messages to stderr. Commands that report
 take `--json` and then print one JSON object. Exit codes: 0 done; 1 a check failed, or more reviews failed
-than `engine.max_error_rate` allows; 2 wrong usage, configuration or input, said in one line.
+than `engine.max_error_rate` allows; 2 wrong usage, configuration or input, said in one line; 3 a run that is
+unfinished was evaluated, compared or reported.
 """
 
 

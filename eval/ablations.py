@@ -14,6 +14,7 @@ from ameli_llm.resolution import resolve
 from ameli_llm.runs import RunFolder
 from ameli_llm.types import Progress
 from eval.experiment import link_variants
+from eval.failures import FailureKind
 from eval.measures.statistics import Difference
 from eval.paired import compare_runs
 
@@ -24,13 +25,14 @@ FULL = "full"
 class AblationRow:
     """One run of an ablation; ``metrics`` is the content of its metrics.json.
 
-    ``difference`` is paired with all sources, None for that row itself.
+    ``difference`` is paired with all sources over the reviews that both answered, None for that row itself.
     """
 
     name: str
     run: RunFolder
     metrics: Mapping[str, Any]
     difference: Difference | None
+    failures: tuple[FailureKind, ...]
 
 
 def ablate(
@@ -41,6 +43,7 @@ def ablate(
     progress: Progress,
     limit: int | None = None,
     index: Path | None = None,
+    prompts: Path | None = None,
 ) -> list[AblationRow]:
     """Links ``split`` with the whole pipeline and without each source, into a run folder each in ``out``.
 
@@ -52,11 +55,15 @@ def ablate(
     names = {name.replace(" ", "-"): (name, variant) for name, variant in ablations(resolve(config))}
     configs = {folder: variant for folder, (_, variant) in names.items()}
     rows = []
-    for folder, outcome in link_variants(dataset, chosen, configs, out, progress, limit, index):
+    for folder, outcome in link_variants(dataset, chosen, configs, out, progress, limit, index, prompts):
         name, run = names[folder][0], outcome.folder
-        difference = None if name == FULL else compare_runs(RunFolder(out / FULL), run).difference
-        rows.append(AblationRow(name, run, outcome.metrics or {}, difference))
+        difference = None if name == FULL else _difference(RunFolder(out / FULL), run)
+        rows.append(AblationRow(name, run, outcome.metrics or {}, difference, outcome.failures))
     return rows
+
+
+def _difference(full: RunFolder, run: RunFolder) -> Difference:
+    return compare_runs(full, run).paired.answered.difference
 
 
 def ablations(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:

@@ -6,72 +6,69 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ameli_llm.config import RunConfig
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import first_error, write_json, write_text
 from ameli_llm.ids import ReviewId
-from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval import trec
-from eval.leaks import RunLeaks, Traces, read_traces, run_leaks
-from eval.measures.agreement import AttributeScore, by_attribute
-from eval.measures.calibration import Calibration, calibration
-from eval.measures.error_budget import ErrorBudget, error_budget
-from eval.measures.judged import Judged, judge, product_bootstrap
-from eval.measures.metrics import Metrics, metrics
-from eval.measures.slices import SliceScore, by_category, by_slice
-from eval.measures.statistics import LEVEL, SAMPLES
+from eval.leaks import Traces, read_traces
+from eval.measures import measured
+from eval.measures.counting import Counted
+from eval.measures.judged import Judged, in_order, judge, product_bootstrap
+from eval.measures.statistics import SAMPLES
 from eval.official.leaks import BATCH_SIZE, OFFICIAL, Official, Trained
 from eval.official.scores import OfficialRows
+
+Model = TypeVar("Model", bound=BaseModel)
 
 SEED = 0
 """Seed of the bootstrap."""
 
+MADE = ("metrics.json", "run.trec", "retrieval.trec", "qrels.trec")
+"""What ``write_evaluation`` leaves in a run folder."""
+
+
+class _Described(BaseModel):
+    leaks: tuple[str, ...] | None = None
+
+
+class _Baseline(BaseModel):
+    described: _Described
+
+
+class _Spec(BaseModel):
+    """What evaluation itself reads of ``spec``."""
+
+    config: dict[str, Any] = {}
+    protocol: str = ""
+    official: tuple[str, ...] = ()
+    baseline: _Baseline | None = None
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measures of a run: ``rows`` all its predictions, ``judged`` the scored ones by review id."""
+    """The measures of a run: ``rows`` all its predictions, ``judged`` the scored ones, both by review id.
+
+    ``metrics`` has the keys of ``metrics.json``; its values are the measures' own (``Interval``, ...).
+    """
 
     rows: tuple[PredictionRow, ...]
     judged: tuple[Judged, ...]
     config: RunConfig
-    metrics: Metrics
-    error_budget: ErrorBudget
-    calibration: Calibration
-    categories: tuple[SliceScore, ...]
-    slices: tuple[SliceScore, ...]
-    attributes: tuple[AttributeScore, ...]
-    leaks: RunLeaks
+    metrics: Mapping[str, Any]
 
     def document(self) -> dict[str, Any]:
         """The content of ``metrics.json``: shares from 0 to 1, 6 decimals, null for what cannot be measured.
 
-        The risk-coverage curve, a point a review, is left to the report. Two runs of the same configuration
-        differ in ``seconds`` only, which comes last.
+        Two runs of the same configuration differ in ``seconds`` only, which comes last.
         """
-        scores = plain(self.metrics)
-        seconds = scores.pop("seconds")
-        confidence = plain(self.calibration)
-        del confidence["curve"]
-        return {
-            **scores,
-            "error_budget": plain(self.error_budget),
-            "calibration": confidence,
-            "by_category": plain(self.categories),
-            "by_slice": plain(self.slices),
-            "by_attribute": plain(self.attributes),
-            "leaks": plain(self.leaks),
-            "intervals": {
-                "method": "percentile bootstrap over gold products",
-                "level": LEVEL,
-                "samples": SAMPLES,
-                "seed": SEED,
-            },
-            "seconds": seconds,
-        }
+        content: dict[str, Any] = plain(self.metrics)
+        return content
 
 
 def evaluate(
@@ -83,39 +80,32 @@ def evaluate(
     traces: Traces | None = None,
     trained: Trained | None = None,
 ) -> Evaluation:
-    """Measures ``rows``; ``config`` is the run's resolved configuration, as in ``run.json``.
+    """Measures ``rows``, in whatever order; ``config`` is the run's resolved configuration (``run.json``).
 
-    ``official_batch`` counts the scores of ``metrics`` as the official code does. ``official`` are the leaks
-    that a run of ``link --official`` was made with, ``trained`` those of its training (None: not trained),
-    ``traces`` what linking saw of leaks (``eval.leaks``).
+    ``official_batch`` counts the scores as the official code does. ``official`` are the leaks that a run of
+    ``link --official`` was made with, ``trained`` those of its training (None: not trained), ``traces`` what
+    linking saw of leaks (``eval.leaks``). Raises AmeliError on a review predicted twice.
     """
-    k, depth = config.retrieval.candidates, config.retrieval.depth
-    judged = judge(rows, gold)
+    ordered = in_order(rows)
+    judged = judge(ordered, gold)
     bootstrap = product_bootstrap(judged, SAMPLES, SEED)
-    scored = OfficialRows(rows)
+    counted = Counted(judged, bootstrap)
     if official_batch:
-        scored = OfficialRows.of(rows, gold, config.fusion, official, trained or Trained())
-    return Evaluation(
-        rows=tuple(rows),
-        judged=tuple(judged),
-        config=config,
-        metrics=metrics(
-            scored.rows,
-            gold,
-            k,
-            depth=depth,
-            official_batch=official_batch,
-            reproduced=scored.reproduced,
-            not_reproduced=scored.not_reproduced,
-            seed=SEED,
-        ),
-        error_budget=error_budget(judged, k, config.fusion),
-        calibration=calibration(judged),
-        categories=tuple(by_category(judged, k, bootstrap)),
-        slices=tuple(by_slice(judged, k, bootstrap)),
-        attributes=tuple(by_attribute(judged)),
-        leaks=run_leaks(judged, k, traces, official),
-    )
+        scored = OfficialRows.of(ordered, gold, config.fusion, official, trained or Trained())
+        again = judge(scored.rows, gold)
+        counted = Counted.official(again, official_batch, scored.reproduced, scored.not_reproduced)
+    sample = {
+        "rows": ordered,
+        "judged": judged,
+        "bootstrap": bootstrap,
+        "counted": counted,
+        "config": config,
+        "k": config.retrieval.candidates,
+        "depth": config.retrieval.depth,
+        "traces": traces,
+        "official": official,
+    }
+    return Evaluation(tuple(ordered), tuple(judged), config, measured(sample))
 
 
 def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluation:
@@ -123,30 +113,34 @@ def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluatio
 
     Raises AmeliError when it is none, or empty, or broken.
     """
-    rows = list(run.require().predictions())
+    made, config = spec(run.require()), run_config(run)
+    rows = list(run.predictions())
     if not rows:
         raise AmeliError(f"{run.path} has no predictions yet.", hint="Type its link command again.")
-    made = spec(run)
     official = Official.of(made.get("official", ())) if made.get("protocol") == OFFICIAL else None
     batch = official_batch or (BATCH_SIZE if official else None)
     traces, trained = read_traces(run), Trained.of(made)
-    return evaluate(rows, run.gold(), run_config(run), batch, official, traces, trained)
+    return evaluate(rows, run.gold(), config, batch, official, traces, trained)
 
 
 def spec(run: RunFolder) -> Mapping[str, Any]:
-    """What decided the run's result: the part ``spec`` of ``run.json``."""
+    """The part ``spec`` of ``run.json``: what decided the result. Raises AmeliError when it is broken."""
     content: Mapping[str, Any] = run.manifest().get("spec", {})
+    _checked(run, "spec", _Spec, content)
     return content
 
 
 def run_config(run: RunFolder) -> RunConfig:
     """The resolved configuration in ``run.json``. Raises AmeliError when this version cannot read it."""
+    return _checked(run, "config", RunConfig, spec(run).get("config", {}))
+
+
+def _checked(run: RunFolder, part: str, model: type[Model], content: Any) -> Model:
     try:
-        return RunConfig.model_validate(spec(run).get("config", {}))
+        return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AmeliError(f"{run.path / 'run.json'}: config.{where}: {first['msg']}.") from error
+        dot = "." if error.errors()[0]["loc"] else ": "
+        raise AmeliError(f"{run.path / 'run.json'}: {part}{dot}{first_error(error)}.") from error
 
 
 def write_evaluation(run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
@@ -159,16 +153,8 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
     return document
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a derived file. Raises AmeliError when it cannot."""
-    try:
-        path.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
-
-
 def plain(value: Any) -> Any:
-    """JSON types only: dataclasses become objects, floats have 6 decimals, NaN becomes null."""
+    """JSON types only: dataclasses become objects, floats have 6 decimals, NaN and infinity become null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -176,5 +162,5 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
+        return round(value, 6) if math.isfinite(value) else None
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +12,47 @@ from ameli_llm import provenance
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.load import Dataset, Split
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import write_json
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
 from ameli_llm.pipeline import Pipeline, open_pipeline
 from ameli_llm.resolution import model_free, resolve, shares
 from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
-from ameli_llm.runs import GoldRow, PredictionRow, RunFolder, write_json
-from ameli_llm.types import Progress, Review, State
+from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from ameli_llm.types import Progress, Review
+from eval.evaluation import MADE as SCORES
 from eval.evaluation import evaluate_run, write_evaluation
+from eval.failures import FAILED, FailureKind, failure_kinds
 from eval.leaks import FILE, traces
 from eval.official.leaks import HONEST, OFFICIAL, Official, official_flow
 from eval.report.page import write_report
+from eval.standing import closed, opened, settled
 from eval.tuning.tune import Tuned, tune
+
+MADE = (*SCORES, "report.html")
+"""Files of a run folder that are made of its predictions and gold."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run. ``fresh`` reviews were linked now, the others had been before."""
+    """A finished run. ``fresh`` reviews were linked now, the others had been before.
+
+    ``error_rate`` is the share of failed reviews, ``failures`` their kinds; ``metrics`` is the content of
+    metrics.json, None without gold.
+    """
 
     folder: RunFolder
     fresh: int
     error_rate: float
+    failures: tuple[FailureKind, ...]
     metrics: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, folder: RunFolder, fresh: int, metrics: Mapping[str, Any] | None) -> Outcome:
+        """The outcome of a run that is on disk."""
+        rows = list(folder.predictions())
+        failed = sum(row.state in FAILED for row in rows)
+        return cls(folder, fresh, failed / len(rows) if rows else 0.0, tuple(failure_kinds(rows)), metrics)
 
 
 def link_split(
@@ -48,7 +68,7 @@ def link_split(
 
     Gold is written beside the predictions for evaluation; the pipeline is given reviews without it, unless
     ``official`` asks for leaks of the official code (``eval.official.leaks``). Raises AmeliError when there
-    is something left to link and the engine fails its canary.
+    is something left to link and the engine fails its canary. A finished run is left as it is.
     """
     flow = pipeline.flow
     protocol: dict[str, Any] = {"protocol": HONEST}
@@ -65,32 +85,64 @@ def link_split(
     key = fingerprint(_deciding(spec))
     keys = {review.id: review_key(review, key, dataset.review_image) for review in reviews}
     with RunFolder(out) as folder:
-        manifest = start_or_resume(folder, spec)
+        manifest = settled(folder, start_or_resume(folder, spec))
         done = resume(folder, keys)
+        finished = bool(manifest.get("end")) and len(done) == len(reviews)
+        if finished and _is_whole(folder, split, keys.keys()):
+            progress("linking", len(done), len(reviews))
+            return Outcome.of(folder, 0, evaluate_run(folder).document() if split.gold else None)
         if len(done) < len(reviews):
             pipeline.canary()
-        if len(done) < len(reviews) or not manifest.get("end"):
-            manifest = {"start": provenance.now(), **manifest, "seed": pipeline.config.seed}
-            manifest |= {"versions": provenance.versions(), "git": provenance.commit(), "end": None}
-            folder.write_manifest(manifest)
-        _write_gold(folder, pipeline, split, {review.id for review in reviews})
-        fresh = run(
-            flow.link,
-            reviews,
-            keys,
-            folder,
-            done,
-            batch_size=pipeline.batch_size,
-            workers=pipeline.workers,
-            progress=lambda done, total: progress("linking", done, total),
-        )
+        _write_gold(folder, pipeline, split, keys.keys())
+        if not finished:
+            _link(folder, manifest, pipeline, flow, reviews, keys, done, progress)
         rows = list(folder.predictions())
         _write_texts(folder, dataset, split, rows)
         if split.gold:
             _write_traces(folder, flow, dataset, split, rows)
+        if not finished:
+            folder.write_manifest(folder.manifest() | {"end": provenance.now()})
         metrics = _evaluate(folder) if split.gold else None
-        folder.write_manifest(manifest | {"end": manifest["end"] or provenance.now()})
-    return Outcome(folder, fresh, _error_rate(rows), metrics)
+        return Outcome.of(folder, len(reviews) - len(done), metrics)
+
+
+def _link(
+    folder: RunFolder,
+    manifest: Mapping[str, Any],
+    pipeline: Pipeline,
+    flow: Flow,
+    reviews: Sequence[Review],
+    keys: Mapping[ReviewId, str],
+    done: Set[ReviewId],
+    progress: Progress,
+) -> None:
+    """Links what is not ``done``, as a session of the manifest; what was made of fewer reviews goes."""
+    for name in MADE:
+        (folder.path / name).unlink(missing_ok=True)
+    manifest = {"start": provenance.now(), **manifest, "seed": pipeline.config.seed}
+    manifest |= {"versions": provenance.versions(), "git": provenance.commit()}
+    manifest = opened({**manifest, "end": None, "reviews": len(reviews)})
+    folder.write_manifest(manifest)
+    began = time.monotonic()
+    run(
+        flow.link,
+        reviews,
+        keys,
+        folder,
+        done,
+        batch_size=pipeline.batch_size,
+        workers=pipeline.workers,
+        progress=lambda done, total: progress("linking", done, total),
+    )
+    folder.write_manifest(closed(manifest, time.monotonic() - began))
+
+
+def _is_whole(folder: RunFolder, split: Split, ids: Set[ReviewId]) -> bool:
+    """Whether the folder of a finished run has every file that linking leaves behind."""
+    names = ["reviews.json", "products.json"]
+    names += ["gold.json"] if ids & split.gold.keys() else []
+    names += [FILE, *MADE] if split.gold else []
+    return all((folder.path / name).is_file() for name in names)
 
 
 def candidate_run(
@@ -130,19 +182,20 @@ def link_variants(
     progress: Progress,
     limit: int | None = None,
     index: Path | None = None,
+    prompts: Path | None = None,
 ) -> Iterator[tuple[str, Outcome]]:
     """Links ``split`` with each configuration into a folder of its name in ``out``, as they are finished.
 
     Index and model are opened once for all that can share them with the first.
     """
     first, *_ = configs.values()
-    with open_pipeline(dataset, first, index, progress) as opened:
+    with open_pipeline(dataset, first, index, progress, prompts) as opened:
         for name, config in configs.items():
             folder = out / name
             if shares(opened.config, resolve(config)):
                 yield name, link_split(opened.variant(config), dataset, split, folder, progress, limit)
                 continue
-            with open_pipeline(dataset, config, index, progress) as other:
+            with open_pipeline(dataset, config, index, progress, prompts) as other:
                 yield name, link_split(other, dataset, split, folder, progress, limit)
 
 
@@ -217,8 +270,3 @@ def _evaluate(folder: RunFolder) -> Mapping[str, Any]:
     metrics = write_evaluation(folder, evaluation)
     write_report(folder)
     return metrics
-
-
-def _error_rate(rows: list[PredictionRow]) -> float:
-    failed = sum(row.state in (State.ENGINE_ERROR, State.INVALID_OUTPUT) for row in rows)
-    return failed / len(rows) if rows else 0.0

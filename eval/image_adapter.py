@@ -13,6 +13,7 @@ from ameli_llm.dataset.folds import folds
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError, MissingDependencyError
 from ameli_llm.images.adapter import ImageAdapter
+from ameli_llm.images.pairs import ImageSearch, Pairs
 from ameli_llm.training.checkpoint import discard
 from ameli_llm.types import Progress
 from eval.baselines._images import image_pairs, image_search
@@ -20,7 +21,7 @@ from eval.baselines.material import Material
 from retrieval.index import Index
 
 if TYPE_CHECKING:
-    from ameli_llm.images.contrastive import ImageSearch, Pairs, TrainingSettings
+    from ameli_llm.images.contrastive import TrainingSettings
     from ameli_llm.training.loop import Epoch
 
 CHECKPOINT = "checkpoint"
@@ -59,7 +60,7 @@ def train_image_adapter(
     adapter, history = train_adapter(
         pairs, dev, settings, seed=seed, encoder=str(stamp), progress=progress, checkpoints=checkpoints
     )
-    counts = {"pairs": len(pairs.entity_id), "dev_reviews": len(dev.gold)}
+    counts = {"pairs": len(pairs.product), "dev_reviews": len(dev.gold)}
     adapter = replace(adapter, training={**adapter.training, **source, **counts})
     adapter.save(out)
     discard(checkpoints)
@@ -76,6 +77,6 @@ def _data(dataset: Dataset, split: str, index: Index, seed: int) -> tuple[Pairs,
         raise
     except AmeliError as error:
         raise UntrainableError(error.message, hint=error.hint) from error
-    if len(np.unique(pairs.entity_id)) < 2:
+    if len(np.unique(pairs.product)) < 2:
         raise UntrainableError(f"{train.name} has no two products with an image of both sides")
     return pairs, search

@@ -9,10 +9,13 @@ from typing import Any
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import ReviewId, id_order
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from eval.evaluation import plain, spec
+from eval.failures import FailureKind, failure_kinds
+from eval.measures.counting import f1, f1_parts
 from eval.measures.judged import Judged, judge, product_bootstrap
-from eval.measures.metrics import f1, f1_parts
 from eval.measures.slices import groups
 from eval.measures.statistics import SAMPLES, Difference, Interval, exact_mcnemar, false_discovery
+from eval.standing import Standing, standing
 
 WORST = 10
 """Slices listed, worst first."""
@@ -32,25 +35,83 @@ class SliceChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """B against A on the ``n`` reviews with gold that both predicted; right as in ``Judged.right``.
+class Contrast:
+    """B against A on the same ``n`` reviews; right as in ``Judged.right``.
 
-    ``only_a`` and ``only_b`` count scored reviews that the other run lacks; they take no part. ``p`` is
-    McNemar's exact p over fixed and broken. Tokens and seconds are B minus A on the shared reviews.
+    ``difference`` is of end-to-end F1, ``p`` McNemar's exact p over fixed and broken.
     """
 
     n: int
-    only_a: int
-    only_b: int
     a: Interval
     b: Interval
     difference: Difference
     fixed: tuple[ReviewId, ...]
     broken: tuple[ReviewId, ...]
     p: float
+
+    @classmethod
+    def of(cls, a: Sequence[Judged], b: Sequence[Judged], samples: int = SAMPLES, seed: int = 0) -> Contrast:
+        """Of the same reviews in the same order."""
+        bootstrap = product_bootstrap(a, samples, seed)
+        pairs = list(zip(a, b, strict=True))
+        return cls(
+            n=len(pairs),
+            a=f1(bootstrap, a),
+            b=f1(bootstrap, b),
+            difference=bootstrap.difference(f1_parts(a), f1_parts(b)),
+            fixed=tuple(x.review_id for x, y in pairs if y.right and not x.right),
+            broken=tuple(x.review_id for x, y in pairs if x.right and not y.right),
+            p=exact_mcnemar([x.right for x in a], [y.right for y in b]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """B against A on the ``shared`` reviews with gold that both have.
+
+    ``answered`` is over those that both answered. A review that failed in either, because the model's reply
+    was unusable or never came, says nothing of the change; ``failures_as_wrong`` counts it as wrong, over all
+    shared reviews. ``failed_a`` and ``failed_b`` count failures among these, ``failures`` by kind (reviews in
+    A, in B). ``only_a`` and ``only_b`` count scored reviews that the other run lacks; they take no part.
+    ``worst`` are parts of the answered reviews, ``tokens`` B minus A on the shared ones.
+    """
+
+    shared: int
+    only_a: int
+    only_b: int
+    failed_a: int
+    failed_b: int
+    failures: tuple[FailureKind, ...]
+    answered: Contrast
+    failures_as_wrong: Contrast
     worst: tuple[SliceChange, ...]
     tokens: Mapping[str, int]
-    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Two runs compared, how far each is, and the settings that differ (in A, in B)."""
+
+    paired: Paired
+    a: Standing
+    b: Standing
+    changed: Mapping[str, tuple[Any, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """JSON types: ``answered`` on the top level, ``failures_as_wrong`` under its name."""
+        content = plain(self.paired)
+        kinds = [
+            {"state": kind.state, "message": kind.message, **dict(zip("ab", kind.reviews, strict=True))}
+            for kind in self.paired.failures
+        ]
+        failures = {"a": content.pop("failed_a"), "b": content.pop("failed_b"), "kinds": kinds}
+        sides = {"a": self.a, "b": self.b}
+        time = {
+            name: {"seconds": one.seconds, "reviews_per_second": one.reviews_per_second}
+            for name, one in sides.items()
+        }
+        document = {**content.pop("answered"), **content, "failures": failures}
+        return {**document, "time": plain(time), "changed": plain(self.changed)}
 
 
 def compare(
@@ -62,7 +123,7 @@ def compare(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Paired:
-    """The paired comparison; the difference is of end-to-end F1.
+    """The paired comparison.
 
     Raises AmeliError when the runs share no scored review or name different right products for one.
     """
@@ -71,32 +132,39 @@ def compare(
     shared = sorted(all_a.keys() & all_b.keys(), key=id_order)
     _check(all_a, all_b, shared)
     a, b = [all_a[i] for i in shared], [all_b[i] for i in shared]
-    bootstrap = product_bootstrap(a, samples, seed)
-    right_a, right_b = [one.right for one in a], [one.right for one in b]
+    both = [i for i in shared if not (all_a[i].failed or all_b[i].failed)]
+    everything = Contrast.of(a, b, samples, seed)
+    answered = everything
+    if len(both) < len(shared):
+        answered = Contrast.of([all_a[i] for i in both], [all_b[i] for i in both], samples, seed)
     return Paired(
-        n=len(shared),
+        shared=len(shared),
         only_a=len(all_a) - len(shared),
         only_b=len(all_b) - len(shared),
-        a=f1(bootstrap, a),
-        b=f1(bootstrap, b),
-        difference=bootstrap.difference(f1_parts(a), f1_parts(b)),
-        fixed=tuple(i for i, x, y in zip(shared, right_a, right_b, strict=True) if y and not x),
-        broken=tuple(i for i, x, y in zip(shared, right_a, right_b, strict=True) if x and not y),
-        p=exact_mcnemar(right_a, right_b),
-        worst=tuple(_worst(a, right_a, right_b)),
+        failed_a=sum(one.failed for one in a),
+        failed_b=sum(one.failed for one in b),
+        failures=tuple(failure_kinds([one.row for one in a], [one.row for one in b])),
+        answered=answered,
+        failures_as_wrong=everything,
+        worst=tuple(_worst([all_a[i] for i in both], [all_b[i] for i in both])),
         tokens={
-            name: sum(
-                getattr(y.row.tokens, name) - getattr(x.row.tokens, name) for x, y in zip(a, b, strict=True)
+            kind: sum(
+                getattr(y.row.tokens, kind) - getattr(x.row.tokens, kind) for x, y in zip(a, b, strict=True)
             )
-            for name in ("prompt", "completion", "cached")
+            for kind in ("prompt", "completion", "cached")
         },
-        seconds=sum(y.row.seconds - x.row.seconds for x, y in zip(a, b, strict=True)),
     )
 
 
-def compare_runs(a: RunFolder, b: RunFolder) -> Paired:
-    """The paired comparison of two run folders. Raises AmeliError, also when one is no run."""
-    return compare(list(a.require().predictions()), a.gold(), list(b.require().predictions()), b.gold())
+def compare_runs(a: RunFolder, b: RunFolder) -> RunComparison:
+    """The comparison of two run folders. Raises AmeliError, also when one is no run."""
+    rows_a, rows_b = list(a.require().predictions()), list(b.require().predictions())
+    return RunComparison(
+        compare(rows_a, a.gold(), rows_b, b.gold()),
+        standing(a, len(rows_a)),
+        standing(b, len(rows_b)),
+        changed_settings(spec(a), spec(b)),
+    )
 
 
 def changed_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -116,15 +184,16 @@ def _check(a: Mapping[ReviewId, Judged], b: Mapping[ReviewId, Judged], shared: S
         in_a, in_b = a[review].gold.gold, b[review].gold.gold
         if in_a != in_b:
             raise AmeliError(
-                f"The right product of review {review} is {in_a} in A and {in_b} in B.",
+                f"The right product of review {review!r} is {in_a!r} in A and {in_b!r} in B.",
                 hint="Compare runs of the same dataset.",
             )
 
 
-def _worst(judged: Sequence[Judged], right_a: Sequence[bool], right_b: Sequence[bool]) -> list[SliceChange]:
+def _worst(a: Sequence[Judged], b: Sequence[Judged]) -> list[SliceChange]:
     """Slices by broken minus fixed, most first; ties by name. Slices without a change are not tested."""
-    named = [("category", *item) for item in groups((one.gold.category,) for one in judged).items()]
-    named += [("slice", *item) for item in groups(one.gold.slices for one in judged).items()]
+    right_a, right_b = [one.right for one in a], [one.right for one in b]
+    named = [("category", *item) for item in groups((one.gold.category,) for one in a).items()]
+    named += [("slice", *item) for item in groups(one.gold.slices for one in a).items()]
     changes = []
     for kind, name, members in named:
         before, after = [right_a[i] for i in members], [right_b[i] for i in members]

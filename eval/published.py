@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import first_error
 
 FOLDER = Path(__file__).parent / "expected"
 
@@ -114,9 +115,7 @@ def published(name: Literal["table4", "table5"], folder: Path = FOLDER) -> Publi
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AmeliError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise AmeliError(f"{path}: {where}: {first['msg']}.") from error
+        raise AmeliError(f"{path}: {first_error(error)}.") from error
     if table.table != name:
         raise AmeliError(f"{path} holds {table.table}, not {name}.")
     return table

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ameli_llm.errors import AmeliError
-from ameli_llm.runs import write_json
-from eval.evaluation import write_text
+from ameli_llm.files import make_folder, write_json, write_text
 
 UPRIGHT = 10
 """Columns of the widest table that LaTeX sets upright."""
@@ -140,10 +138,7 @@ def json_object(table: Table) -> dict[str, Any]:
 
 def write_tables(table: Table, folder: Path, stem: str) -> list[Path]:
     """Writes ``stem`` with .md, .tex, .csv and .json into ``folder``; their paths. Raises AmeliError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AmeliError(f"Cannot write to {folder}: {error.strerror}.") from error
+    make_folder(folder)
     forms: dict[str, Callable[[Table], str]] = {"md": markdown, "tex": latex, "csv": csv}
     paths = []
     for suffix, form in forms.items():

@@ -10,12 +10,13 @@ from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.paths import index_dir
+from ameli_llm.types import Progress
 from retrieval import encoders, generations
 from retrieval.encoders.encoder import ImageEncoder
 from retrieval.generation_files import MANIFEST, read_generation, write_generation
 from retrieval.index import Index, fitting_index, read_index, require_products
 from retrieval.manifest import EncoderStamp, IndexDamagedError, read_manifest
-from retrieval.snapshot import Progress, Snapshot, describe, embed
+from retrieval.snapshot import Snapshot, describe, embed
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def build_index(
     While another process builds in ``folder``, waits, and then takes over what it built. Raises AmeliError
     when there are no products, the disk is full, or an encoder is not at hand; the index is then as it was.
     """
-    require_products(dataset.products, f"The dataset in {dataset.root}")
+    require_products(dataset.products, f"The dataset {dataset.name!r}")
     with generations.writer(folder) as waited:
         if waited and (made := _made_meanwhile(dataset, folder, config)):
             return made

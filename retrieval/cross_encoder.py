@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from retrieval.encoders.sbert import quiet_loading
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Scores
@@ -39,8 +39,11 @@ class CrossEncoderReranker:
             for query, pool in zip(queries, pools, strict=True)
             for row in pool
         ]
-        found = self._model.predict(pairs, activation_fn=torch.nn.Sigmoid(), show_progress_bar=False)
-        by_query = np.asarray(found, dtype=np.float32).reshape(pools.shape)
+        # Once each: in batches of other lengths the scores of equal pairs would differ by a hair.
+        single = list(dict.fromkeys(pairs))
+        found = self._model.predict(single, activation_fn=torch.nn.Sigmoid(), show_progress_bar=False)
+        score = dict(zip(single, np.asarray(found, dtype=np.float32), strict=True))
+        by_query = np.array([score[pair] for pair in pairs], dtype=np.float32).reshape(pools.shape)
         scores = np.repeat(by_query.min(axis=1, keepdims=True), text.shape[1], axis=1)
         np.put_along_axis(scores, pools, by_query, axis=1)
         return scores
@@ -50,9 +53,7 @@ def _load(model: str) -> CrossEncoder:
     try:
         from sentence_transformers import CrossEncoder
     except ImportError as error:
-        raise MissingDependencyError(
-            "sentence-transformers is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("sentence-transformers", "retrieval") from error
     try:
         with quiet_loading():
             encoder: CrossEncoder = CrossEncoder(

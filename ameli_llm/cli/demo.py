@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ameli_llm.cli.terminal import progress, table
-from ameli_llm.cli.tune import write_config
-from ameli_llm.config import RunConfig, dump_config, retriever_alone
+from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import GOES_ON
 
 PRODUCTS = 150
 REVIEWS = 400
@@ -29,18 +28,20 @@ def demo(
         "demo"
     ),
 ) -> None:
-    """Make a small synthetic twin, tune on its dev split, link its test split, print scores and report.
+    """Make a small synthetic twin, tune and link on it, print scores.
 
+    Tunes on the twin's dev split, links its test split, and says where the report is.
     Needs no GPU, no model server and no network. The same command again goes on where it stopped.
     """
-    from ameli_llm.config import load_config
+    from ameli_llm.config import RunConfig, dump_config, load_config, retriever_alone
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.files import write_text
     from ameli_llm.pipeline import open_pipeline
     from eval.experiment import link_variants, tune_pipeline
 
     twin, tuned = out / "twin", out / "tuned.yaml"
     rows: list[list[str]] = []
-    with progress() as show:
+    with progress(GOES_ON) as show:
         _make_twin(twin, show)
         data = load_dataset(twin)
         test = data.split("test")
@@ -48,17 +49,17 @@ def demo(
             dev = data.split("dev")
             with open_pipeline(data, RunConfig(), progress=show) as pipeline:
                 chosen = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
-            write_config(tuned, dump_config(chosen.config))
+            write_text(tuned, dump_config(chosen.config))
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
         configs = {**configs, OURS: load_config(tuned)}
         names = {name.split(",")[0].replace(" ", "-").lower(): name for name in configs}
         variants = {folder: configs[name] for folder, name in names.items()}
         for folder, outcome in link_variants(data, test, variants, out / "runs", show):
             rows.append([names[folder], *_scores(outcome.metrics)])
-    typer.echo(f"{len(test.reviews)} reviews of a synthetic twin with {len(data.products)} products")
+    say(f"{len(test.reviews)} reviews of a synthetic twin with {len(data.products)} products")
     typer.echo()
     table(["%, 95 % interval", "recall@1", "recall@10", "disambiguation F1", "end-to-end F1"], rows)
-    typer.echo(f"report: {out / 'runs' / folder / 'report.html'}")
+    say(f"report: {out / 'runs' / folder / 'report.html'}")
 
 
 def _make_twin(twin: Path, show: Any) -> None:
@@ -74,7 +75,7 @@ def _make_twin(twin: Path, show: Any) -> None:
 
 
 def _scores(metrics: Any) -> list[str]:
-    from ameli_llm.cli.evaluate import percent
+    from eval.measures.showing import percent
 
     recall = metrics["recall"]
     return [percent(recall["1"]), percent(recall["10"])] + [

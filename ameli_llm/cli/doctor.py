@@ -9,6 +9,7 @@ from itertools import groupby
 import typer
 
 import ameli_llm
+from ameli_llm.cli.terminal import say
 from ameli_llm.doctor import examine
 from ameli_llm.machine import inspect_machine
 
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
-    """Show what is installed, which engines, encoders and weights can be used, and how to get the rest."""
+    """Show what can be used here and what to type for the rest."""
     machine = inspect_machine()
     findings = examine(machine)
     if as_json:
@@ -28,13 +29,11 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON ob
         typer.echo(json.dumps({**here, "gpus": list(machine.gpus), "findings": rows}))
         return
     gpus = ", ".join(machine.gpus) or "no NVIDIA GPU"
-    typer.echo(
-        f"ameli-llm {ameli_llm.__version__}, Python {machine.python}, {machine.cores} CPU cores, {gpus}"
-    )
+    say(f"ameli-llm {ameli_llm.__version__}, Python {machine.python}, {machine.cores} CPU cores, {gpus}")
     width = max(len(finding.name) for finding in findings)
     for section, group in groupby(findings, key=lambda finding: finding.section):
-        typer.echo(f"\n{section}")
+        say(f"\n{section}")
         for finding in group:
-            typer.echo(f"  {finding.status:<7}  {finding.name:<{width}}  {finding.detail}")
+            say(f"  {finding.status:<7}  {finding.name:<{width}}  {finding.detail}")
             if finding.fix:
-                typer.echo(f"  {'':<7}  {'':<{width}}  -> {finding.fix}")
+                say(f"  {'':<7}  {'':<{width}}  -> {finding.fix}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,13 +16,16 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
-from ameli_llm.cli.terminal import progress
-from ameli_llm.config import RunConfig, load_config, override
+from ameli_llm.cli.results import failures_json, print_failures, print_json, print_scores
+from ameli_llm.cli.terminal import progress, say
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
+    from ameli_llm.config import RunConfig
     from eval.experiment import Outcome
 
 
@@ -41,6 +43,7 @@ def link(
     model: ModelOption = "",
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     official: Annotated[
         bool,
@@ -51,7 +54,7 @@ def link(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Link the reviews of a split; with gold, evaluate and write a report.
+    """Link the reviews of a split; with gold, evaluate and report.
 
     The same command again takes an interrupted run up, and does nothing when it is finished. Exit code 1
     when more reviews failed than the configuration allows.
@@ -62,10 +65,10 @@ def link(
     from eval.official.leaks import Official
 
     resolved = resolve_config(config, engine, model, settings or ())
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
-        with open_pipeline(data, resolved, index, show) as pipeline:
+        with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             outcome = link_split(pipeline, data, chosen, out, show, limit, Official() if official else None)
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:
@@ -74,20 +77,22 @@ def link(
 
 def resolve_config(path: Path | None, engine: str, model: str, settings: Sequence[str]) -> RunConfig:
     """The configuration file with the command line's overrides on top."""
+    from ameli_llm.config import load_config, override
+
     named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
     return override(load_config(path), [*named, *settings])
 
 
 def show_outcome(outcome: Outcome, as_json: bool) -> None:
-    """Prints where the run is and, with gold, its scores."""
-    from ameli_llm.cli.evaluate import print_scores
-
+    """Prints where the run is, the commonest failures and, with gold, the scores."""
     path = outcome.folder.path
     if as_json:
         content: dict[str, Any] = {"run": str(path), "fresh": outcome.fresh, "error_rate": outcome.error_rate}
-        typer.echo(json.dumps(content | {"metrics": outcome.metrics}))
+        print_json({**content, "failures": failures_json(outcome.failures), "metrics": outcome.metrics})
         return
     if outcome.metrics is not None:
         print_scores(outcome.metrics)
-        typer.echo(f"report: {path / 'report.html'}")
-    typer.echo(f"run: {path} ({outcome.fresh} linked now)")
+    print_failures(outcome.failures)
+    if outcome.metrics is not None:
+        say(f"report: {path / 'report.html'}")
+    say(f"run: {path} ({outcome.fresh} linked now)")

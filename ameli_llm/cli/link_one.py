@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ameli_llm.linker import Linker
     from ameli_llm.types import Evidence, Link, RankedCandidate, Verdict
 
-INTERRUPTED = 130
-
 _STATES = {
     "linked": "linked to",
     "nil": "nil: not in the knowledge base; nearest",
@@ -56,11 +54,12 @@ def link_one(
         bool, typer.Option("--json", help="Print the review's line of predictions.jsonl.")
     ] = False,
 ) -> None:
-    """Link one review, or each JSON line of stdin when no option gives a review.
+    """Link one review, or JSON lines from stdin.
 
-    A line has id, header, body, mention and images (paths), each optional, or is an AMELI record. Its answer
-    has the keys of predictions.jsonl and is written before the next line has to come; a wrong line gives
-    {"line": N, "error": "..."}, and the rest goes on. Exit code 1 when a line was wrong or a model failed.
+    Lines are read when no option gives a review. A line has id, header, body, mention and images (paths),
+    each optional, or is an AMELI record. Its answer has the keys of predictions.jsonl and is written before
+    the next line has to come; a wrong line gives {"line": N, "error": "..."}, and the rest goes on. Exit
+    code 1 when a line was wrong or a model failed.
     """
     from ameli_llm.linker import Linker
 
@@ -152,11 +151,9 @@ def _write(line: str) -> None:
 
 @contextmanager
 def _ending_quietly() -> Iterator[None]:
-    """Ctrl-C and a reader that has gone end the command without a word."""
+    """A reader that has gone ends the command without a word."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         raise typer.Exit(0) from None

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ameli_llm.cli.terminal import printable
+from ameli_llm.cli.options import JsonOption, PromptsOption, complete_split, complete_template
+from ameli_llm.cli.terminal import printable, printable_lines
 from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
     from ameli_llm.comparison.comparator import ComparisonTask
 
-_PROMPTS = typer.Option(None, "--prompts", metavar="DIR", help="Folder of own templates; they go first.")
-_JSON = typer.Option(False, "--json", help="Print one JSON object.")
-_TEMPLATE = typer.Argument(..., metavar="TEMPLATE", help="Name (extract/json) or path of a .j2 file.")
+_TEMPLATE = typer.Argument(
+    ...,
+    metavar="TEMPLATE",
+    help="Name (extract/json) or path of a .j2 file.",
+    autocompletion=complete_template,
+)
 _DATASET = typer.Option(None, "--dataset", help="Dataset folder; without it an invented review is shown.")
-_SPLIT = typer.Option("dev", "--split", help="Split of the dataset.")
+_SPLIT = typer.Option("dev", "--split", help="Split of the dataset.", autocompletion=complete_split)
 _REVIEW = typer.Option(None, "--review", help="Id of the review; the split's first without it.")
 _CANDIDATES = typer.Option("", "--candidates", help="Product ids, as 1,2,3; else those with close titles.")
 _COUNT = typer.Option(10, "-k", min=1, max=52, help="Candidates to take by title.")
@@ -35,7 +39,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="prompts")
 
 
-def list_templates(prompts: Path | None = _PROMPTS, as_json: bool = _JSON) -> None:
+def list_templates(prompts: PromptsOption = None, as_json: JsonOption = False) -> None:
     """List the templates: name, task, method, identity, description."""
     from ameli_llm.templates import load_template, template_names
 
@@ -59,15 +63,16 @@ def list_templates(prompts: Path | None = _PROMPTS, as_json: bool = _JSON) -> No
     if as_json:
         typer.echo(json.dumps({"templates": rows}))
         return
-    columns = ("name", "task", "method", "identity")
-    widths = {column: max(len(row[column]) for row in rows) for column in columns}
-    for row in rows:
-        cells = [row[column].ljust(widths[column]) for column in columns]
-        typer.echo(printable("  ".join([*cells, row["description"]])))
+    columns = ("name", "task", "method", "identity", "description")
+    lines = [columns, *(tuple(printable(row[column]) for column in columns) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
-def show(template: str = _TEMPLATE, prompts: Path | None = _PROMPTS, as_json: bool = _JSON) -> None:
-    """Print a template's source after its identity and the files it includes."""
+def show(template: str = _TEMPLATE, prompts: PromptsOption = None, as_json: JsonOption = False) -> None:
+    """Print a template's identity, what it includes, and its source."""
     from ameli_llm.templates import load_template
 
     loaded = load_template(template, prompts)
@@ -76,9 +81,9 @@ def show(template: str = _TEMPLATE, prompts: Path | None = _PROMPTS, as_json: bo
         record = {"name": loaded.name, "identity": loaded.identity, "includes": loaded.included}
         typer.echo(json.dumps({**record, "front_matter": front, "source": loaded.source}))
         return
-    typer.echo(f"# {loaded.name}  identity {loaded.identity}")
-    typer.echo(f"# includes {', '.join(loaded.included) or 'nothing'}")
-    typer.echo(loaded.source, nl=False)
+    typer.echo(printable(f"# {loaded.name}  identity {loaded.identity}"))
+    typer.echo(printable(f"# includes {', '.join(loaded.included) or 'nothing'}"))
+    typer.echo(printable_lines(loaded.source), nl=False)
 
 
 def render(
@@ -88,10 +93,10 @@ def render(
     review: str | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
-    prompts: Path | None = _PROMPTS,
-    as_json: bool = _JSON,
+    prompts: PromptsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print the requests that a template leads to for one review.
+    """Print the requests that a template makes for one review.
 
     Without an index, candidates are the products whose titles are closest to the review's words (rapidfuzz):
     not those that retrieval would find. What the review states comes from the rules extractor.
@@ -112,13 +117,15 @@ def render(
         typer.echo(
             "no request: the review has no text, or no attribute differs among the candidates", err=True
         )
-    typer.echo(as_text(requests), nl=False)
+    typer.echo(printable_lines(as_text(requests)), nl=False)
 
 
 def lint(
-    templates: list[str] = typer.Argument(None, metavar="[TEMPLATE]...", help="All without a name."),
-    prompts: Path | None = _PROMPTS,
-    as_json: bool = _JSON,
+    templates: list[str] = typer.Argument(
+        None, metavar="[TEMPLATE]...", help="All without a name.", autocompletion=complete_template
+    ),
+    prompts: PromptsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check templates; exit code 1 when there is something to mend."""
     from ameli_llm.prompting.lint import lint as findings_of
@@ -138,17 +145,21 @@ def lint(
 
 
 def diff(
-    left: str = typer.Argument(..., metavar="A", help="Name or path of a .j2 file."),
-    right: str = typer.Argument(..., metavar="B", help="Name or path of a .j2 file."),
+    left: str = typer.Argument(
+        ..., metavar="A", help="Name or path of a .j2 file.", autocompletion=complete_template
+    ),
+    right: str = typer.Argument(
+        ..., metavar="B", help="Name or path of a .j2 file.", autocompletion=complete_template
+    ),
     dataset: Path | None = _DATASET,
     split: str = _SPLIT,
     review: str | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
-    prompts: Path | None = _PROMPTS,
-    as_json: bool = _JSON,
+    prompts: PromptsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print how two templates differ, in their source and in what they send for one review."""
+    """Print how two templates differ, in source and in what is sent."""
     from ameli_llm.prompting.diff import diff as diff_of
     from ameli_llm.templates import load_template
 
@@ -160,7 +171,7 @@ def diff(
         }
         typer.echo(json.dumps({**sides, **identities, "diff": text}))
     else:
-        typer.echo(text or "no difference\n", nl=False)
+        typer.echo(printable_lines(text) or "no difference\n", nl=False)
 
 
 def _task(

@@ -17,15 +17,22 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
+    complete_split,
 )
 from ameli_llm.cli.terminal import printable, progress, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.tables import Table
 
-ReportedOption = Annotated[str, typer.Option("--split", help="Split that is reported.")]
-TrainSplitOption = Annotated[str, typer.Option("--train-split", help="Split to train on.")]
+ReportedOption = Annotated[
+    str, typer.Option("--split", help="Split that is reported.", autocompletion=complete_split)
+]
+TrainSplitOption = Annotated[
+    str, typer.Option("--train-split", help="Split to train on.", autocompletion=complete_split)
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -66,15 +73,16 @@ def table4(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Table 4, candidate retrieval: train what is missing, rank by every method, print and write the table.
+    """Table 4, candidate retrieval: a row a method.
 
-    The same command again trains nothing anew.
+    Trains what is missing, ranks by every method, prints and writes the table. The same command again trains
+    nothing anew.
     """
     from eval.table4 import reproduce as reproducing_table4
 
     resolved = resolve_config(config, "", "", settings or ())
     folder = out or _default("table4", dataset)
-    with progress() as show:
+    with progress(GOES_ON) as show:
         made = reproducing_table4.table4(
             dataset, split, train_split, folder, resolved, index, epochs, seed, limit, show
         )
@@ -90,6 +98,7 @@ def table5(
     index: IndexOption = None,
     engine: EngineOption = "",
     model: ModelOption = "",
+    prompts: PromptsOption = None,
     preset: Annotated[
         Literal["paper", "official"],
         typer.Option("--preset", help="AMELINK after the paper, or as the official code trains and counts."),
@@ -112,11 +121,12 @@ def table5(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Table 5, disambiguation: train what is missing, score every row, print and write the table.
+    """Table 5, disambiguation: a row a model.
 
-    All rows have the same candidates, found by the pipeline without a model, which is a row itself; an engine
-    adds a row of the pipeline with its model. The same command again trains and scores nothing anew. Exit
-    code 1 when the model failed on more reviews than the configuration allows.
+    Trains what is missing, scores every row, prints and writes the table. All rows have the same candidates,
+    found by the pipeline without a model, which is a row itself; an engine adds a row of the pipeline with
+    its model. The same command again trains and scores nothing anew. Exit code 1 when the model failed on
+    more reviews than the configuration allows.
     """
     from eval.table5.models import Asked
     from eval.table5.reproduce import table5 as reproduced
@@ -135,8 +145,9 @@ def table5(
         epochs=epochs,
         seed=seed,
         limit=limit,
+        prompts=prompts,
     )
-    with progress() as show:
+    with progress(GOES_ON) as show:
         made = reproduced(dataset, asked, show)
     _finish(made, folder, "table5", as_json)
     if made.data["error_rate"] > resolved.engine.max_error_rate:

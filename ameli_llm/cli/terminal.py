@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
+from ameli_llm.interruption import ANEW, Interrupted
 from ameli_llm.types import Progress
 
 
@@ -31,12 +32,39 @@ def printable(text: str) -> str:
     )
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Prints a line or several, whose control characters do not reach the terminal."""
+    typer.echo(printable_lines(text), err=err)
+
+
+def printable_lines(text: str) -> str:
+    """The text without control characters other than its line ends."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Shows stages on stderr: a bar each on a terminal, elsewhere a line per tenth."""
-    if sys.stderr.isatty():
-        yield from _bars()
-        return
+def progress(then: str = ANEW) -> Iterator[Progress]:
+    """Shows stages on stderr: a bar each on a terminal, elsewhere a line per tenth.
+
+    A command that is interrupted says what was shown last and ``then``: what the same command would do.
+    """
+    reached = ""
+    with _bars() if sys.stderr.isatty() else _lines() as show:
+
+        def shown(stage: str, done: int, total: int) -> None:
+            nonlocal reached
+            reached = f"{stage} {done}/{total}"
+            show(stage, done, total)
+
+        try:
+            yield shown
+        except Interrupted as stop:
+            stop.reached, stop.then = reached, then
+            raise
+
+
+@contextmanager
+def _lines() -> Iterator[Progress]:
     shown: dict[str, int] = {}
 
     def line(stage: str, done: int, total: int) -> None:
@@ -48,6 +76,7 @@ def progress() -> Iterator[Progress]:
     yield line
 
 
+@contextmanager
 def _bars() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ameli_llm.cli.terminal import table
+from ameli_llm.cli.terminal import say, table
 
 if TYPE_CHECKING:
     from eval.baselines._folder import Trained
@@ -43,9 +43,9 @@ def show_training(trained: Trained, as_json: bool) -> None:
         table([part.title, "loss", score], [_row(name, epoch) for name, epoch in epochs.items()])
         source = part.made_of["data"]
         chosen = f"{part.dev_reviews} reviews of {source['dev']} for {score}"
-        typer.echo(f"{part.pairs} pairs of {source['train']}, {chosen}")
+        say(f"{part.pairs} pairs of {source['train']}, {chosen}")
         state = "was trained before with these settings; nothing was done" if part.already else "saved"
-        typer.echo(f"{part.folder}: {state}")
+        say(f"{part.folder}: {state}")
 
 
 def _row(name: str, epoch: Mapping[str, Any]) -> Sequence[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +16,14 @@ from ameli_llm.cli.options import (
     JsonOption,
     LimitOption,
     ModelOption,
+    PromptsOption,
     SettingsOption,
     SplitOption,
 )
-from ameli_llm.cli.terminal import progress
-from ameli_llm.config import dump_config
+from ameli_llm.cli.results import failures_json, print_failures, print_json
+from ameli_llm.cli.terminal import progress, say
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import make_folder, write_text
 
 FEW = 50
 """Reviews below which tuning is warned of."""
@@ -46,13 +47,16 @@ def tune(
     ] = None,
     limit: LimitOption = None,
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose retrieval and fusion weights, extractor precision, calibration and thresholds on a split.
+    """Choose weights, thresholds and calibration on a split.
 
+    Weights of retrieval and of fusion, the extractors' precision, calibration, and the two thresholds.
     Writes a configuration for link --config. The accuracy it prints is that of the split it tuned on.
     """
+    from ameli_llm.config import dump_config
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_pipeline
     from eval.experiment import tune_pipeline
@@ -64,31 +68,28 @@ def tune(
         reviews = chosen.reviews[:limit]
         if not any(review.id in chosen.gold for review in reviews):
             raise AmeliError(f"Split {split!r} of {dataset} has no gold to tune on.")
-        with open_pipeline(data, resolved, index, show) as pipeline:
+        with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             tuned = tune_pipeline(pipeline, reviews, chosen.gold, show, precision)
     if tuned.n < FEW:
-        typer.echo(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
-    write_config(out, dump_config(tuned.config))
+        say(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
+    make_folder(out.parent)
+    write_text(out, dump_config(tuned.config))
     if as_json:
-        content = {"config": str(out), "split": chosen.name, "n": tuned.n, "accuracy": tuned.accuracy}
-        typer.echo(json.dumps(content | {"chosen": tuned.config.model_dump(mode="json")}))
+        content: dict[str, Any] = {
+            "config": str(out),
+            "split": chosen.name,
+            "n": tuned.n,
+            "accuracy": tuned.accuracy,
+        }
+        content |= {"failures": failures_json(tuned.failures)}
+        print_json({**content, "chosen": tuned.config.model_dump(mode="json")})
         return
+    print_failures(tuned.failures)
     weights = ", ".join(f"{name} {weight:g}" for name, weight in tuned.config.retrieval.weights.items())
     fusion = tuned.config.fusion
-    typer.echo(f"retrieval weights: {weights}")
-    typer.echo(
-        f"fusion weights: retrieval {fusion.retrieval:g}, text {fusion.text:g}, image {fusion.image:g}"
-    )
-    typer.echo(f"mismatch filter: {'on' if fusion.mismatch_filter else 'off'}")
-    typer.echo(f"thresholds: nil {fusion.nil_threshold:.4f}, abstain {fusion.abstain_threshold:.4f}")
-    typer.echo(f"right on the {tuned.n} reviews tuned on: {100 * tuned.accuracy:.2f} %")
-    typer.echo(f"configuration: {out}")
-
-
-def write_config(path: Path, text: str) -> None:
-    """Writes a configuration file and its folder. Raises AmeliError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AmeliError(f"Cannot write {path}: {error.strerror}.") from error
+    say(f"retrieval weights: {weights}")
+    say(f"fusion weights: retrieval {fusion.retrieval:g}, text {fusion.text:g}, image {fusion.image:g}")
+    say(f"mismatch filter: {'on' if fusion.mismatch_filter else 'off'}")
+    say(f"thresholds: nil {fusion.nil_threshold:.4f}, abstain {fusion.abstain_threshold:.4f}")
+    say(f"right on the {tuned.n} reviews tuned on: {100 * tuned.accuracy:.2f} %")
+    say(f"configuration: {out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ameli_llm.engines._reply import one_line
 from ameli_llm.engines.engine import ChatRequest, Engine, Message
 from ameli_llm.errors import AmeliError
 
@@ -33,4 +34,6 @@ def check(engine: Engine, where: str, hint: str) -> None:
         if reply.failure:
             raise AmeliError(f"{where} failed the {kind} test: {reply.failure.message}.", hint=hint)
     if json.loads(schema.text) != {"state": "ready"}:
-        raise AmeliError(f"{where} does not keep to a JSON schema: it said {schema.text!r}.", hint=hint)
+        raise AmeliError(
+            f"{where} does not keep to a JSON schema: it said {one_line(schema.text)}.", hint=hint
+        )

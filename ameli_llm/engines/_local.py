@@ -9,19 +9,20 @@ from typing import Any
 
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines._reply import one_line
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.machine import find_gpus, vllm_build
 
 _HEAD = 1 << 20
 
 
-def package(name: str, engine: str, install: str) -> Any:
-    """The imported package. Raises MissingDependencyError with the line that installs it."""
+def package(name: str, engine: str) -> Any:
+    """The imported package. Raises MissingPackageError with the line that installs the engine's extra."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingDependencyError(
-            f"Engine {engine!r} needs the package {name} ({one_line(error)}).", hint=f"Type: {install}"
-        ) from error
+        extra = vllm_build(find_gpus()) if engine == "vllm" else engine
+        message = f"Engine {engine!r} needs the package {name} ({one_line(error)})."
+        raise MissingPackageError(name, extra, message) from error
 
 
 def model_name(config: EngineConfig) -> str:

@@ -8,13 +8,17 @@ from collections.abc import Iterable
 from ameli_llm.engines import choices
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.types import Failure, State, Usage
+from ameli_llm.untrusted import read_json
 
 _LONGEST_MESSAGE = 300
+_LONGEST_TOKEN = 1024
+"""Characters; the vocabularies in use have runs of up to some hundred blanks or dashes as one token."""
 
 
 def one_line(text: object) -> str:
-    """``text`` without line breaks, at most 300 characters: messages quote servers and models."""
-    line = " ".join(str(text).split())
+    """``text`` in one printable line of at most 300 characters: messages quote servers and models."""
+    words = " ".join(str(text)[: 10 * _LONGEST_MESSAGE].split())
+    line = "".join(character if character.isprintable() else "\ufffd" for character in words)
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
 
 
@@ -26,10 +30,13 @@ def engine_error(message: object, usage: Usage = Usage()) -> ChatReply:
 def text_reply(request: ChatRequest, text: str, finish_reason: str, usage: Usage) -> ChatReply:
     """The reply to a request without choices.
 
-    INVALID_OUTPUT when it is cut off, empty, or no JSON object or array although a schema was given; whether
-    the JSON fits the schema is for the caller to check, who parses it. A plain completion has no end of its
-    own, so that ``max_tokens`` ends it without harm.
+    INVALID_OUTPUT when it is cut off, empty, longer than ``max_tokens`` can be, or no JSON object or array
+    although a schema was given; whether the JSON fits the schema is for the caller to check, who parses it.
+    A plain completion has no end of its own, so that ``max_tokens`` ends it without harm.
     """
+    if len(text) > request.max_tokens * _LONGEST_TOKEN:
+        problem = f"reply of {len(text)} characters, more than max_tokens={request.max_tokens} can be"
+        return _judged(request, ChatReply(usage=usage, finish_reason=finish_reason), problem)
     problem = ""
     plain = request.completion and request.schema is None
     json_text = None if request.schema is None else _strict_json(text)
@@ -48,12 +55,16 @@ def choice_reply(
     """The reply to a request with choices, from the (token, log-probability) pairs of its first position.
 
     Engines ask for a single token, so that "length" is the ordinary end. INVALID_OUTPUT when the text is none
-    of the choices, or when one of them has no log-probability because it is longer than a token.
+    of the choices, when there are no log-probabilities at all, or when a choice has none because it is longer
+    than a token.
     """
-    logprobs = choices.from_tokens(request.choices, tokens)
+    given = list(tokens)
+    logprobs = choices.from_tokens(request.choices, given)
     missing = [choice for choice in request.choices if choice not in logprobs]
     problem = ""
-    if missing:
+    if not given:
+        problem = "reply has no log-probabilities; choices need an engine that gives them"
+    elif missing:
         problem = f"choice {missing[0]!r} is not one token of the model; use one-letter labels"
     elif text not in request.choices:
         problem = f"reply {text!r} is none of the choices"
@@ -76,8 +87,8 @@ def _strict_json(text: str) -> str | None:
     """
     for strict in (True, False):
         try:
-            value = json.loads(text, strict=strict)
-        except (ValueError, RecursionError):
+            value = read_json(text, strict=strict)
+        except ValueError:
             continue
         if not isinstance(value, dict | list):
             return None

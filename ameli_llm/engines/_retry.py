@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 import openai
 from tenacity import RetryCallState
 
+from ameli_llm.engines._http import RefusedReplyError
+
 _PASSING_STATUS = (429, 500, 502, 503, 504)
 
 
@@ -61,7 +63,7 @@ class Breaker:
             self._refused += 1
             if self._refused == self._policy.refusals:
                 self._next_trial = self._clock() + self._policy.cooldown
-        elif error is None or isinstance(error, openai.APIStatusError):
+        elif error is None or isinstance(error, openai.APIStatusError | RefusedReplyError):
             self._refused = 0
 
 
@@ -118,7 +120,7 @@ def _is_connect_error(error: openai.APIConnectionError) -> bool:
 
 def _status_message(error: openai.APIStatusError) -> str:
     body = error.body if isinstance(error.body, dict) else {}
-    return str(body.get("message") or body.get("detail") or error.response.reason_phrase)
+    return str(body.get("message") or error.response.reason_phrase)
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
@@ -129,7 +131,7 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -1,12 +1,22 @@
-"""Replies of an OpenAI-style server, checked field by field: a server's answer is untrusted input."""
+"""Replies of an OpenAI-style server, checked and bounded field by field: its answer is untrusted input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from ameli_llm.types import Usage
+
+_PRINTABLE = r"^\P{C}*$"  # neither control nor invisible characters: these texts get printed
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_PRINTABLE)]
+_Root = Annotated[str, StringConstraints(max_length=4096, pattern=_PRINTABLE)]
+_Word = Annotated[str, StringConstraints(max_length=64, pattern=_PRINTABLE)]
+_Tokens = Annotated[int, Field(ge=0, le=100_000_000)]
+_LogProb = Annotated[float, Field(le=0.01, allow_inf_nan=False)]  # 0 and what rounding adds
+_MOST_CHOICES = 8  # one is asked for, of one position
+_MOST_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +30,12 @@ class Answer:
 
 
 class _TokensDetails(BaseModel):
-    cached_tokens: int | None = Field(None, ge=0)
+    cached_tokens: _Tokens | None = None
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int = Field(0, ge=0)
-    completion_tokens: int = Field(0, ge=0)
+    prompt_tokens: _Tokens = 0
+    completion_tokens: _Tokens = 0
     prompt_tokens_details: _TokensDetails | None = None
 
     def read(self) -> Usage:
@@ -36,15 +46,15 @@ class _Usage(BaseModel):
 
 class _Token(BaseModel):
     token: str
-    logprob: float = Field(allow_inf_nan=False)
+    logprob: _LogProb
 
 
 class _Position(BaseModel):
-    top_logprobs: list[_Token] = []
+    top_logprobs: list[_Token] = Field([], max_length=_MOST_TOKENS)
 
 
 class _ChatLogprobs(BaseModel):
-    content: list[_Position] | None = None
+    content: list[_Position] | None = Field(None, max_length=_MOST_CHOICES)
 
 
 class _ChatMessage(BaseModel):
@@ -53,41 +63,44 @@ class _ChatMessage(BaseModel):
 
 class _ChatChoice(BaseModel):
     message: _ChatMessage
-    finish_reason: str | None = None
+    finish_reason: _Word | None = None
     logprobs: _ChatLogprobs | None = None
 
 
 class _Chat(BaseModel):
-    choices: list[_ChatChoice] = Field(min_length=1)
+    choices: list[_ChatChoice] = Field(min_length=1, max_length=_MOST_CHOICES)
     usage: _Usage | None = None
 
 
+_TopTokens = Annotated[dict[str, _LogProb], Field(max_length=_MOST_TOKENS)]
+
+
 class _TextLogprobs(BaseModel):
-    top_logprobs: list[dict[str, float] | None] | None = None
+    top_logprobs: list[_TopTokens | None] | None = Field(None, max_length=_MOST_CHOICES)
 
 
 class _TextChoice(BaseModel):
     text: str
-    finish_reason: str | None = None
+    finish_reason: _Word | None = None
     logprobs: _TextLogprobs | None = None
 
 
 class _Text(BaseModel):
-    choices: list[_TextChoice] = Field(min_length=1)
+    choices: list[_TextChoice] = Field(min_length=1, max_length=_MOST_CHOICES)
     usage: _Usage | None = None
 
 
 class _Model(BaseModel):
-    id: str
-    root: str | None = None
+    id: _Name
+    root: _Root | None = None
 
 
 class _Models(BaseModel):
-    data: list[_Model]
+    data: list[_Model] = Field(max_length=10_000)
 
 
 class _Version(BaseModel):
-    version: str
+    version: _Word
 
 
 def read_chat(body: str) -> Answer:
@@ -118,6 +131,6 @@ def read_version(body: str) -> str:
 
 
 def _answer(
-    text: str | None, finish_reason: str | None, usage: _Usage | None, tokens: tuple[tuple[str, float], ...]
+    text: str | None, finish_reason: _Word | None, usage: _Usage | None, tokens: tuple[tuple[str, float], ...]
 ) -> Answer:
     return Answer(text or "", finish_reason or "", (usage or _Usage()).read(), tokens)

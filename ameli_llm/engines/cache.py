@@ -20,11 +20,11 @@ from ameli_llm.types import Usage
 class CachedEngine:
     """Any engine, behind a cache; threads and processes may share the file.
 
-    The key covers model, revision, template identity, messages, schema, choices and sampling. Failures,
-    replies that were cut off and empty ones are never stored. A reply from the cache is the very reply that
-    was stored, its token counts included, so that a second run's metrics equal the first's byte for byte:
-    ``hits`` says how many calls were saved. A damaged file is moved aside; when the disk is full the engine
-    runs on without the cache. Identical requests of one batch are sent once.
+    The key covers server, model, revision, template identity, messages, schema, choices and sampling.
+    Failures, replies that were cut off and empty ones are never stored. A reply from the cache is the very
+    reply that was stored, its token counts included, so that a second run's metrics equal the first's byte
+    for byte: ``hits`` says how many calls were saved. A damaged file is moved aside; when the disk is full
+    the engine runs on without the cache. Identical requests of one batch are sent once.
     """
 
     def __init__(self, engine: Engine, path: Path) -> None:
@@ -38,6 +38,11 @@ class CachedEngine:
     def name(self) -> str:
         """The wrapped engine's."""
         return self._engine.name
+
+    @property
+    def origin(self) -> str:
+        """The wrapped engine's."""
+        return self._engine.origin
 
     @property
     def model(self) -> str:
@@ -81,7 +86,7 @@ class CachedEngine:
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One reply per request, in order, from the cache where it has one."""
         try:
-            identity = (self._engine.model, self._engine.revision)
+            identity = (self._engine.origin, self._engine.model, self._engine.revision)
         except AmeliError:  # an engine that cannot say what it is: its replies say why
             return self._engine.chat(requests)
         keys = [request_key(request, *identity) for request in requests]
@@ -105,13 +110,14 @@ class CachedEngine:
         return found
 
 
-def request_key(request: ChatRequest, model: str, revision: str) -> str:
+def request_key(request: ChatRequest, origin: str, model: str, revision: str) -> str:
     """SHA-256 of everything that decides the reply, as canonical JSON (sorted keys, ASCII).
 
     The schema keeps its key order: it is the order in which a constrained model writes the fields.
     """
     schema = None if request.schema is None else json.dumps(request.schema, separators=(",", ":"))
     content = {
+        "origin": origin,
         "model": model,
         "revision": revision,
         "template": request.template,

@@ -61,6 +61,10 @@ class Engine(Protocol):
         """The file name of the module."""
 
     @property
+    def origin(self) -> str:
+        """Who answers, part of every cache key: a server's address, or ``name`` for one in this process."""
+
+    @property
     def model(self) -> str:
         """Model name or path as asked for."""
 

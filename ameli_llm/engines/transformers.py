@@ -19,8 +19,6 @@ from ameli_llm.types import Usage
 
 logger = logging.getLogger(__name__)
 
-_INSTALL = "uv pip install 'ameli-llm[transformers]'"
-
 
 def create(config: EngineConfig) -> Transformers:
     """The engine with ``config.model`` loaded: a hub name, or a folder with safetensors.
@@ -41,14 +39,15 @@ class Transformers:
     """
 
     name = "transformers"
+    origin = name
     batch_size = 8
     workers = 1
 
     def __init__(self, config: EngineConfig) -> None:
-        self._torch = _local.package("torch", "transformers", _INSTALL)
-        self._hf = _local.package("transformers", "transformers", _INSTALL)
-        self._xgrammar = _local.package("xgrammar", "transformers", _INSTALL)
         self.model = _local.model_name(config)
+        self._torch = _local.package("torch", "transformers")
+        self._hf = _local.package("transformers", "transformers")
+        self._xgrammar = _local.package("xgrammar", "transformers")
         self._hf.utils.logging.disable_progress_bar()
         try:
             self._tokenizer = self._hf.AutoTokenizer.from_pretrained(

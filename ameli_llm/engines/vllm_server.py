@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,8 +14,10 @@ import openai
 from pydantic import ValidationError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
+from ameli_llm.address import normalised
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _wire
+from ameli_llm.engines._http import Client, RefusedReplyError
 from ameli_llm.engines._reply import choice_reply, engine_error, one_line, text_reply
 from ameli_llm.engines._retry import Breaker, RetryPolicy, ServerDownError, Wait, describe, retryable
 from ameli_llm.engines.engine import ChatReply, ChatRequest
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MOST_TOP_LOGPROBS = 20  # the server's default limit (--max-logprobs)
+_MOST_LISTED = 10
 _START = (
     "Start one with `vllm serve MODEL` (GPU) or `python -m vllm.entrypoints.openai.api_server --model MODEL` "
     "(CPU build), and name its address, which ends in /v1, in engine.base_url."
@@ -57,11 +59,6 @@ class VllmServer:
     batch_size = 1
 
     def __init__(self, config: EngineConfig, policy: RetryPolicy) -> None:
-        if not config.base_url.startswith(("http://", "https://")):
-            raise AmeliError(
-                f"engine.base_url is {config.base_url!r}, no address of a server.",
-                hint="It looks like http://127.0.0.1:8000/v1.",
-            )
         self._config = config
         self._policy = policy
         self._wait = Wait(policy)
@@ -71,12 +68,7 @@ class VllmServer:
         self._slots = asyncio.Semaphore(config.concurrency)
         self._closing = threading.Lock()
         self._closed = False
-        self._client = openai.AsyncOpenAI(
-            base_url=config.base_url,
-            api_key=os.environ.get("VLLM_API_KEY") or "none",
-            timeout=openai.Timeout(config.timeout, connect=min(10.0, config.timeout)),
-            max_retries=0,
-        )
+        self._client = Client(config.base_url, config.timeout)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vllm_server", daemon=True)
         self._thread.start()
@@ -85,6 +77,11 @@ class VllmServer:
     def workers(self) -> int:
         """As many threads as requests may be in flight."""
         return self._config.concurrency
+
+    @property
+    def origin(self) -> str:
+        """The server's address, in one spelling."""
+        return normalised(self._config.base_url)
 
     @property
     def model(self) -> str:
@@ -181,7 +178,7 @@ class VllmServer:
             return self._served
 
     def _pick(self, models: dict[str, str]) -> str:
-        asked, available = self._config.model, ", ".join(sorted(models)) or "none"
+        asked, available = self._config.model, _listed(models)
         if asked in models:
             return asked
         if asked:
@@ -218,10 +215,10 @@ class VllmServer:
                     return read(await self._attempt(method, path, body))
         except ServerDownError as error:
             problem = str(error)
-        except (openai.APIError, TimeoutError) as error:
+        except (openai.APIError, TimeoutError, RefusedReplyError) as error:
             problem = f"{describe(error)} ({attempts} attempt{'s' if attempts > 1 else ''})"
         except ValidationError as error:
-            first = error.errors()[0]
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             problem = f"malformed reply to {path}: {f'{where}: ' if where else ''}{first['msg']}"
         raise AmeliError(f"{self._config.base_url}: {one_line(problem)}", hint=_START)
@@ -236,9 +233,18 @@ class VllmServer:
                 return await self._client.post(path, body=body, cast_to=str)
         except BaseException as caught:
             error = caught
+            if isinstance(caught.__cause__, RefusedReplyError):  # openai 2 wraps it, openai 3 does not
+                error = caught.__cause__
+                raise error from None
             raise
         finally:
             self._breaker.record(error)
+
+
+def _listed(models: Iterable[str]) -> str:
+    names = sorted(models)
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return (", ".join(map(one_line, names[:_MOST_LISTED])) or "none") + more
 
 
 def _sampling(request: ChatRequest) -> dict[str, Any]:

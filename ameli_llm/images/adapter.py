@@ -7,18 +7,22 @@ cosine. ``official`` is the released code's form instead: one shared pair of mat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.images import weights as files
 from ameli_llm.images.weights import Vectors
 
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", Vectors, "torch.Tensor")
 Form: TypeAlias = Literal["identity", "paper", "official"]
 
 WEIGHTS = "adapter.safetensors"
@@ -33,10 +37,8 @@ _SIDES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class _Description(BaseModel):
-    """What stands beside the weights in a checkpoint."""
-
-    model_config = ConfigDict(extra="forbid")
+class _Description(files.Described):
+    """What stands beside the weights of an adapter."""
 
     form: Form
     dimension: int = Field(ge=1)
@@ -73,8 +75,7 @@ class ImageAdapter:
     def load(cls, folder: Path) -> ImageAdapter:
         """The adapter that ``save`` wrote. Raises AmeliError if missing, damaged or of another size."""
         hint = "ameli-llm train clip-adapter DATASET --out DIR makes one."
-        description = files.read_description(folder / DESCRIPTION, _Description, hint)
-        weights = files.read_weights(folder / WEIGHTS)
+        description, weights = files.read(folder / WEIGHTS, folder / DESCRIPTION, _Description, hint)
         try:
             return cls(
                 description.dimension, description.form, weights, description.encoder, description.training
@@ -126,7 +127,7 @@ class ImageAdapter:
             raise AmeliError(f"The adapter takes vectors of shape [n, {self.dimension}], not {rows.shape}.")
         if self.form != "identity":
             side = "shared" if self.form == "official" else side
-            rows = residual(self.form, rows, self.weights[f"{side}.w1"], self.weights[f"{side}.w2"])
+            rows = residual(self.form, rows, self.weights[f"{side}.w1"], self.weights[f"{side}.w2"], positive)
         return _normalised(rows)
 
     def _check_shapes(self) -> None:
@@ -139,13 +140,23 @@ class ImageAdapter:
         files.require_shapes(self.weights, expected, f"{self.form!r} with vectors of {d} numbers")
 
 
-def residual(form: Literal["paper", "official"], rows: Vectors, w1: Vectors, w2: Vectors) -> Vectors:
-    """The adapted rows, [n, d]: H + ReLU(H W1) W2, or 0.8 H + 0.2 ReLU(ReLU(H W1) W2)."""
-    change: Vectors = np.maximum(rows @ w1, 0) @ w2
+def residual(
+    form: Literal["paper", "official"], rows: Array, w1: Array, w2: Array, relu: Callable[[Array], Array]
+) -> Array:
+    """The adapted rows, [n, d]: H + ReLU(H W1) W2, or 0.8 H + 0.2 ReLU(ReLU(H W1) W2).
+
+    Of numpy arrays or, in training, of tensors; ``relu`` is that of their kind.
+    """
+    change = relu(rows @ w1) @ w2
     if form == "official":
-        positive: Vectors = np.maximum(change, 0)
-        return np.float32(1 - OFFICIAL_SHARE) * rows + np.float32(OFFICIAL_SHARE) * positive
+        return (1 - OFFICIAL_SHARE) * rows + OFFICIAL_SHARE * relu(change)
     return rows + change
+
+
+def positive(rows: Vectors) -> Vectors:
+    """ReLU of a numpy array."""
+    found: Vectors = np.maximum(rows, 0)
+    return found
 
 
 def _normalised(rows: Vectors) -> Vectors:

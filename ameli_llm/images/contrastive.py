@@ -10,71 +10,22 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
-from ameli_llm.images.adapter import OFFICIAL_SHARE, ImageAdapter
+from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.images.adapter import ImageAdapter, residual
+from ameli_llm.images.pairs import ImageSearch, Numbers, Pairs, recall_at_1
 from ameli_llm.images.weights import Vectors
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError(
-        "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-    ) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 from ameli_llm.training.loop import DivergedError, Epoch, LoopSettings, train
 from ameli_llm.types import Progress
-
-Ids: TypeAlias = npt.NDArray[np.int64]
-SEARCH_STEP = 256
-
-
-@dataclass(frozen=True)
-class Others:
-    """Further negatives: ``images`` [m, d] of the products ``owner`` [m].
-
-    ``rows`` [n, k] are those that pair i brings into its batch, -1 for none.
-    """
-
-    images: Vectors
-    owner: Ids
-    rows: Ids
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Positive pairs: rows i of ``review`` [n, d] and ``entity`` [n, d] show the product ``entity_id[i]``.
-
-    The entities of a batch are each other's negatives, and so are all ``others`` of its pairs for each of
-    them (official: the batch's candidates).
-    """
-
-    review: Vectors
-    entity: Vectors
-    entity_id: Ids
-    others: Others | None = None
-
-
-@dataclass(frozen=True)
-class ImageSearch:
-    """Reviews with known products and the product images among which they are searched.
-
-    ``review`` [q, d] with ``review_row`` [q], the review that each image belongs to, counted from 0;
-    ``gold`` holds a product id per review; ``images`` [m, d] with ``owner`` [m], their product ids. Of each
-    product all images count, or where ``selected`` says so only that which is most similar to the review's
-    before any adapter.
-    """
-
-    review: Vectors
-    review_row: Ids
-    gold: Ids
-    images: Vectors
-    owner: Ids
-    selected: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,42 +102,17 @@ def train_adapter(
     return adapter(), history
 
 
-def recall_at_1(adapter: ImageAdapter, search: ImageSearch) -> float:
-    """Share of reviews whose product has the most similar image; the maximum over image pairs counts.
-
-    0 to 1. Where n products are equally similar, each counts 1/n.
-    """
-    order = np.argsort(search.owner, kind="stable")
-    owners, starts = np.unique(search.owner[order], return_index=True)
-    counts = np.diff(np.append(starts, len(order)))
-    plain = search.images[order]
-    images = adapter.entity(plain)
-    queries = adapter.review(search.review)
-    best = np.full((len(search.gold), len(owners)), -np.inf, dtype=np.float32)
-    for start in range(0, len(queries), SEARCH_STEP):
-        part = slice(start, start + SEARCH_STEP)
-        similarity = queries[part] @ images.T
-        if search.selected:
-            before = search.review[part] @ plain.T
-            nearest = np.maximum.reduceat(before, starts, axis=1)
-            similarity[before < np.repeat(nearest, counts, axis=1)] = -np.inf
-        np.maximum.at(best, search.review_row[part], np.maximum.reduceat(similarity, starts, axis=1))
-    first = best == best.max(axis=1, keepdims=True)
-    hit = (first & (owners == search.gold[:, None])).any(axis=1)
-    return float(np.mean(hit / first.sum(axis=1)))
-
-
 def _check(pairs: Pairs) -> None:
-    if pairs.review.shape != pairs.entity.shape or len(pairs.review) != len(pairs.entity_id):
+    if pairs.review.shape != pairs.entity.shape or len(pairs.review) != len(pairs.product):
         raise AmeliError(
             f"Review vectors {list(pairs.review.shape)}, product vectors {list(pairs.entity.shape)} and "
-            f"{len(pairs.entity_id)} product ids are not pairs."
+            f"{len(pairs.product)} products are not pairs."
         )
     shown = [pairs.entity] if pairs.others is None else [pairs.entity, pairs.others.images]
     for what, vectors in (("review", pairs.review), *(("product", one) for one in shown)):
         if not np.isfinite(vectors).all():
             raise AmeliError(f"The vectors of the {what} images are not all finite numbers.")
-    products = len(np.unique(pairs.entity_id))
+    products = len(np.unique(pairs.product))
     if products < 2:
         raise AmeliError(
             f"{len(pairs.review)} image pairs of {products} product(s) are too few to contrast.",
@@ -206,10 +132,6 @@ class _Layers(torch.nn.Module):
         self.w1 = torch.nn.Parameter(first)
         self.w2 = torch.nn.Parameter(torch.randn(hidden, dimension, generator=generator) * spread)
 
-    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        adapted: torch.Tensor = (vectors @ self.w1).relu() @ self.w2
-        return adapted
-
 
 class _Network(torch.nn.ModuleDict):
     """The adapter while it is trained; parameters have the names of ``ImageAdapter.weights``."""
@@ -218,6 +140,7 @@ class _Network(torch.nn.ModuleDict):
         generator = torch.Generator().manual_seed(seed)
         sides = ("review", "entity") if settings.form == "paper" else ("shared",)
         super().__init__({side: _Layers(dimension, settings, generator) for side in sides})
+        self._form = settings.form
         self._initial = self.arrays()
 
     def arrays(self) -> dict[str, Vectors]:
@@ -228,15 +151,13 @@ class _Network(torch.nn.ModuleDict):
         return all(np.array_equal(array, self._initial[name]) for name, array in self.arrays().items())
 
     def adapt(self, vectors: torch.Tensor, side: str) -> torch.Tensor:
-        change: torch.Tensor = self["shared" if "shared" in self else side](vectors)
-        if "shared" in self:
-            return (1 - OFFICIAL_SHARE) * vectors + OFFICIAL_SHARE * change.relu()
-        return vectors + change
+        layers = cast("_Layers", self["shared" if "shared" in self else side])
+        return residual(self._form, vectors, layers.w1, layers.w2, torch.relu)
 
 
-def _loss(pairs: Pairs, rows: Ids, network: _Network | None, settings: TrainingSettings) -> torch.Tensor:
+def _loss(pairs: Pairs, rows: Numbers, network: _Network | None, settings: TrainingSettings) -> torch.Tensor:
     """Mean loss of the pairs at ``rows``, one batch; without a network that of the unadapted vectors."""
-    shots, shown, ids = pairs.review[rows], pairs.entity[rows], pairs.entity_id[rows]
+    shots, shown, ids = pairs.review[rows], pairs.entity[rows], pairs.product[rows]
     products = ids
     if pairs.others is not None:
         more = pairs.others.rows[rows]
@@ -266,7 +187,7 @@ def _identity(pairs: Pairs, dev: ImageSearch | None, settings: TrainingSettings,
     """Stands for everything that decides the adapter."""
     selected = dev is not None and dev.selected
     digest = hashlib.sha256(json.dumps([asdict(settings), encoder, selected]).encode())
-    arrays: list[Vectors | Ids] = [pairs.review, pairs.entity, pairs.entity_id]
+    arrays: list[Vectors | Numbers] = [pairs.review, pairs.entity, pairs.product]
     if pairs.others is not None:
         arrays += [pairs.others.images, pairs.others.owner, pairs.others.rows]
     if dev is not None:

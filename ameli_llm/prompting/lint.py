@@ -10,7 +10,7 @@ from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.errors import AmeliError
 from ameli_llm.prompting.example import crowded, example
 from ameli_llm.prompting.preview import estimate, preview
-from ameli_llm.templates.load import Template, load_template
+from ameli_llm.templates.load import Template, load_template, template_problems
 from ameli_llm.templates.schema import unbounded_strings
 
 
@@ -24,7 +24,7 @@ class Finding:
 
 
 def lint(name: str, folder: Path | None = None) -> list[Finding]:
-    """Findings for template ``name``, none for a sound one.
+    """All findings for template ``name`` that can be seen at once, none for a sound one.
 
     ``invalid``: it does not load or render (syntax, sandbox, unknown variable, missing block, unused required
     variable). ``unused``: an allowed variable that is never used. ``no_none``: a list of candidates
@@ -32,13 +32,25 @@ def lint(name: str, folder: Path | None = None) -> list[Finding]:
     review does not stand between <review> and </review>. ``over_budget``: more estimated prompt tokens than
     ``limits.prompt``, on a short example or on one with 10 candidates of 23 attributes and a long review.
     """
-    try:
-        template = load_template(name, folder)
-        requests = [*preview(name, example(), folder), *preview(name, crowded(), folder)]
-    except AmeliError as error:
-        return [Finding(name, "invalid", str(error))]
-    found = [*_static(template), *_rendered(template, requests)]
+    problems = template_problems(name, folder)
+    if problems:
+        return [Finding(name, "invalid", message) for message in dict.fromkeys(map(str, problems))]
+    template = load_template(name, folder)
+    requests, refused = _previews(name, folder)
+    found = [*refused, *_static(template), *_rendered(template, requests)]
     return [Finding(name, code, message) for code, message in dict.fromkeys(found)]
+
+
+def _previews(name: str, folder: Path | None) -> tuple[list[ChatRequest], list[tuple[str, str]]]:
+    """What is sent for the examples that it renders on, and what it says of the others."""
+    requests: list[ChatRequest] = []
+    refused: list[tuple[str, str]] = []
+    for task in (example(), crowded()):
+        try:
+            requests += preview(name, task, folder)
+        except AmeliError as error:
+            refused.append(("invalid", str(error)))
+    return requests, refused
 
 
 def _static(template: Template) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ class Recorder:
     """An engine that writes down what it is asked and answers nothing."""
 
     name = "recorder"
+    origin = name
     model = ""
     revision = ""
     batch_size = 1

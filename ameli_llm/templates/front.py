@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from ameli_llm.errors import AmeliError
 
@@ -119,45 +120,58 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def parse_front_matter(text: str, where: str) -> FrontMatter:
-    """The checked front matter. Raises AmeliError that names the file, the key and what was expected."""
+def read_front_matter(text: str, where: str) -> tuple[FrontMatter | None, list[AmeliError]]:
+    """The front matter, None when it cannot be used, and everything that is wrong with it.
+
+    Errors name the file, the key and what was expected.
+    """
     try:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise AmeliError(f"Template {where}: YAML aliases (*name) are not allowed in the front matter.")
+            message = f"Template {where}: YAML aliases (*name) are not allowed in the front matter."
+            return None, [AmeliError(message)]
         content: Any = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise AmeliError(f"Template {where}{_yaml_problem(error)}") from error
+        return None, [AmeliError(f"Template {where}{_yaml_problem(error)}")]
     if not isinstance(content, dict):
-        raise AmeliError(f"Template {where}: front matter is not a list of 'key: value' lines.")
+        return None, [AmeliError(f"Template {where}: front matter is not a list of 'key: value' lines.")]
     try:
         front = FrontMatter.model_validate(content)
     except ValidationError as error:
-        raise AmeliError(f"Template {where}: {_explain(error)}") from error
-    _check_placeholders(front, where)
-    return front
+        return None, [AmeliError(f"Template {where}: {_explain(one)}") for one in _telling(error)]
+    return front, list(_placeholder_problems(front, where))
 
 
-def _explain(error: ValidationError) -> str:
-    # A misspelt key is also a missing one: the former tells more.
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        model = _SECTIONS.get(str(first["loc"][0]), FrontMatter) if len(first["loc"]) > 1 else FrontMatter
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        return f"unknown front-matter key {path!r}. {suggest(str(first['loc'][-1]), known)}"
-    if first["type"] == "missing":
+def _telling(error: ValidationError) -> list[ErrorDetails]:
+    """Unknown keys first, and without the missing keys of which they are misspelt."""
+    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+    meant = {(*each["loc"][:-1], _near(str(each["loc"][-1]), _known(each))) for each in unknown}
+    rest = [each for each in error.errors() if each["type"] != "extra_forbidden"]
+    return [*unknown, *(e for e in rest if e["type"] != "missing" or e["loc"] not in meant)]
+
+
+def _known(error: ErrorDetails) -> list[str]:
+    """The keys that there are where an unknown one stands."""
+    model = _SECTIONS.get(str(error["loc"][0]), FrontMatter) if len(error["loc"]) > 1 else FrontMatter
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _explain(error: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown front-matter key {path!r}. {suggest(str(error['loc'][-1]), _known(error))}"
+    if error["type"] == "missing":
         return f"front matter lacks {path!r}."
-    message = first["msg"].removeprefix("Value error, ")
-    found = first["input"]
-    if isinstance(found, bool) and first["type"] == "string_type":
+    message = error["msg"].removeprefix("Value error, ")
+    found = error["input"]
+    if isinstance(found, bool) and error["type"] == "string_type":
         message += f' but YAML reads yes, no, on, off as {found}; write it in quotes: "yes"'
     return f"front matter: {path + ': ' if path else ''}{message}."
 
 
-def _check_placeholders(front: FrontMatter, where: str) -> None:
+def _placeholder_problems(front: FrontMatter, where: str) -> Iterator[AmeliError]:
     given = GIVEN[front.method]
     for name in sorted(front.names - given):
-        raise AmeliError(
+        yield AmeliError(
             f"Template {where}: variable {name!r} is not given to method {front.method!r}.",
             hint=suggest(name, given),
         )
@@ -166,8 +180,12 @@ def _check_placeholders(front: FrontMatter, where: str) -> None:
 def suggest(name: str, available: Iterable[str]) -> str:
     """What there is, and the nearest one: the hint of every unknown name in a template."""
     names = sorted(available)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"Available: {', '.join(names) or 'none'}." + (f" Did you mean {near[0]!r}?" if near else "")
+    near = _near(name, names)
+    return f"Available: {', '.join(names) or 'none'}." + (f" Did you mean {near!r}?" if near else "")
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), "")
 
 
 def _yaml_problem(error: Exception) -> str:

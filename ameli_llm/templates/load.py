@@ -11,16 +11,18 @@ from pathlib import Path, PurePosixPath
 from jinja2 import FunctionLoader
 from jinja2 import Template as CompiledTemplate
 from jinja2.nodes import Block
+from jinja2.nodes import Template as Tree
 
 from ameli_llm.errors import AmeliError, UnknownNameError
-from ameli_llm.templates.front import FrontMatter, Method, parse_front_matter
+from ameli_llm.templates.front import FrontMatter, Method, read_front_matter
 from ameli_llm.templates.sandbox import (
     PromptEnvironment,
-    check_blocks,
-    check_nodes,
-    check_variables,
+    block_problems,
     includes,
+    node_problems,
     parse,
+    variable_problems,
+    variables,
 )
 
 SUFFIX = ".j2"
@@ -28,6 +30,9 @@ SHARED = "shared"
 """Folder of the files that templates include; they are no templates themselves."""
 
 MAX_BYTES = 64 * 1024
+MAX_INCLUSIONS = 100
+"""Files that a template may include in all, one that is included twice counted twice."""
+
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*\n", re.DOTALL)
 
 
@@ -78,18 +83,27 @@ def load_template(name: str, folder: Path | None = None) -> Template:
     A name that ends in ``.j2`` is a path. Raises UnknownNameError, and AmeliError with file and line for
     whatever is wrong in the file or in what it includes.
     """
+    return _load(name, _path(name, folder), _roots(folder))
+
+
+def _path(name: str, folder: Path | None) -> Path:
     if name.endswith(SUFFIX):
-        path = Path(name)
-        if not path.is_file():
+        if not Path(name).is_file():
             raise AmeliError(
                 f"No template file {name}.", hint="Give a path to a .j2 file or a template's name."
             )
-        return _load(name, path, _roots(folder))
+        return Path(name)
     if name not in template_names(folder):
         raise UnknownNameError("template", name, template_names(folder))
-    roots = _roots(folder)
-    path = next(p for p in (root / f"{name}{SUFFIX}" for root in roots) if p.is_file())
-    return _load(name, path, roots)
+    return next(path for root in _roots(folder) if (path := root / f"{name}{SUFFIX}").is_file())
+
+
+def template_problems(name: str, folder: Path | None = None) -> list[AmeliError]:
+    """Everything that ``load_template`` would refuse, as far as it can be seen at once; none: it loads."""
+    try:
+        return _examine(name, _path(name, folder), _roots(folder))[1]
+    except AmeliError as error:
+        return [error]
 
 
 def require_method(template: Template, method: Method) -> Template:
@@ -111,63 +125,97 @@ def _roots(folder: Path | None) -> list[Path]:
 
 
 def _load(name: str, path: Path, roots: list[Path]) -> Template:
+    template, problems = _examine(name, path, roots)
+    if template is None or problems:
+        raise problems[0]
+    return template
+
+
+def _examine(name: str, path: Path, roots: list[Path]) -> tuple[Template | None, list[AmeliError]]:
     where = path.as_posix() if name.endswith(SUFFIX) else name
     text = _read(path, where)
     match = _FRONT.match(text)
     if match is None:
-        raise AmeliError(
-            f"Template {where}: no front matter.",
-            hint="It starts with a line ---, YAML, and a line ---; see ameli-llm prompts show extract/json.",
-        )
-    front = parse_front_matter(match.group(1), where)
+        hint = "It starts with a line ---, YAML, and a line ---; see ameli-llm prompts show extract/json."
+        raise AmeliError(f"Template {where}: no front matter.", hint=hint)
+    front, problems = read_front_matter(match.group(1), where)
     # Blank lines in place of the front matter keep the line numbers of messages right.
     source = "\n" * match.group(0).count("\n") + text[match.end() :]
-    files: dict[str, str] = {}
-    environment = PromptEnvironment(FunctionLoader(files.get))
-    tree = parse(environment, source, where)
-    check_nodes(tree, where)
-    blocks = ("user",) if front.method == "completion" else ("system", "user")
-    check_blocks(tree, where, blocks)
-    used = check_variables(tree, where, front.names)
-    for include in includes(tree):
-        used |= _collect(environment, include, where, roots, front, files, ())
-    for variable in front.placeholders.required:
-        if variable not in used:
-            raise AmeliError(f"Template {where}: required variable {variable!r} is never used.")
-    return Template(
+    reading = _Reading(roots, front.names if front else None)
+    tree = parse(reading.environment, source, where)
+    completes = front is not None and front.method == "completion"
+    problems += node_problems(tree, where)
+    problems += block_problems(tree, where, ("user",) if completes else ("system", "user"))
+    used = reading.variables(tree, where, ())
+    problems += reading.problems
+    if front is None:
+        return None, problems
+    if reading.whole:
+        problems += [
+            AmeliError(f"Template {where}: required variable {variable!r} is never used.")
+            for variable in front.placeholders.required
+            if variable not in used
+        ]
+    if problems:
+        return None, problems
+    template = Template(
         name=name,
         path=path,
         source=text,
         front=front,
         used=used,
-        included=tuple(sorted(files)),
-        identity=_identity(text, files, front),
-        compiled=environment.from_string(source),
+        included=tuple(sorted(reading.files)),
+        identity=_identity(text, reading.files, front),
+        compiled=reading.environment.from_string(source),
     )
+    return template, []
 
 
-def _collect(
-    environment: PromptEnvironment,
-    name: str,
-    parent: str,
-    roots: list[Path],
-    front: FrontMatter,
-    files: dict[str, str],
-    stack: tuple[str, ...],
-) -> frozenset[str]:
-    """Checks an included file and what it includes, adds them to ``files``, gives the variables used."""
-    if name in stack:
-        raise AmeliError(f"Template {parent}: {name} includes itself.")
-    path = _included_path(name, parent, roots)
-    files[name] = _read(path, name)
-    tree = parse(environment, files[name], name)
-    check_nodes(tree, name)
-    if tree.find(Block) is not None:
-        raise AmeliError(f"Template {name}: an included file has no blocks.")
-    used = check_variables(tree, name, front.names)
-    for include in includes(tree):
-        used |= _collect(environment, include, name, roots, front, files, (*stack, name))
-    return used
+class _Reading:
+    """Reads the files that a template includes, and keeps what is wrong with them.
+
+    ``allowed`` are the variables that the template may use, None when that is not known. ``whole`` says
+    whether every included file could be read.
+    """
+
+    def __init__(self, roots: list[Path], allowed: frozenset[str] | None) -> None:
+        self.files: dict[str, str] = {}
+        self.environment = PromptEnvironment(FunctionLoader(self.files.get))
+        self.problems: list[AmeliError] = []
+        self.whole = True
+        self._roots = roots
+        self._allowed = allowed
+        self._used: dict[str, frozenset[str]] = {}
+        self._inclusions = 0
+
+    def variables(self, tree: Tree, where: str, stack: tuple[str, ...]) -> frozenset[str]:
+        """The variables that ``tree`` uses, and those of what it includes."""
+        used = variables(tree, where)
+        if self._allowed is not None:
+            self.problems += variable_problems(tree, where, self._allowed)
+        for name in includes(tree):
+            try:
+                used |= self._included(name, where, stack)
+            except AmeliError as error:
+                self.whole = False
+                self.problems.append(error)
+        return used
+
+    def _included(self, name: str, parent: str, stack: tuple[str, ...]) -> frozenset[str]:
+        if name in stack:
+            raise AmeliError(f"Template {parent}: {name} includes itself.")
+        self._inclusions += 1
+        if self._inclusions > MAX_INCLUSIONS:
+            raise AmeliError(f"Template {parent}: more than {MAX_INCLUSIONS} inclusions.")
+        path = _included_path(name, parent, self._roots)
+        known = name in self.files
+        text = self.files.setdefault(name, _read(path, name))
+        tree = parse(self.environment, text, name)
+        if not known:
+            self.problems += node_problems(tree, name)
+            if tree.find(Block) is not None:
+                self.problems.append(AmeliError(f"Template {name}: an included file has no blocks."))
+        return self.variables(tree, name, (*stack, name))
 
 
 def _included_path(name: str, parent: str, roots: list[Path]) -> Path:

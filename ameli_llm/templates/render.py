@@ -35,7 +35,8 @@ def render(template: Template, values: Mapping[str, Any]) -> tuple[Message, ...]
                 text = _bounded(template.compiled.blocks[role](context), template.name)
                 messages.append(Message(role, text.strip("\n")))
     except (TemplateError, TypeError, ValueError, AttributeError) as error:
-        raise AmeliError(f"Template {template.name}: {error}".rstrip(".") + ".") from error
+        said = f"Template {template.name}: {error}"
+        raise AmeliError(said if said.endswith((".", "?")) else f"{said}.") from error
     return tuple(messages)
 
 

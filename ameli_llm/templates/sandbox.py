@@ -97,34 +97,34 @@ def parse(environment: PromptEnvironment, source: str, where: str) -> nodes.Temp
         raise AmeliError(f"Template {where}: expressions are nested too deeply.") from error
 
 
-def check_nodes(tree: nodes.Template, where: str) -> None:
-    """Raises AmeliError at the first construct outside of the allowed subset, with file and line."""
+def node_problems(tree: nodes.Template, where: str) -> Iterator[AmeliError]:
+    """Every construct outside of the allowed subset, with file and line."""
     for node, loops in _walk(tree, 0):
         if not isinstance(node, _ALLOWED):
             word = _WORDS.get(type(node), type(node).__name__.lower())
-            raise _refused(where, node, f"{word} is not available in templates")
+            yield _refused(where, node, f"{word} is not available in templates")
         if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
-            raise _refused(where, node, f"{node.attr!r} is not available in templates")
+            yield _refused(where, node, f"{node.attr!r} is not available in templates")
         if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
-            raise _refused(where, node, "an index must be a constant")
+            yield _refused(where, node, "an index must be a constant")
         if isinstance(node, nodes.For):
             if loops >= MAX_NESTED_LOOPS:
-                raise _refused(where, node, f"more than {MAX_NESTED_LOOPS} nested loops")
+                yield _refused(where, node, f"more than {MAX_NESTED_LOOPS} nested loops")
             if node.recursive:
-                raise _refused(where, node, "a recursive loop is not available in templates")
+                yield _refused(where, node, "a recursive loop is not available in templates")
             if isinstance(node.iter, nodes.Const):
-                raise _refused(where, node, "a loop runs over a variable or one of its fields")
+                yield _refused(where, node, "a loop runs over a variable or one of its fields")
         if isinstance(node, nodes.Include):
             if not isinstance(node.template, nodes.Const) or not isinstance(node.template.value, str):
-                raise _refused(where, node, "include takes one file name in quotes")
+                yield _refused(where, node, "include takes one file name in quotes")
             if loops or node.ignore_missing or not node.with_context:
-                raise _refused(where, node, "include stands outside of loops and has no options")
+                yield _refused(where, node, "include stands outside of loops and has no options")
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-            raise _refused(where, node, f"no filter named {node.name!r}. {suggest(node.name, FILTERS)}")
+            yield _refused(where, node, f"no filter named {node.name!r}. {suggest(node.name, FILTERS)}")
         if isinstance(node, nodes.Filter) and any(not isinstance(a, nodes.Const) for a in node.args):
-            raise _refused(where, node, f"the arguments of {node.name!r} must be constants")
+            yield _refused(where, node, f"the arguments of {node.name!r} must be constants")
         if isinstance(node, nodes.Test) and node.name not in TESTS:
-            raise _refused(where, node, f"no test named {node.name!r}. {suggest(node.name, TESTS)}")
+            yield _refused(where, node, f"no test named {node.name!r}. {suggest(node.name, TESTS)}")
 
 
 def _walk(node: nodes.Node, loops: int) -> Iterator[tuple[nodes.Node, int]]:
@@ -137,21 +137,21 @@ def _refused(where: str, node: nodes.Node, message: str) -> AmeliError:
     return AmeliError(f"Template {where}, line {node.lineno}: {message.rstrip('.')}.")
 
 
-def check_blocks(tree: nodes.Template, where: str, required: tuple[str, ...]) -> None:
-    """Raises AmeliError unless the file is the blocks system and user, each once, and nothing else."""
+def block_problems(tree: nodes.Template, where: str, required: tuple[str, ...]) -> Iterator[AmeliError]:
+    """What keeps the file from being the blocks system and user, each once, and nothing else."""
     found = []
     for node in tree.body:
         if isinstance(node, nodes.Block):
             found.append(node.name)
             if node.name not in ("system", "user"):
-                raise _refused(where, node, f"no block named {node.name!r}; blocks are system and user")
+                yield _refused(where, node, f"no block named {node.name!r}; blocks are system and user")
             if any(isinstance(inner, nodes.Block) for part in node.body for inner, _ in _walk(part, 0)):
-                raise _refused(where, node, "a block inside a block")
+                yield _refused(where, node, "a block inside a block")
         elif not _is_blank(node):
-            raise _refused(where, node, "text outside of the blocks system and user")
+            yield _refused(where, node, "text outside of the blocks system and user")
     for name in required:
         if name not in found:
-            raise AmeliError(
+            yield AmeliError(
                 f"Template {where}: block {name!r} is missing.",
                 hint=f"Write {{% block {name} %}}...{{% endblock %}}.",
             )
@@ -169,11 +169,25 @@ def includes(tree: nodes.Template) -> list[str]:
     return [str(name.value) for name in found if isinstance(name, nodes.Const)]
 
 
-def check_variables(tree: nodes.Template, where: str, allowed: frozenset[str]) -> frozenset[str]:
-    """The variables that ``tree`` uses. Raises AmeliError for one that is not ``allowed``."""
-    used = meta.find_undeclared_variables(tree)
-    for name in sorted(used - allowed):
-        lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
-        line = f", line {min(lines)}" if lines else ""
-        raise AmeliError(f"Template {where}{line}: unknown variable {name!r}.", hint=suggest(name, allowed))
-    return frozenset(used)
+def variables(tree: nodes.Template, where: str) -> frozenset[str]:
+    """The variables that ``tree`` uses.
+
+    Jinja finds them by compiling, which computes constants: a tree with something that is not allowed is only
+    looked through, and a name that it sets anywhere does not count.
+    """
+    if next(node_problems(tree, where), None) is None:
+        return frozenset(meta.find_undeclared_variables(tree))
+    names = list(tree.find_all(nodes.Name))
+    made = {node.name for node in names if node.ctx != "load"} | {"loop"}
+    return frozenset(node.name for node in names) - made
+
+
+def variable_problems(tree: nodes.Template, where: str, allowed: frozenset[str]) -> Iterator[AmeliError]:
+    """Every variable that is not ``allowed``, with file and first line; what is called is no variable."""
+    called = [call.node for call in tree.find_all(nodes.Call)]
+    for name in sorted(variables(tree, where) - allowed):
+        uses = [node for node in tree.find_all(nodes.Name) if node.name == name]
+        if uses and all(any(node is call for call in called) for node in uses):
+            continue
+        line = f", line {min(node.lineno for node in uses)}" if uses else ""
+        yield AmeliError(f"Template {where}{line}: unknown variable {name!r}.", hint=suggest(name, allowed))

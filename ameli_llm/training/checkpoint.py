@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 
 if TYPE_CHECKING:
     import torch
@@ -175,9 +175,7 @@ def _read(file: Path) -> tuple[State, Tensors]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
-        raise MissingDependencyError(
-            "safetensors is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("safetensors", "retrieval") from error
     try:
         with safe_open(file, framework="pt") as content:
             metadata: Mapping[str, Any] = content.metadata() or {}

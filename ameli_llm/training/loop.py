@@ -16,16 +16,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.training.checkpoint import SECONDS, Setting, State, Store, discard, locked
 from ameli_llm.types import Progress
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError(
-        "torch is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-    ) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Loss: TypeAlias = Callable[[Rows], torch.Tensor]

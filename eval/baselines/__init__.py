@@ -5,5 +5,7 @@ from __future__ import annotations
 from ameli_llm.registry import Registry
 
 BASELINES = Registry(
-    "baseline", "eval.baselines", helpers=("answers", "baseline", "course", "material", "tasks")
+    "baseline",
+    "eval.baselines",
+    helpers=("answers", "baseline", "course", "declared", "material", "options", "tasks"),
 )

@@ -175,12 +175,6 @@ def how_to_train(baseline: str) -> str:
     return f"Train it on this index: ameli-llm train {baseline} DATASET --out DIR"
 
 
-def refuse_variant(baseline: str, variant: str) -> None:
-    """Raises AmeliError when a variant is asked of a baseline that has none."""
-    if variant:
-        raise AmeliError(f"The baseline {baseline} has no variant {variant!r}: it has one form only.")
-
-
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in content.items():

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.images.pairs import ImageSearch, Numbers, Others, Pairs
 from ameli_llm.types import Progress, Review
 from eval.baselines.baseline import Floats, Task
 from eval.baselines.material import Material
-
-if TYPE_CHECKING:
-    from ameli_llm.images.contrastive import ImageSearch, Others, Pairs
 
 Images: TypeAlias = Literal["all", "first", "selected"]
 """Which images count: all pairs of a review image and a product image; that of the first ones, as in the
 paper; or one that is selected before any adapter (official): the review image that is most similar to an
 image of the products beside the review, and of each product the image that is most similar to that one.
 """
-Ids: TypeAlias = npt.NDArray[np.int64]
-
 STEP = 64
 
 
@@ -58,14 +53,14 @@ def task_images(
     ]
 
 
-def nearest(vectors: Floats, product: Floats, images: Images) -> Ids:
+def nearest(vectors: Floats, product: Floats, images: Images) -> Numbers:
     """[n]: for each review image, [n, d], which of the product's images, [m, d], it makes a pair with.
 
     The first or else the most similar, of equals the earliest.
     """
     if images == "first":
         return np.zeros(len(vectors), dtype=np.int64)
-    best: Ids = (vectors @ product.T).argmax(axis=1)
+    best: Numbers = (vectors @ product.T).argmax(axis=1)
     return best
 
 
@@ -83,8 +78,6 @@ def image_pairs(
     are products by review whose images are its negatives, in any batch that has the review: of each product
     the image that would make the pair. Raises AmeliError when there are pairs but no such image.
     """
-    from ameli_llm.images.contrastive import Pairs
-
     empty = np.zeros((0, material.image_dimension), dtype=np.float32)
     shots, shown, reviews = [empty], [empty], []
     found = review_images(material, fold.reviews, images, progress, beside)
@@ -98,7 +91,7 @@ def image_pairs(
     return Pairs(
         photos,
         np.concatenate(shown),
-        np.array([fold.gold[review] for review in reviews], dtype=np.int64),
+        _numbers(material, (fold.gold[review] for review in reviews)),
         _others(material, photos, [others[review] for review in reviews], images)
         if others and reviews
         else None,
@@ -116,8 +109,6 @@ def image_search(
 
     ``beside`` is that of ``review_images``. Raises AmeliError when there is none.
     """
-    from ameli_llm.images.contrastive import ImageSearch
-
     found = review_images(material, fold.reviews, images, progress, beside)
     golds = [fold.gold[review.id] for review in fold.reviews]
     usable = [
@@ -134,9 +125,9 @@ def image_search(
     return ImageSearch(
         review=np.concatenate([vectors for _, vectors in usable]),
         review_row=np.repeat(np.arange(len(usable)), [len(vectors) for _, vectors in usable]),
-        gold=np.array([gold for gold, _ in usable], dtype=np.int64),
+        gold=_numbers(material, (gold for gold, _ in usable)),
         images=np.asarray(index.image_vectors)[rows],
-        owner=np.array(index.product_ids)[index.image_owner[rows]],
+        owner=index.image_owner[rows],
         selected=images == "selected",
     )
 
@@ -174,7 +165,7 @@ def _all_images(material: Material, reviews: Sequence[Review], progress: Progres
     return found
 
 
-def _counted(material: Material, vectors: Floats, images: Images, beside: Sequence[int]) -> Floats:
+def _counted(material: Material, vectors: Floats, images: Images, beside: Sequence[EntityId]) -> Floats:
     """Those of a review's images that count."""
     if images == "all" or len(vectors) < 2:
         return vectors
@@ -185,11 +176,11 @@ def _counted(material: Material, vectors: Floats, images: Images, beside: Sequen
     return vectors[best : best + 1]
 
 
-def _others(material: Material, photos: Floats, products: Sequence[Sequence[int]], images: Images) -> Others:
+def _others(
+    material: Material, photos: Floats, products: Sequence[Sequence[EntityId]], images: Images
+) -> Others:
     """The negatives of each review image, [n, d], among the images of its ``products``."""
-    from ameli_llm.images.contrastive import Others
-
-    place: dict[tuple[int, int], int] = {}
+    place: dict[tuple[EntityId, int], int] = {}
     rows = np.full((len(photos), max(map(len, products))), -1, dtype=np.int64)
     for pair, several in enumerate(products):
         for column, product in enumerate(several):
@@ -204,6 +195,11 @@ def _others(material: Material, photos: Floats, products: Sequence[Sequence[int]
         )
     return Others(
         images=np.stack([material.product_images(product)[image] for product, image in place]),
-        owner=np.array([product for product, _ in place], dtype=np.int64),
+        owner=_numbers(material, (product for product, _ in place)),
         rows=rows,
     )
+
+
+def _numbers(material: Material, products: Iterable[EntityId]) -> Numbers:
+    """[n]: the rows of the products in the index."""
+    return np.array([material.index.rows[product] for product in products], dtype=np.int64)

@@ -20,6 +20,11 @@ def image_title(stamp: EncoderStamp) -> str:
 
 
 def text_title(stamp: EncoderStamp) -> str:
+    """As ``short_name``."""
+    return short_name(stamp.model)
+
+
+def short_name(model: str) -> str:
     """ "MiniLM" for the packaged text encoder, the last part of the model's name for others."""
-    name = stamp.model.rstrip("/").rpartition("/")[2]
+    name = model.rstrip("/").rpartition("/")[2]
     return "MiniLM" if name == "all-MiniLM-L6-v2" else name

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeAlias, cast
 import numpy as np
 
 import ameli_llm
-from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.ids import EntityId
 from ameli_llm.types import Product, Progress
 from eval.baselines.baseline import Floats
 from eval.baselines.material import Material
@@ -34,9 +34,9 @@ class EntityTexts:
     """The different texts [u, d], L2-normalised, and the row of each product that has one."""
 
     vectors: Floats
-    row: Mapping[ReviewId, EntityId]
+    row: Mapping[EntityId, int]
 
-    def rows(self, products: Iterable[int]) -> list[int]:
+    def rows(self, products: Iterable[EntityId]) -> list[int]:
         """The row of each product's text, -1 where it has none."""
         return [self.row.get(product, -1) for product in products]
 
@@ -48,7 +48,7 @@ def entity_texts(material: Material, text: Text, progress: Progress | None = Non
     by its text encoder; encoded once and kept with the index. A product without a text has no row.
     """
     rows: dict[str, int] = {}
-    row: dict[int, int] = {}
+    row: dict[EntityId, int] = {}
     for entity in material.index.product_ids:
         found = _text(material.dataset.products[entity], text)
         if found:

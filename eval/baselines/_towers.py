@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.images import weights as files
-from ameli_llm.images.adapter import residual
+from ameli_llm.images.adapter import positive, residual
 from eval.baselines.baseline import Floats
 from retrieval.encoders.encoder import normalised
 
@@ -63,8 +63,7 @@ class Towers:
     def load(cls, folder: Path) -> Towers:
         """The towers that ``save`` wrote. Raises AmeliError when missing, damaged or of another size."""
         hint = "ameli-llm train v2tel DATASET --out DIR writes one."
-        described = files.read_description(folder / DESCRIPTION, _Description, hint)
-        weights = files.read_weights(folder / WEIGHTS)
+        described, weights = files.read(folder / WEIGHTS, folder / DESCRIPTION, _Description, hint)
         sizes = Sizes(**described.sizes.model_dump())
         training = {**described.training, "weights": files.digest(folder / WEIGHTS)}
         try:
@@ -97,7 +96,7 @@ class Towers:
         if self.form == "projection":
             hidden = np.maximum((rows - weights["mean"]) @ weights["w1"] + weights["b1"], 0)
             return normalised(hidden @ weights["w2"] + weights["b2"])
-        return normalised(residual(self.form, rows, weights["w1"], weights["w2"]))
+        return normalised(residual(self.form, rows, weights["w1"], weights["w2"], positive))
 
 
 class _Sizes(BaseModel):
@@ -109,9 +108,7 @@ class _Sizes(BaseModel):
     common: int = Field(ge=1)
 
 
-class _Description(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class _Description(files.Described):
     form: Form
     sizes: _Sizes
     encoders: dict[str, str]

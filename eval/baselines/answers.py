@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
 from ameli_llm.fusion.missing import filled
-from ameli_llm.ids import ReviewId
+from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.runs import CandidateRow, PredictionRow
 from ameli_llm.ties import ranked
 from ameli_llm.types import State
@@ -52,7 +52,7 @@ def _answer(row: PredictionRow, task: Task, scored: Scored, seconds: float) -> P
     )
 
 
-def _rest(row: PredictionRow, taken: set[int], first: Sequence[CandidateRow]) -> list[CandidateRow]:
+def _rest(row: PredictionRow, taken: Set[EntityId], first: Sequence[CandidateRow]) -> list[CandidateRow]:
     """The candidates that were not scored, in retrieval's order below the others."""
     rest = sorted(
         (one for one in row.candidates if one.entity_id not in taken), key=lambda one: -one.retrieval_score

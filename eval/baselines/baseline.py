@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from ameli_llm.ids import EntityId
 from ameli_llm.types import AttributeValue, Candidate, Progress, Review
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+Preset: TypeAlias = Literal["paper", "official"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Task:
     extracted: tuple[AttributeValue, ...] = ()
 
     @property
-    def entity_ids(self) -> list[int]:
+    def entity_ids(self) -> list[EntityId]:
         """The candidates' product ids, in their order."""
         return [candidate.entity_id for candidate in self.candidates]
 
@@ -61,3 +62,31 @@ class Baseline(Protocol):
 
     def describe(self) -> Mapping[str, Any]:
         """What the scores were made with, in JSON types: settings, encoders, digests of weights."""
+
+    def title(self, name: str) -> str:
+        """How readers see its row: ``name``, with the encoders that it was really run with."""
+
+
+class Settings(Protocol):
+    """How a trained baseline is trained."""
+
+    @property
+    def needs_candidates(self) -> bool:
+        """Whether training looks at the candidates of its reviews."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row of Table 5 that a baseline makes, by its key on the command line.
+
+    Where the paper has the row, its key in ``eval/expected/table5.yaml`` is the same with underscores, and
+    name, modality and attribute are those that stand there; here they are for rows that the paper lacks.
+    ``needs_images``: without product images, and an encoder of them, the row has nothing to say.
+    """
+
+    key: str
+    variant: str = ""
+    needs_images: bool = False
+    name: str = ""
+    modality: str = "-"
+    attribute: bool = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ameli_llm.config import RunConfig
@@ -19,45 +21,70 @@ from eval.experiment import candidate_run
 
 @dataclass(frozen=True)
 class Course:
-    """The products with their vectors, the fold to train on and the fold to choose on."""
+    """The products with their vectors, the fold to train on and the fold to choose on.
+
+    ``find`` gives a fold's reviews with their candidates; it is asked once for each fold, and only by a
+    training that looks at them.
+    """
 
     material: Material
     train: Fold
     dev: Fold
+    find: Callable[[Fold], list[Example]]
+    _found: dict[str, list[Example]] = field(default_factory=dict, repr=False)
+
+    def examples(self, fold: Fold) -> list[Example]:
+        """The reviews of one of the two folds, with candidates and extracted attributes."""
+        if fold.name not in self._found:
+            self._found[fold.name] = self.find(fold)
+        return self._found[fold.name]
+
+    def with_candidates(self) -> Course:
+        """The course with its folds' lists of candidates. Raises AmeliError."""
+        train, dev = (folded(fold.name, self.examples(fold)) for fold in (self.train, self.dev))
+        return replace(self, train=train, dev=dev)
 
 
+@contextmanager
 def open_course(
-    dataset: Dataset, split: str, config: RunConfig, index: Path | None, seed: int, progress: Progress
-) -> Course:
-    """The data of a training; the index is made when it is not there. Raises AmeliError."""
-    train, dev = folds(dataset, split, seed)
-    opened = open_or_build_index(dataset, config, index, progress)
-    return Course(Material.of(dataset, opened), train, dev)
+    dataset: Dataset,
+    split: str,
+    config: RunConfig,
+    index: Path | None,
+    seed: int,
+    out: Path,
+    progress: Progress,
+    given: Path | None = None,
+) -> Iterator[Course]:
+    """The course of a training into ``out``; its index is made when it is not there, and closed at the end.
 
-
-def with_candidates(
-    course: Course, config: RunConfig, index: Path | None, given: Path | None, out: Path, progress: Progress
-) -> Course:
-    """The course with its folds' lists of candidates. Raises AmeliError."""
-    train, dev = course_examples(course, config, index, given, out, progress)
-    return replace(course, train=folded(course.train.name, train), dev=folded(course.dev.name, dev))
-
-
-def course_examples(
-    course: Course, config: RunConfig, index: Path | None, given: Path | None, out: Path, progress: Progress
-) -> tuple[list[Example], list[Example]]:
-    """The folds' reviews with candidates and extracted attributes, to train on and to choose on.
-
-    They are those of the runs that are there in ``given``, or of runs that are made now below ``out``. Raises
-    AmeliError when the former are missing or unfinished.
+    Candidates are those of the runs in ``given``. Raises AmeliError.
     """
-    data = course.material.dataset
+    train, dev = folds(dataset, split, seed)
+    find = candidates_of(dataset, config, index, out, progress, given)
+    with open_or_build_index(dataset, config, index, progress) as opened:
+        yield Course(Material.of(dataset, opened), train, dev, find)
 
-    def found(fold: Fold) -> list[Example]:
+
+def candidates_of(
+    dataset: Dataset,
+    config: RunConfig,
+    index: Path | None,
+    out: Path,
+    progress: Progress,
+    given: Path | None = None,
+) -> Callable[[Fold], list[Example]]:
+    """Finds candidates and extracted attributes of a fold's reviews, by our linker without a model.
+
+    They are those of the run that is there in ``given`` under the fold's name, or of one that is made now, or
+    was before, below ``out``. Raises AmeliError when the former is missing or unfinished.
+    """
+
+    def find(fold: Fold) -> list[Example]:
         if given is None:
-            rows = candidate_run(data, fold.name, config, index, out / "candidates" / fold.name, progress)
+            rows = candidate_run(dataset, fold.name, config, index, out / "candidates" / fold.name, progress)
         else:
             rows = list(RunFolder(given / fold.name).require().predictions())
         return examples(rows, fold, config.retrieval.candidates)
 
-    return found(course.train), found(course.dev)
+    return find

@@ -30,7 +30,7 @@ class Material:
     index: Index
     attributes: Mapping[EntityId, Attributes]
     _review_images: dict[ReviewId, Floats] = field(default_factory=dict, repr=False)
-    _product_images: dict[ReviewId, Floats] = field(default_factory=dict, repr=False)
+    _product_images: dict[EntityId, Floats] = field(default_factory=dict, repr=False)
     _once: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @classmethod

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ameli_llm.ties import chance
 from ameli_llm.types import Progress
-from eval.baselines._folder import refuse_variant
-from eval.baselines.baseline import Scored, Task
-from eval.baselines.material import Material
+from eval.baselines.baseline import Scored, TableRow, Task
 
 RANGE = 2.0**64
 
@@ -35,13 +32,16 @@ class Random:
         """The seed."""
         return {"seed": self.seed}
 
+    def title(self, name: str) -> str:
+        """The name itself: it reads nothing."""
+        return name
 
-def create(material: Material, folder: Path | None, variant: str = "", seed: int = 0) -> Random:
-    """The baseline of this seed; it is not trained and reads no folder."""
-    refuse_variant("random", variant)
+
+def create(seed: int = 0) -> Random:
+    """The baseline of this seed."""
     return Random(seed)
 
 
-def title(material: Material) -> str:
-    """Name of the row."""
-    return "Random"
+def rows() -> tuple[TableRow, ...]:
+    """Its row of the paper's table."""
+    return (TableRow("random"),)

@@ -1,4 +1,8 @@
-"""V2TEL: a review image against product texts through two towers (Sun et al. 2022; paper, section 5.2)."""
+"""V2TEL: a review image against product texts through two towers (Sun et al. 2022; paper, section 5.2).
+
+With CLIP both sides are its own, each with an adapter. Other image encoders have no text side: then the
+index's text encoder makes the text vectors and both sides are projected into a common space.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +10,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Progress
-from eval.baselines import _folder, _lists
+from eval.baselines import _folder
 from eval.baselines._folder import Trained
 from eval.baselines._images import (
-    Ids,
-    Images,
-    no_images,
     require_choice,
     require_images,
-    review_images,
     task_images,
 )
 from eval.baselines._names import image_title, text_title
+from eval.baselines._settings import (
+    AdapterForm,
+    BatchSize,
+    CountedImages,
+    Epochs,
+    GoldImage,
+    LearningRate,
+    Temperature,
+)
+from eval.baselines._text_pairs import Loss, text_pairs, text_search
 from eval.baselines._texts import EntityTexts, Text, entity_texts, has_text_tower, text_dimension
 from eval.baselines._towers import DESCRIPTION, Form, Sizes, Towers
-from eval.baselines.baseline import Floats, Scored, Task
+from eval.baselines.baseline import Floats, Preset, Scored, TableRow, Task
 from eval.baselines.material import Material
-
-if TYPE_CHECKING:
-    from eval.baselines._tower_training import TextPairs, TextSearch
+from eval.baselines.options import Option, changed
 
 NAME = "v2tel"
-
-Loss: TypeAlias = Literal["batch", "batch+candidates", "candidates"]
 
 
 @dataclass(frozen=True)
@@ -55,15 +61,23 @@ class Settings:
     numbers.
     """
 
-    text: Text = "title+description"
-    form: Literal["paper", "official"] = "paper"
-    images: Images = "all"
-    gold_image: bool = False
-    loss: Loss = "batch"
-    epochs: int = 60
-    learning_rate: float = 1e-3
-    batch_size: int = 256
-    temperature: float = 0.07
+    text: Annotated[Text, Option("What stands for a product; officially the description.")] = (
+        "title+description"
+    )
+    form: AdapterForm = "paper"
+    images: CountedImages = "all"
+    gold_image: GoldImage = False
+    loss: Annotated[
+        Loss,
+        Option(
+            "V2TEL tells a product's text from those of the batch, also from those of its reviews' "
+            "candidates, or only from those of the review's own."
+        ),
+    ] = "batch"
+    epochs: Epochs = 60
+    learning_rate: LearningRate = 1e-3
+    batch_size: BatchSize = 256
+    temperature: Temperature = 0.07
     hidden: int = 0
     common: int = 128
     patience: int = 10
@@ -80,7 +94,7 @@ class Settings:
         return self.loss != "batch" or (self.images == "selected" and not self.gold_image)
 
 
-PRESETS: Mapping[str, Settings] = MappingProxyType(
+PRESETS: Mapping[Preset, Settings] = MappingProxyType(
     {
         "paper": Settings(),
         "official": Settings(
@@ -134,21 +148,37 @@ class V2TEL:
             "training": dict(training["made_of"]),
         }
 
+    def title(self, name: str) -> str:
+        """The name with the encoders."""
+        return f"{name} ({encoders(self._material)})"
+
+
+def rows() -> tuple[TableRow, ...]:
+    """Its row of the paper's table."""
+    return (TableRow(NAME, needs_images=True),)
+
+
+def configured(preset: Preset, epochs: int | None) -> Settings:
+    """The settings of the preset, with so many epochs at most (None: the preset's)."""
+    return changed(PRESETS[preset], {"epochs": epochs})
+
+
+def encoders(material: Material) -> str:
+    """Short names of the encoders of images and texts. Raises AmeliError in an index without images."""
+    image = image_title(_folder.require_image_encoder(material))
+    return image if has_text_tower(material) else f"{image}, {text_title(material.index.manifest.text)}"
+
 
 def title(material: Material) -> str:
-    """Name of the row, with the encoders that it was really run with."""
-    image = image_title(_folder.require_image_encoder(material))
-    if has_text_tower(material):
-        return f"V2TEL ({image})"
-    return f"V2TEL ({image}, {text_title(material.index.manifest.text)})"
+    """Its name with the encoders that it is trained on."""
+    return f"V2TEL ({encoders(material)})"
 
 
-def create(material: Material, folder: Path | None, variant: str = "", seed: int = 0) -> V2TEL:
+def create(material: Material, folder: Path | None) -> V2TEL:
     """The baseline with the weights that ``train`` wrote to ``folder``.
 
     Raises AmeliError when they are missing, damaged, of another size or of another encoder.
     """
-    _folder.refuse_variant(NAME, variant)
     stamps = _stamps(material)
     towers = _load(_folder.require_folder(NAME, folder))
     sizes = material.image_dimension, text_dimension(material)
@@ -196,8 +226,9 @@ def train(
     from eval.baselines._tower_training import train_towers
 
     texts = entity_texts(material, settings.text, progress)
-    pairs = _pairs(material, train, texts, settings, progress)
-    search = _search(material, dev, texts, settings, progress)
+    seen = settings.loss, settings.images, settings.gold_image
+    pairs = text_pairs(material, train, texts, *seen, progress)
+    search = text_search(material, dev, texts, *seen, progress)
     form: Form = settings.form if has_text_tower(material) else "projection"
     sizes = _sizes(form, settings, material.image_dimension, text_dimension(material))
     weights, history = train_towers(
@@ -229,80 +260,6 @@ def _sizes(form: Form, settings: Settings, image: int, text: int) -> Sizes:
     if form == "projection":
         return Sizes(image, text, settings.hidden or 256, settings.common)
     return Sizes(image, text, settings.hidden or max(1, image // 4), image)
-
-
-def _pairs(
-    material: Material, fold: Fold, texts: EntityTexts, settings: Settings, progress: Progress | None
-) -> TextPairs:
-    """A pair for each review image whose product has a text.
-
-    Where the loss is over candidates, its others are the candidates' texts that are not the product's own;
-    reviews without any are left out where there is nothing else to tell it from.
-    """
-    from eval.baselines._tower_training import TextPairs
-
-    beside = _lists.beside(fold, settings.images, settings.gold_image)
-    lists = _lists.others(fold) if settings.loss != "batch" else {}
-    shown = [np.zeros((0, material.image_dimension), dtype=np.float32)]
-    rows: list[int] = []
-    others: list[list[int]] = []
-    found = review_images(material, fold.reviews, settings.images, progress, beside)
-    for review, vectors in zip(fold.reviews, found, strict=True):
-        row = texts.row.get(fold.gold[review.id], -1)
-        against = [one for one in texts.rows(lists.get(review.id, ())) if one not in (row, -1)]
-        if row >= 0 and (against or settings.loss != "candidates"):
-            shown.append(vectors)
-            rows += [row] * len(vectors)
-            others += [against] * len(vectors)
-    return TextPairs(
-        np.concatenate(shown),
-        np.array(rows, dtype=np.int64),
-        _padded(others) if lists else None,
-        own=settings.loss == "candidates",
-    )
-
-
-def _search(
-    material: Material, fold: Fold, texts: EntityTexts, settings: Settings, progress: Progress | None
-) -> TextSearch:
-    """The reviews with a usable image whose product has a text and is, for F1, among the candidates.
-
-    Raises AmeliError when there is none.
-    """
-    from eval.baselines._tower_training import TextSearch
-
-    beside = _lists.beside(fold, settings.images, settings.gold_image)
-    lists = _lists.retrieved(fold) if settings.loss == "candidates" else None
-    found = review_images(material, fold.reviews, settings.images, progress, beside)
-    usable = [
-        (review, vectors)
-        for review, vectors in zip(fold.reviews, found, strict=True)
-        if len(vectors) and fold.gold[review.id] in texts.row
-    ]
-    if not usable:
-        raise no_images(fold)
-    if lists is not None:
-        usable = [(review, vectors) for review, vectors in usable if fold.gold[review.id] in lists[review.id]]
-    if not usable:
-        raise AmeliError(
-            f"No review of {fold.name} with a readable image has its gold product among its candidates.",
-            hint="Use a larger dev split, or more candidates.",
-        )
-    return TextSearch(
-        images=np.concatenate([vectors for _, vectors in usable]),
-        review_row=np.repeat(np.arange(len(usable)), [len(vectors) for _, vectors in usable]),
-        gold=np.array([texts.row[fold.gold[review.id]] for review, _ in usable], dtype=np.int64),
-        counts=np.bincount(list(texts.row.values()), minlength=len(texts.vectors)),
-        lists=None if lists is None else _padded([texts.rows(lists[review.id]) for review, _ in usable]),
-    )
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> Ids:
-    """[n, k], with -1 behind the shorter ones."""
-    found = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
-    for row, several in enumerate(rows):
-        found[row, : len(several)] = several
-    return found
 
 
 def _stamps(material: Material) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""V2VEL: a review image against product images through the image adapter (Sun et al. 2022; section 5.2)."""
+"""V2VEL: a review image against product images through the image adapter (Sun et al. 2022; section 5.2).
+
+It adapts the vectors of whatever image encoder the index has. Killed and typed again, it goes on.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
-from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.ids import EntityId
 from ameli_llm.images import weights
 from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
 from ameli_llm.types import Progress
 from eval.baselines import _folder, _lists
 from eval.baselines._folder import Trained
 from eval.baselines._images import (
-    Images,
     image_pairs,
     image_search,
     nearest,
@@ -29,8 +31,18 @@ from eval.baselines._images import (
     task_images,
 )
 from eval.baselines._names import image_title
-from eval.baselines.baseline import Example, Floats, Scored, Task
+from eval.baselines._settings import (
+    AdapterForm,
+    BatchSize,
+    CountedImages,
+    Epochs,
+    GoldImage,
+    LearningRate,
+    Temperature,
+)
+from eval.baselines.baseline import Example, Floats, Preset, Scored, TableRow, Task
 from eval.baselines.material import Material
+from eval.baselines.options import Option, changed
 
 NAME = "v2vel"
 
@@ -48,14 +60,17 @@ class Settings:
     Numbers that the paper does not give were chosen on the synthetic twin's dev split.
     """
 
-    form: Literal["paper", "official"] = "paper"
-    images: Images = "all"
-    gold_image: bool = False
-    negatives: Literal["batch", "candidates"] = "batch"
-    epochs: int = 30
-    learning_rate: float = 3e-4
-    batch_size: int = 64
-    temperature: float = 0.07
+    form: AdapterForm = "paper"
+    images: CountedImages = "all"
+    gold_image: GoldImage = False
+    negatives: Annotated[
+        Literal["batch", "candidates"],
+        Option("V2VEL's negatives: the products of the batch, or also its reviews' candidates."),
+    ] = "batch"
+    epochs: Epochs = 30
+    learning_rate: LearningRate = 3e-4
+    batch_size: BatchSize = 64
+    temperature: Temperature = 0.07
     patience: int = 10
 
     def __post_init__(self) -> None:
@@ -69,7 +84,7 @@ class Settings:
         return self.negatives == "candidates" or (self.images == "selected" and not self.gold_image)
 
 
-PRESETS: Mapping[str, Settings] = MappingProxyType(
+PRESETS: Mapping[Preset, Settings] = MappingProxyType(
     {
         "paper": Settings(),
         "official": Settings(
@@ -87,7 +102,7 @@ class V2VEL:
         self._material = material
         self._adapter = adapter
         self._settings = settings
-        self._products: dict[ReviewId, Floats] = {}
+        self._products: dict[EntityId, Floats] = {}
 
     def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
         """Cosines [K] for each task."""
@@ -143,18 +158,36 @@ class V2VEL:
             "training": dict(self._adapter.training["made_of"]),
         }
 
+    def title(self, name: str) -> str:
+        """The name with the image encoder."""
+        return f"{name} ({encoder(self._material)})"
+
+
+def rows() -> tuple[TableRow, ...]:
+    """Its row of the paper's table."""
+    return (TableRow(NAME, needs_images=True),)
+
+
+def configured(preset: Preset, epochs: int | None) -> Settings:
+    """The settings of the preset, with so many epochs at most (None: the preset's)."""
+    return changed(PRESETS[preset], {"epochs": epochs})
+
+
+def encoder(material: Material) -> str:
+    """Short name of the index's image encoder. Raises AmeliError in an index without any."""
+    return image_title(_folder.require_image_encoder(material))
+
 
 def title(material: Material) -> str:
-    """Name of the row, with the encoder that it was really run with."""
-    return f"V2VEL ({image_title(_folder.require_image_encoder(material))})"
+    """Its name with the encoder that it is trained on."""
+    return f"V2VEL ({encoder(material)})"
 
 
-def create(material: Material, folder: Path | None, variant: str = "", seed: int = 0) -> V2VEL:
+def create(material: Material, folder: Path | None) -> V2VEL:
     """The baseline with the weights that ``train`` wrote to ``folder``.
 
     Raises AmeliError when they are missing, damaged, of another size or of another encoder.
     """
-    _folder.refuse_variant(NAME, variant)
     stamp = _folder.require_image_encoder(material)
     adapter = _load(_folder.require_folder(NAME, folder))
     try:
@@ -211,7 +244,7 @@ def train(
         progress=progress,
         checkpoints=out / _folder.CHECKPOINTS,
     )
-    training = _folder.record(NAME, made_of, len(pairs.entity_id), len(search.gold), history)
+    training = _folder.record(NAME, made_of, len(pairs.product), len(search.gold), history)
     replace(adapter, training=training).save(out)
     discard(out / _folder.CHECKPOINTS)
     return _folder.summary(title(material), out, training, already=False)

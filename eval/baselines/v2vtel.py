@@ -1,4 +1,7 @@
-"""V2VTEL: the five best of V2VEL, ranked anew by V2TEL (Sun et al. 2022; paper, section 5.2)."""
+"""V2VTEL: the five best of V2VEL, ranked anew by V2TEL (Sun et al. 2022; paper, section 5.2).
+
+Each of the two gets a folder of its own in DIR; options hold for both.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from ameli_llm.ties import ranked
 from ameli_llm.types import Progress
 from eval.baselines import _folder, v2tel, v2vel
 from eval.baselines._folder import Trained
-from eval.baselines.baseline import Baseline, Floats, Scored, Task
+from eval.baselines.baseline import Baseline, Floats, Preset, Scored, TableRow, Task
 from eval.baselines.material import Material
 
 NAME = "v2vtel"
+PARTS = ("v2vel", "v2tel")
 KEPT = 5
 """Candidates of V2VEL that V2TEL ranks anew, as in the official code."""
 
@@ -64,6 +68,10 @@ class V2VTEL:
             "v2tel": second,
         }
 
+    def title(self, name: str) -> str:
+        """The name with the encoders."""
+        return f"{name} ({v2tel.encoders(self.material)})"
+
 
 def total(task: Task, image: Floats, text: Floats) -> Floats:
     """The scores that rank, [K], from V2VEL's and V2TEL's; NaN for all where V2VEL has no opinion at all.
@@ -82,13 +90,22 @@ def total(task: Task, image: Floats, text: Floats) -> Floats:
 
 
 def title(material: Material) -> str:
-    """Name of the row, with the encoders that it was really run with."""
-    return "V2VTEL" + v2tel.title(material).removeprefix("V2TEL")
+    """Its name with the encoders that it is trained on."""
+    return f"V2VTEL ({v2tel.encoders(material)})"
 
 
-def create(material: Material, folder: Path | None, variant: str = "", seed: int = 0) -> V2VTEL:
+def rows() -> tuple[TableRow, ...]:
+    """Its row of the paper's table."""
+    return (TableRow(NAME, needs_images=True),)
+
+
+def configured(preset: Preset, epochs: int | None) -> Settings:
+    """The settings of the two parts."""
+    return Settings(v2vel.configured(preset, epochs), v2tel.configured(preset, epochs))
+
+
+def create(material: Material, folder: Path | None) -> V2VTEL:
     """The baseline of the two parts in ``folder``. Raises AmeliError as they do."""
-    _folder.refuse_variant(NAME, variant)
     place = _folder.require_folder(NAME, folder)
     return V2VTEL(material, v2vel.create(material, place / "v2vel"), v2tel.create(material, place / "v2tel"))
 

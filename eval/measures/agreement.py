@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ameli_llm.runs import AttributeRow
 from eval.measures.judged import Judged
+from eval.measures.showing import LISTED, Grid, Shown
+
+PLACE = 80
 
 AGREE, CONFLICT, UNKNOWN = "agree", "conflict", "unknown"
 VERDICTS = (AGREE, CONFLICT, UNKNOWN)
@@ -24,6 +28,17 @@ class AttributeScore:
     n: int
     right_product: Mapping[str, int]
     linked_product: Mapping[str, int]
+
+
+def measure(judged: Sequence[Judged]) -> dict[str, Any]:
+    """``by_attribute``: the verdicts of the keys that were extracted most often."""
+    return {"by_attribute": by_attribute(judged)}
+
+
+def show(by_attribute: Sequence[Mapping[str, Any]]) -> Shown:
+    """A table of the verdicts against the right product."""
+    rows = ((one["key"], one["n"], *one["right_product"].values()) for one in by_attribute[:LISTED])
+    return Shown(grids=(Grid.of(("attribute", "reviews", *VERDICTS), rows),))
 
 
 def against_right_product(one: Judged) -> dict[str, str]:

@@ -6,13 +6,17 @@ without are judged alike. A review without confidence or candidates counts as ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.measures.judged import Judged
+from eval.measures.showing import Shown
+
+PLACE = 75
 
 BINS = 15
 """Bins of the reliability table, as in Guo et al. (2017)."""
@@ -47,32 +51,58 @@ class Calibration:
     bins: tuple[Bin, ...]
     aurc: float | None
     points: tuple[OperatingPoint, ...]
-    curve: tuple[tuple[float, float], ...]
+
+
+def measure(judged: Sequence[Judged]) -> dict[str, Any]:
+    """``calibration`` of the reviews with gold."""
+    return {"calibration": calibration(judged)}
+
+
+def show(calibration: Mapping[str, Any]) -> Shown:
+    """A line, where reviews have a confidence."""
+    if calibration["ece"] is None:
+        return Shown()
+    points = [
+        f"{100 * p['coverage']:.1f} % answered at {100 * p['precision']:.0f} % precision"
+        for p in calibration["points"]
+    ]
+    errors = f"ECE {calibration['ece']:.4f}, AURC {calibration['aurc']:.4f}"
+    return Shown(lines=(f"calibration: {', '.join([errors, *points])}",))
 
 
 def calibration(judged: Sequence[Judged], precisions: Sequence[float] = (0.95, 0.99)) -> Calibration:
     """Calibration of the reviews with gold.
 
     ``ece``: expected calibration error over equal-mass bins (Nguyen and O'Connor, 2015; Guo et al., 2017).
-    ``aurc``: mean risk over all coverages (Geifman and El-Yaniv, 2017). ``curve``: (coverage, risk) after
-    each different confidence, best first; answers of equal confidence are never separated.
+    ``aurc``: mean risk over all coverages (Geifman and El-Yaniv, 2017).
     """
-    answered = [one for one in judged if one.row.confidence is not None and one.row.candidates]
-    confidence = np.asarray([one.row.confidence for one in answered], dtype=np.float64)
-    right = np.asarray(
-        [one.row.candidates[0].entity_id == one.gold.gold for one in answered], dtype=np.float64
-    )
+    confidence, right = _answers(judged)
     bins = reliability(confidence, right)
-    ece = sum(b.n * abs(b.confidence - b.accuracy) for b in bins) / len(answered) if answered else None
+    ece = sum(b.n * abs(b.confidence - b.accuracy) for b in bins) / len(right) if len(right) else None
     curve, thresholds = risk_coverage(confidence, right, len(judged))
     return Calibration(
-        n=len(answered),
+        n=len(right),
         ece=ece,
         bins=tuple(bins),
         aurc=_aurc(confidence, right, len(judged)),
         points=tuple(_point(precision, curve, thresholds) for precision in precisions),
-        curve=tuple(curve),
     )
+
+
+def risk_curve(judged: Sequence[Judged]) -> list[tuple[float, float]]:
+    """(coverage, risk) after each different confidence, best first; a chart's, a point a review."""
+    return risk_coverage(*_answers(judged), len(judged))[0]
+
+
+def _answers(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Confidence of each review that has one and candidates, and 1 where its best candidate is right."""
+    known = [
+        (one.row.confidence, one.row.candidates[0].entity_id == one.gold.gold)
+        for one in judged
+        if one.row.confidence is not None and one.row.candidates
+    ]
+    table = np.asarray(known, dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.float64], bins: int = BINS) -> list[Bin]:
@@ -94,7 +124,10 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.float64], bin
 def risk_coverage(
     confidence: NDArray[np.float64], right: NDArray[np.float64], n: int
 ) -> tuple[list[tuple[float, float]], list[float]]:
-    """(coverage, risk) points and the threshold of each; ``n`` is the number of all reviews."""
+    """(coverage, risk) points and the threshold of each; ``n`` is the number of all reviews.
+
+    Answers of equal confidence are never separated.
+    """
     values, sizes = np.unique(-confidence, return_counts=True)
     answered = np.cumsum(sizes)
     correct = np.cumsum(right[np.argsort(-confidence, kind="stable")])[answered - 1]

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ameli_llm.config import FusionConfig
+from ameli_llm.config import FusionConfig, RunConfig
 from ameli_llm.fusion.combine import Parts, fuse
 from ameli_llm.ids import EntityId
 from ameli_llm.runs import CandidateRow
 from eval.measures.agreement import CONFLICT, against_right_product
 from eval.measures.judged import Judged, by_retrieval
+from eval.measures.showing import Grid, Shown
+
+PLACE = 70
 
 CAUSES: Mapping[str, str] = {
     "failed": "the model's reply was unusable or never came",
@@ -36,6 +40,18 @@ class ErrorBudget:
     n: int
     errors: int
     causes: Mapping[str, int]
+
+
+def measure(judged: Sequence[Judged], k: int, config: RunConfig) -> dict[str, Any]:
+    """``error_budget`` of the reviews with gold."""
+    return {"error_budget": error_budget(judged, k, config.fusion)}
+
+
+def show(error_budget: Mapping[str, Any]) -> Shown:
+    """A table of the causes that occur."""
+    errors = error_budget["errors"]
+    causes = ((cause, n, f"{100 * n / errors:.1f}") for cause, n in error_budget["causes"].items() if n)
+    return Shown(grids=(Grid.of((f"cause of {errors} errors", "reviews", "%"), causes),))
 
 
 def error_budget(judged: Sequence[Judged], k: int, fusion: FusionConfig) -> ErrorBudget:

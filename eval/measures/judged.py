@@ -78,7 +78,7 @@ def in_order(rows: Iterable[PredictionRow]) -> list[PredictionRow]:
     for first, second in itertools.pairwise(ordered):
         if first.review_id == second.review_id:
             raise AmeliError(
-                f"Review {first.review_id} was predicted twice.",
+                f"Review {first.review_id!r} was predicted twice.",
                 hint="Remove one of its lines from predictions.jsonl.",
             )
     return ordered

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from eval.measures.counting import f1
 from eval.measures.judged import Judged
-from eval.measures.metrics import f1
+from eval.measures.showing import LISTED, Grid, Shown, percent
 from eval.measures.statistics import ClusteredBootstrap, Interval
+
+PLACE = 78
 
 TOP = 25
 """Categories listed, largest first."""
@@ -22,6 +26,30 @@ class SliceScore:
     n: int
     recall_at_k: Interval
     end_to_end_f1: Interval
+
+
+def measure(judged: Sequence[Judged], k: int, bootstrap: ClusteredBootstrap) -> dict[str, Any]:
+    """``by_category`` and ``by_slice``: recall@K and end-to-end F1 of each part."""
+    return {
+        "by_category": by_category(judged, k, bootstrap),
+        "by_slice": by_slice(judged, k, bootstrap),
+    }
+
+
+def show(by_category: Sequence[Mapping[str, Any]], by_slice: Sequence[Mapping[str, Any]], k: int) -> Shown:
+    """A table each, of the largest parts."""
+    return Shown(
+        grids=tuple(
+            Grid.of(
+                (title, "n", f"recall@{k}", "end-to-end F1"),
+                (
+                    (part["name"], part["n"], percent(part["recall_at_k"]), percent(part["end_to_end_f1"]))
+                    for part in parts[:LISTED]
+                ),
+            )
+            for title, parts in (("category", by_category), ("slice", by_slice))
+        )
+    )
 
 
 def by_category(judged: Sequence[Judged], k: int, bootstrap: ClusteredBootstrap) -> list[SliceScore]:

@@ -114,7 +114,10 @@ class CardMaker:
         )
 
     def _name(self, product: EntityId) -> str:
-        return shown(f"{self.names.get(product, '(no name)')}", LONGEST_VALUE) + f" #{product}"
+        return (
+            shown(f"{self.names.get(product, '(no name)')}", LONGEST_VALUE)
+            + f" #{shown(str(product), LONGEST_VALUE)}"
+        )
 
     def _answer(self, one: Judged) -> str:
         if one.linked and one.row.entity_id is not None:

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ameli_llm.files import write_text
 from ameli_llm.ids import id_order
 from ameli_llm.runs import RunFolder
-from eval.evaluation import Evaluation, evaluate_run, write_text
+from eval.evaluation import Evaluation, evaluate_run
+from eval.failures import COMMONEST, FailureKind, failure_kinds
+from eval.measures import shown
+from eval.measures.calibration import risk_curve
 from eval.measures.error_budget import CAUSES, cause_of
 from eval.measures.judged import Judged
-from eval.measures.statistics import Interval
+from eval.measures.showing import Score, Shown
 from eval.paired import Paired, changed_settings, compare
 from eval.report.cards import Card, CardMaker
+from eval.standing import Standing, standing
 
 LONGEST_LIST = 500
 """Reviews listed: first what changed between the runs, then the wrong ones, then the right ones."""
@@ -40,23 +45,36 @@ FACTS: Mapping[str, str] = {
 """What the head of the report says of a run, and where ``run.json`` has it."""
 
 
+DRAWN = frozenset({"agreement", "answers", "calibration", "counts", "error_budget", "f1", "recall", "slices"})
+"""Measures that the page draws in its own way; what the others show is listed."""
+
+
 @dataclass(frozen=True)
 class ScoreLine:
-    """A row of the score table."""
+    """A row of the score table; ``a`` and ``b`` are scores of ``metrics.json``."""
 
     name: str
     hint: str
-    a: Interval | None
-    b: Interval | None
+    a: Mapping[str, Any] | None
+    b: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Side:
-    """A run as the report shows it."""
+    """A run as the report shows it. ``document`` is the content of its ``metrics.json``."""
 
     name: str
     manifest: Mapping[str, Any]
     evaluation: Evaluation
+    document: Mapping[str, Any]
+    standing: Standing
+
+    @classmethod
+    def of(cls, run: RunFolder) -> Side:
+        """Raises AmeliError when the folder is no run, has no predictions, or is broken."""
+        evaluation = evaluate_run(run)
+        far = standing(run, len(evaluation.rows))
+        return cls(run.path.resolve().name, run.manifest(), evaluation, evaluation.document(), far)
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -75,23 +93,49 @@ class Side:
         """``run.json`` as it is."""
         return json.dumps(self.manifest, indent=2, ensure_ascii=False)
 
+    @property
+    def curve(self) -> list[tuple[float, float]]:
+        """Points of risk against coverage."""
+        return risk_curve(self.evaluation.judged)
 
-def write_report(run: RunFolder, out: Path | None = None, other: RunFolder | None = None) -> Path:
+    @property
+    def failures(self) -> list[FailureKind]:
+        """The commonest kinds of failures."""
+        return failure_kinds(self.evaluation.rows)[:COMMONEST]
+
+    @property
+    def others(self) -> list[Shown]:
+        """What the measures show that the page does not draw."""
+        return [part for name, part in shown(self.document) if name not in DRAWN]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report on disk, and how far its runs are, by what it calls them ("" for a single one)."""
+
+    path: Path
+    standings: Mapping[str, Standing]
+
+
+def write_report(run: RunFolder, out: Path | None = None, other: RunFolder | None = None) -> Written:
     """Writes the report of ``run``, with ``other`` as run B, to ``out`` (default: into the run folder).
 
     Raises AmeliError when a folder is no run, has no predictions, or the two share no review with gold.
     """
     out = out or run.path / "report.html"
-    write_text(out, render(run, other))
-    return out
+    a, b = Side.of(run), Side.of(other) if other else None
+    write_text(out, _page(run, a, b))
+    return Written(out, {"A": a.standing, "B": b.standing} if b else {"": a.standing})
 
 
 def render(run: RunFolder, other: RunFolder | None = None) -> str:
     """The report as HTML. Everything that comes from data is escaped."""
+    return _page(run, Side.of(run), Side.of(other) if other else None)
+
+
+def _page(run: RunFolder, a: Side, b: Side | None) -> str:
     import jinja2
 
-    a = _side(run)
-    b = _side(other) if other else None
     paired = _paired(a, b) if b else None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -105,17 +149,13 @@ def render(run: RunFolder, other: RunFolder | None = None) -> str:
         a=a,
         b=b,
         paired=paired,
-        changed=_changed(a, b),
-        scores=_scores(a.evaluation, b.evaluation if b else None),
+        changed=changed_settings(a.spec, b.spec) if b else {},
+        scores=_scores(a, b),
         causes=CAUSES,
         cards=cards,
         total=len(a.evaluation.judged),
         slices=sorted({name for card in cards for name in card.slices}),
     )
-
-
-def _side(run: RunFolder) -> Side:
-    return Side(run.path.resolve().name, run.require().manifest(), evaluate_run(run))
 
 
 def _paired(a: Side, b: Side) -> Paired:
@@ -128,37 +168,23 @@ def _paired(a: Side, b: Side) -> Paired:
     )
 
 
-def _changed(a: Side, b: Side | None) -> dict[str, tuple[Any, Any]]:
-    if b is None:
-        return {}
-    return changed_settings(a.spec, b.spec)
-
-
-def _scores(a: Evaluation, b: Evaluation | None) -> list[ScoreLine]:
-    first, second = _named_scores(a), _named_scores(b) if b else {}
+def _scores(a: Side, b: Side | None) -> list[ScoreLine]:
+    """The scores of all measures that A knows."""
+    beside = {score.name: score.interval for score in _shown_scores(b)} if b else {}
     return [
-        ScoreLine(name, hint, score, second.get(name, ("", None))[1]) for name, (hint, score) in first.items()
+        ScoreLine(score.name, score.hint, score.interval, beside.get(score.name))
+        for score in _shown_scores(a)
+        if score.interval is not None
     ]
 
 
-def _named_scores(evaluation: Evaluation) -> dict[str, tuple[str, Interval | None]]:
-    m = evaluation.metrics
-    return {
-        "End-to-end F1": ("all reviews with gold", m.end_to_end_f1),
-        "Disambiguation F1": (f"right product among the first {m.k}", m.disambiguation_f1),
-        "Precision of links": ("right links by links", m.precision),
-        "Accuracy with nil": ("nil is right when the product is not in the KB", m.accuracy),
-        **{
-            f"Recall@{k}": ("reviews whose product is in the KB", interval)
-            for k, interval in m.recall.items()
-            if interval is not None
-        },
-    }
+def _shown_scores(side: Side) -> list[Score]:
+    return [score for _, part in shown(side.document) for score in part.scores]
 
 
 def _cards(run: RunFolder, a: Side, b: Side | None, paired: Paired | None) -> list[Card]:
     """Cards of at most ``LONGEST_LIST`` reviews; equal ones in order of review id."""
-    fixed, broken = (set(paired.fixed), set(paired.broken)) if paired else (set(), set())
+    fixed, broken = (set(paired.answered.fixed), set(paired.answered.broken)) if paired else (set(), set())
     beside = {one.review_id: one for one in b.evaluation.judged} if b else {}
 
     def change(one: Judged) -> str:
@@ -171,7 +197,7 @@ def _cards(run: RunFolder, a: Side, b: Side | None, paired: Paired | None) -> li
     maker = CardMaker(
         run.texts("reviews"),
         run.texts("products"),
-        lambda one: cause_of(one, evaluation.metrics.k, evaluation.config.fusion),
+        lambda one: cause_of(one, evaluation.metrics["k"], evaluation.config.fusion),
     )
     chosen: Sequence[Judged] = sorted(evaluation.judged, key=order)[:LONGEST_LIST]
     return [maker.card(one, change(one), beside.get(one.review_id)) for one in chosen]

@@ -15,8 +15,8 @@ from ameli_llm.images.adapter import DESCRIPTION, ImageAdapter
 from ameli_llm.types import Progress
 from eval.image_adapter import UntrainableError, train_image_adapter
 from eval.table4.methods import ADAPTED
+from retrieval.finetuning.description import FineTuning
 from retrieval.finetuning.reviews import fine_tune_sbert
-from retrieval.finetuning.training import FineTuning
 from retrieval.index import Index
 
 ADAPTER = "clip-adapter"

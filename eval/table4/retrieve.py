@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from ameli_llm.config import RunConfig
+from ameli_llm.dataset.load import Dataset, Split
 from ameli_llm.errors import AmeliError
-from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.files import write_json, write_text
+from ameli_llm.ids import EntityId, ReviewId, id_order
+from ameli_llm.pipeline import open_or_build_index
 from ameli_llm.types import Candidate, Progress, Review
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.measures.statistics import ClusteredBootstrap
-from eval.table4.methods import Table4
+from eval.table4.ranking import BATCH, NOBODY, Table4
+from eval.trec import TAG, trec_id
 from retrieval.candidates import CandidateFinder
+from retrieval.ready import summary
 
-BATCH = 64
 CONFIGURED = "Configured sum"
 
 
@@ -48,12 +53,48 @@ class Found:
     cutoffs: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Retrieved:
+    """What was found for the ``reviews`` of a split among ``products``; ``report`` was written."""
+
+    split: str
+    reviews: int
+    products: int
+    cutoffs: tuple[int, ...]
+    rows: tuple[RecallRow, ...]
+    report: Mapping[str, Any]
+
+
+def retrieve(
+    data: Dataset, split: Split, config: RunConfig, index: Path | None, out: Path, progress: Progress
+) -> Retrieved:
+    """Candidates of the split's reviews and recall of every method; the files of ``retrieve`` in ``out``.
+
+    Raises AmeliError when ``out`` cannot be written or the index cannot be opened.
+    """
+    with open_or_build_index(data, config, index, progress) as opened:
+        finder = CandidateFinder(opened, data, config.retrieval)
+        found = find_candidates(finder, split.reviews, out, progress)
+        products, about = len(opened), summary(opened)
+    write_qrels(out, split.gold)
+    rows = tuple(recall_rows(found, split.gold))
+    report = {
+        "dataset": data.digest,
+        "split": {"name": split.name, "digest": split.digest, "reviews": len(split.reviews)},
+        "config": config.retrieval.model_dump(mode="json"),
+        "index": about,
+        "rows": [asdict(row) for row in rows],
+    }
+    write_json(out / "retrieval.json", report)
+    return Retrieved(split.name, len(split.reviews), products, found.cutoffs, rows, report)
+
+
 def find_candidates(
     finder: CandidateFinder, reviews: Sequence[Review], out: Path, progress: Progress
 ) -> Found:
     """Ranks by every method; writes candidates.jsonl and run.trec of the configured one."""
-
     paper = Table4(finder.index, finder.config)
+    ids = finder.index.product_ids
     depth = max(CUTOFFS)
     kept = max(depth, finder.config.depth)
     missing = {method.name: method.missing for method in paper.methods if method.missing}
@@ -70,15 +111,15 @@ def find_candidates(
                 lines.write(_line(review, candidates))
                 trec.write(_trec(review, candidates))
                 rankings[CONFIGURED][review.id] = [c.entity_id for c in candidates[:depth]]
-            for name, ids in paper.rankings(queries, depth).items():
-                rankings[name].update(zip((r.id for r in batch), ids.tolist(), strict=True))
+            for name, rows in paper.rankings(queries, depth).items():
+                for review, ranking in zip(batch, rows.tolist(), strict=True):
+                    rankings[name][review.id] = [ids[row] for row in ranking if row != NOBODY]
             progress("retrieval", min(start + BATCH, len(reviews)), len(reviews))
     return Found(rankings, modality, missing, CUTOFFS)
 
 
 def recall_rows(found: Found, gold: Mapping[ReviewId, EntityId | None]) -> list[RecallRow]:
     """Recall of every method over the reviews whose product is in the knowledge base."""
-
     known = {review: product for review, product in gold.items() if product is not None}
     bootstrap = ClusteredBootstrap(list(known.values()))
     rows = []
@@ -95,11 +136,10 @@ def recall_rows(found: Found, gold: Mapping[ReviewId, EntityId | None]) -> list[
 
 def write_qrels(out: Path, gold: Mapping[ReviewId, EntityId | None]) -> None:
     """Writes qrels.trec: the one right product of each review that has one in the knowledge base."""
-    lines = [f"{review} 0 {product} 1\n" for review, product in sorted(gold.items()) if product is not None]
-    try:
-        (out / "qrels.trec").write_text("".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise AmeliError(f"Cannot write to {out}: {error.strerror}.") from error
+    known = [(review, product) for review, product in gold.items() if product is not None]
+    known.sort(key=lambda item: id_order(item[0]))
+    lines = [f"{trec_id(review)} 0 {trec_id(product)} 1\n" for review, product in known]
+    write_text(out / "qrels.trec", "".join(lines))
 
 
 def _modality(finder: CandidateFinder) -> str:
@@ -116,7 +156,7 @@ def _line(review: Review, candidates: Sequence[Candidate]) -> str:
 def _trec(review: Review, candidates: Sequence[Candidate]) -> str:
     """Scores count down, so that no tool breaks ties in its own way."""
     lines = (
-        f"{review.id} Q0 {candidate.entity_id} {rank} {len(candidates) - rank + 1} ameli-llm\n"
+        f"{trec_id(review.id)} Q0 {trec_id(candidate.entity_id)} {rank} {len(candidates) - rank + 1} {TAG}\n"
         for rank, candidate in enumerate(candidates, start=1)
     )
     return "".join(lines)

@@ -17,22 +17,14 @@ from ameli_llm.pipeline import open_or_build_index, open_pipeline
 from ameli_llm.resolution import model_free, resolve
 from ameli_llm.runs import RunFolder
 from ameli_llm.types import Progress
-from eval.baselines import BASELINES, v2vel
-from eval.baselines.baseline import Baseline
+from eval.baselines.course import Course, candidates_of
+from eval.baselines.declared import Declared
 from eval.baselines.material import Material
 from eval.experiment import Outcome, link_split
 from eval.official.leaks import Official
 from eval.published import Published, published
-from eval.table5.models import (
-    TRAINED,
-    Asked,
-    Folds,
-    Models,
-    amelink_settings,
-    lacking,
-    split_folds,
-)
-from eval.table5.rows import OURS, Missing, Row, measure, published_rows, title_row
+from eval.table5.models import Asked, Folds, Models, lacking, split_folds
+from eval.table5.rows import OURS, Missing, Row, baseline_rows, measure
 from eval.table5.runs import Scorer
 from eval.table5.view import table
 from eval.tables import Table
@@ -47,7 +39,6 @@ def table5(dataset: Path, asked: Asked, progress: Progress) -> Table:
     What is not in ``out`` yet is made there: candidates, models, runs. Raises AmeliError when the reported
     split is one that is trained or chosen on, or when ``out`` holds work of other settings.
     """
-
     figures = published("table5")
     rows = chosen_rows(asked, figures)
     data = load_dataset(dataset)
@@ -55,21 +46,21 @@ def table5(dataset: Path, asked: Asked, progress: Progress) -> Table:
     reviews = reported.reviews[: asked.limit]
     if not any(review.id in reported.gold for review in reviews):
         raise AmeliError(f"Split {reported.name!r} of {data.root} has no gold to measure with.")
-    folds = split_folds(data, reported, asked) if any(row.baseline in TRAINED for row in rows) else None
+    trains = any(row.baseline and Declared(row.baseline).trained for row in rows)
+    folds = split_folds(data, reported, asked) if trains else None
     linked = _linked(rows, data, reported, asked, progress)
     start = linked[OURS].folder
-    material = Material.of(data, open_or_build_index(data, model_free(asked.config), asked.index, progress))
-    reasons = {row.key: reason for row in rows if (reason := lacking(row, material))}
-    if len(reasons) == len(rows):
-        raise AmeliError(f"No row can be made of {data.root}: {rows[0].name} {reasons[rows[0].key]}")
-    variants = [row.variant for row in rows if row.baseline == "amelink" and row.key not in reasons]
-    models = Models(data, material, folds, variants, asked, progress) if folds else None
-    scorer = Scorer(material, reviews, start, asked.out / "runs", asked.seed, progress)
-    runs = [
-        _scored(row, scorer, models) if row.baseline else (row, linked[row.key].folder)
-        for row in rows
-        if row.key not in reasons
-    ]
+    with open_or_build_index(data, model_free(asked.config), asked.index, progress) as opened:
+        material = Material.of(data, opened)
+        reasons = {row.key: reason for row in rows if (reason := lacking(row, material))}
+        made = [row for row in rows if row.key not in reasons]
+        if not made:
+            raise AmeliError(f"No row can be made of {data.root}: {rows[0].name} {reasons[rows[0].key]}")
+        models = Models(_course(data, material, folds, asked, progress), made, asked, progress)
+        scorer = Scorer(material, reviews, start, asked.out / "runs", asked.seed, progress)
+        runs = [
+            _scored(row, scorer, models) if row.baseline else (row, linked[row.key].folder) for row in made
+        ]
     measured = {one.row.key: one for one in measure(runs)}
     return table(
         [measured.get(row.key) or Missing(row, reasons[row.key]) for row in rows],
@@ -84,11 +75,19 @@ def table5(dataset: Path, asked: Asked, progress: Progress) -> Table:
     )
 
 
+def _course(
+    data: Dataset, material: Material, folds: Folds | None, asked: Asked, progress: Progress
+) -> Course | None:
+    if folds is None:
+        return None
+    find = candidates_of(data, asked.config, asked.index, asked.out, progress)
+    return Course(material, folds.train, folds.dev, find)
+
+
 def _linked(
     rows: Sequence[Row], data: Dataset, reported: Split, asked: Asked, progress: Progress
 ) -> dict[str, Outcome]:
     """Our own linker over the reported reviews: without a model, which all rows need, and with one."""
-
     place = asked.out / "candidates" / reported.name
     linked = {OURS: _link(data, reported, model_free(asked.config), place, asked, progress)}
     for row in rows:
@@ -106,27 +105,16 @@ def _link(
     Under the official preset it has that code's leaks but for one: weights of a sum are not chosen on the
     reported split, since most rows have none to choose.
     """
-
     official = Official(weights_on_reported_split=False) if asked.preset == "official" else None
-    with open_pipeline(data, config, asked.index, progress) as pipeline:
+    with open_pipeline(data, config, asked.index, progress, asked.prompts) as pipeline:
         return link_split(pipeline, data, split, place, progress, asked.limit, official)
 
 
-def _scored(row: Row, scorer: Scorer, models: Models | None) -> tuple[Row, RunFolder]:
-    """A baseline's run."""
-
-    folder = models.folder(row.baseline) if models and row.baseline in TRAINED else None
-    baseline: Baseline = BASELINES.load(row.baseline)(scorer.material, folder, row.variant, scorer.seed)
-    return replace(row, name=_name(row, baseline, scorer.material)), scorer.score(row, baseline)
-
-
-def _name(row: Row, baseline: Baseline, material: Material) -> str:
-    """The row's name with the encoder that it was really run with, as the baseline gives it."""
-
-    if row.variant == "without text":
-        return row.name + v2vel.title(material).removeprefix("V2VEL")
-    title = str(baseline.describe().get("title", row.name))
-    return row.name + title.removeprefix("AMELINK") if row.variant else title
+def _scored(row: Row, scorer: Scorer, models: Models) -> tuple[Row, RunFolder]:
+    """A baseline's run, under the name that it gives the row."""
+    declared = Declared(row.baseline)
+    baseline = declared.create(scorer.material, models.folder(declared), row.variant, scorer.seed)
+    return replace(row, name=baseline.title(row.name)), scorer.score(row, baseline)
 
 
 def _folder_name(name: str) -> str:
@@ -168,10 +156,8 @@ def _fold_facts(fold: Fold) -> dict[str, Any]:
 
 def chosen_rows(asked: Asked, figures: Published) -> list[Row]:
     """The rows to make, in the table's order. Raises UnknownNameError on a name that is none."""
-
-    modality, attribute = _sources(model_free(asked.config))
-    title = title_row(amelink_settings(asked).title)
-    rows = [*published_rows(figures), title, Row(OURS, "ameli-llm, no model", modality, attribute)]
+    ours = Row(OURS, "ameli-llm, no model", *_sources(model_free(asked.config)))
+    rows = [*baseline_rows(figures, asked.wanted), ours]
     if asked.config.engine.name != "none":
         engine = asked.config.engine
         name = f"ameli-llm, {engine.model.rstrip('/').rpartition('/')[2] or engine.name}"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ameli_llm.ids import ReviewId
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
-from ameli_llm.types import State
+from eval.baselines.baseline import TableRow
+from eval.baselines.declared import Wanted, declared
 from eval.evaluation import evaluate_run, spec
+from eval.measures.counting import Parts, Protocol, answered, f1_parts
 from eval.measures.judged import Judged, judge, product_bootstrap
-from eval.measures.metrics import Metrics, Parts, Protocol, f1_parts
 from eval.measures.statistics import Difference, exact_against_chance, exact_mcnemar, false_discovery
 from eval.published import Published
 
@@ -38,6 +39,12 @@ class Row:
     baseline: str = ""
     variant: str = ""
     published: str = ""
+    needs_images: bool = False
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether images decide its scores."""
+        return self.needs_images or "V" in self.modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Measured:
 
     row: Row
     run: RunFolder
-    metrics: Metrics
+    metrics: Mapping[str, Any]
     against_chance: AgainstChance
     against: Against | None
 
@@ -98,37 +105,28 @@ class Missing:
     reason: str
 
 
-def published_rows(published: Published) -> list[Row]:
-    """The published rows that can be measured, in the paper's order."""
-    baselines = {
-        "random": ("random", ""),
-        "v2vel": ("v2vel", ""),
-        "v2tel": ("v2tel", ""),
-        "v2vtel": ("v2vtel", ""),
-        "amelink_without_attribute": ("amelink", "without attribute"),
-        "amelink_without_image": ("amelink", "without image"),
-        "amelink_without_text": ("amelink", "without text"),
-        "amelink": ("amelink", "full"),
-    }
-    return [
-        Row(
-            key.replace("_", "-"),
-            row.name,
-            row.modality,
-            bool(row.attribute),
-            *baselines[key],
-            published=key,
-        )
-        for key, row in published.rows.items()
-        if key in baselines
-    ]
+def baseline_rows(published: Published, wanted: Wanted) -> list[Row]:
+    """The rows of all baselines: those of the paper in its order, then those that it lacks."""
+    rows = list(_declared_rows(published, wanted))
+    order = list(published.rows)
+    first = sorted((row for row in rows if row.published), key=lambda row: order.index(row.published))
+    return [*first, *(row for row in rows if not row.published)]
 
 
-def title_row(counted: bool) -> Row:
-    """The title ablation: without it where AMELINK counts the title as an attribute, with it where not."""
-    word = "without" if counted else "with"
-    name = f"AMELINK_{'w/o' if counted else 'with'}_Title"
-    return Row(f"amelink-{word}-title", name, "T+V", True, "amelink", f"{word} title")
+def _declared_rows(published: Published, wanted: Wanted) -> Iterator[Row]:
+    for baseline in declared():
+        for one in baseline.rows(baseline.settings(wanted)):
+            yield _row(one, baseline.name, published)
+
+
+def _row(one: TableRow, baseline: str, published: Published) -> Row:
+    key = one.key.replace("-", "_")
+    paper = published.rows.get(key)
+    if paper is None:
+        texts = one.name or one.key, one.modality, one.attribute
+        return Row(one.key, *texts, baseline, one.variant, "", one.needs_images)
+    texts = paper.name, paper.modality, bool(paper.attribute)
+    return Row(one.key, *texts, baseline, one.variant, key, one.needs_images)
 
 
 def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:
@@ -138,12 +136,12 @@ def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:
     """
     scored = {row.key: evaluate_run(run) for row, run in runs}
     judged = {
-        row.key: _counted(scored[row.key].rows, run.gold(), scored[row.key].metrics.protocol)
+        row.key: _counted(scored[row.key].rows, run.gold(), scored[row.key].metrics["protocol"])
         for row, run in runs
     }
     others = [row.key for row, _ in runs if row.key != REFERENCE and REFERENCE in judged]
     against = {
-        key: _against(judged[REFERENCE], judged[key], bool(scored[key].metrics.protocol.batch_size))
+        key: _against(judged[REFERENCE], judged[key], bool(scored[key].metrics["protocol"].batch_size))
         for key in others
     }
     corrected = dict(zip(others, false_discovery([against[key][-1] for key in others]), strict=True))
@@ -152,7 +150,7 @@ def measure(runs: Sequence[tuple[Row, RunFolder]]) -> list[Measured]:
             row,
             run,
             scored[row.key].metrics,
-            _against_chance(judged[row.key], scored[row.key].metrics.k),
+            _against_chance(judged[row.key], scored[row.key].metrics["k"]),
             Against(*against[row.key], corrected[row.key]) if row.key in against else None,
         )
         for row, run in runs
@@ -166,14 +164,7 @@ def _counted(
     judged = judge(rows, gold)
     if not protocol.batch_size:
         return judged
-    return [_answered(one) for one in judged[: len(judged) - protocol.reviews_dropped]]
-
-
-def _answered(one: Judged) -> Judged:
-    if not one.row.candidates:
-        return one
-    best = one.row.candidates[0].entity_id
-    return Judged(one.row.model_copy(update={"state": State.LINKED, "entity_id": best}), one.gold)
+    return [answered(one) for one in judged[: len(judged) - protocol.reviews_dropped]]
 
 
 def _against(

@@ -11,9 +11,10 @@ from typing import Any
 
 from ameli_llm import provenance
 from ameli_llm.config import FusionConfig
+from ameli_llm.files import write_json
 from ameli_llm.ids import ReviewId, id_key
 from ameli_llm.runner import fingerprint
-from ameli_llm.runs import PredictionRow, RunFolder, write_json
+from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import Progress, Review
 from eval.baselines.answers import answers
 from eval.baselines.baseline import Baseline, Task
@@ -22,6 +23,7 @@ from eval.baselines.tasks import tasks
 from eval.evaluation import evaluate_run, run_config, write_evaluation
 from eval.evaluation import spec as spec_of
 from eval.leaks import FILE, read_traces
+from eval.measures.judged import in_order
 from eval.table5.rows import Row
 
 IMAGE_BATCH = 64
@@ -49,12 +51,13 @@ class Scorer:
         run = RunFolder(self.out / row.key)
         if not _finished(run, spec, len(made)):
             with run:
-                self._score(run, spec, baseline, found, made)
+                self._score(run, row, spec, baseline, found, made)
         return run
 
     def _score(
         self,
         run: RunFolder,
+        row: Row,
         spec: Mapping[str, Any],
         baseline: Baseline,
         found: Mapping[ReviewId, PredictionRow],
@@ -63,14 +66,14 @@ class Scorer:
         manifest = {"spec": spec, "start": provenance.now(), "seed": self.seed, "end": None}
         manifest |= {"versions": provenance.versions(), "git": provenance.commit()}
         run.write_manifest(manifest)
-        if spec["baseline"]["name"] != "random":
+        if row.reads_images:
             self._encode_images()
         begin = time.perf_counter()
         scored = baseline.score(made, self.show)
         rows = answers(found, made, scored, time.perf_counter() - begin)
         decided = fingerprint(spec)
         run.keep(
-            row.model_copy(update={"key": fingerprint([found[row.review_id].key, decided])}) for row in rows
+            one.model_copy(update={"key": fingerprint([found[one.review_id].key, decided])}) for one in rows
         )
         gold = {id_key(review): one.model_dump(mode="json") for review, one in self.start.gold().items()}
         write_json(run.path / "gold.json", gold)
@@ -95,7 +98,7 @@ class Scorer:
         made = {
             **spec_of(self.start),
             "config": config.model_dump(mode="json"),
-            "candidates": fingerprint(sorted((one.review_id, one.key) for one in found)),
+            "candidates": fingerprint([(one.review_id, one.key) for one in in_order(found)]),
             "baseline": {"name": row.baseline, "variant": row.variant, "described": baseline.describe()},
         }
         content: dict[str, Any] = json.loads(json.dumps(made))

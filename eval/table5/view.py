@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval.measures.metrics import Metrics, Protocol
+from eval.baselines.declared import Wanted
+from eval.measures.counting import Protocol
 from eval.published import Published
-from eval.table5.rows import Against, AgainstChance, Measured, Missing, Row, published_rows
+from eval.table5.rows import Against, AgainstChance, Measured, Missing, Row, baseline_rows
 from eval.tables import Table, settings
 
 COLUMNS = (
@@ -56,8 +56,8 @@ def table(
     ``facts`` further keys of the JSON form. Run folders are named relative to ``folder``.
     """
     measured = [one for one in rows if isinstance(one, Measured)]
-    protocol = Protocol.shared([one.metrics.protocol for one in measured])
-    first = replace(measured[0].metrics, protocol=protocol)
+    protocol = Protocol.shared([one.metrics["protocol"] for one in measured])
+    first = {**measured[0].metrics, "protocol": protocol}
     return Table(
         title=f"{published.title}: {dataset}, {split}",
         caption=" ".join(_caption(first, dataset, split, same_data)),
@@ -86,28 +86,28 @@ def table(
     )
 
 
-def _caption(first: Metrics, dataset: str, split: str, same_data: bool) -> list[str]:
+def _caption(first: Mapping[str, Any], dataset: str, split: str, same_data: bool) -> list[str]:
     lines = [
         f"Micro-F1 in percent with 95 % intervals (bootstrap over gold products) on split {split} of "
-        f"{dataset}: {first.with_gold} reviews with gold, the product of {first.in_kb} is in the KB; "
-        f"K = {first.k}."
+        f"{dataset}: {first['with_gold']} reviews with gold, the product of {first['in_kb']} is in the KB; "
+        f"K = {first['k']}."
     ]
     if same_data:
         lines.append(
             f"The products are those of an AMELI release; the published figures are on its test split, "
-            f"which may differ from these {first.with_gold} reviews."
+            f"which may differ from these {first['with_gold']} reviews."
         )
     else:
         lines.append(
             "Ours and the published figures are not on the same data: this is not AMELI, so only the order "
             "of the rows can be compared."
         )
-    if first.protocol.batch_size:
+    if first["protocol"].batch_size:
         lines.append(
             f"Ours are counted by the official code's protocol and not comparable with honest figures: "
-            f"batches of {first.protocol.batch_size} with the last incomplete one dropped "
-            f"({first.protocol.reviews_dropped} reviews), the best candidate as the answer, "
-            f"{', '.join(['F1 as accuracy', *first.protocol.reproduced])}."
+            f"batches of {first['protocol'].batch_size} with the last incomplete one dropped "
+            f"({first['protocol'].reviews_dropped} reviews), the best candidate as the answer, "
+            f"{', '.join(['F1 as accuracy', *first['protocol'].reproduced])}."
         )
     lines.append(
         "Chance: the share in percent of the n disamb. reviews that guessing among the candidates would get "
@@ -139,15 +139,15 @@ def _cells(one: Measured, published: Published) -> tuple[str, ...]:
         row.name,
         row.modality,
         "yes" if row.attribute else "no",
-        str(m.k),
-        m.disambiguation_f1.percent(),
-        str(m.disambiguation_f1.n),
+        str(m["k"]),
+        m["disambiguation_f1"].percent(),
+        str(m["disambiguation_f1"].n),
         *_chance_cells(one.against_chance),
-        m.end_to_end_f1.percent(),
-        str(m.end_to_end_f1.n),
+        m["end_to_end_f1"].percent(),
+        str(m["end_to_end_f1"].n),
         *_figures(row, published),
         *_against_cells(one.against),
-        f"{m.seconds['total']:.1f}",
+        f"{m['seconds']['total']:.1f}",
     )
 
 
@@ -187,22 +187,22 @@ def _object(one: Measured, published: Published, folder: Path) -> dict[str, Any]
         "name": row.name,
         "modality": row.modality,
         "attribute": row.attribute,
-        "candidates": one.metrics.k,
+        "candidates": one.metrics["k"],
         "run": os.path.relpath(one.run.path, folder),
-        "disambiguation_f1": one.metrics.disambiguation_f1,
-        "end_to_end_f1": one.metrics.end_to_end_f1,
+        "disambiguation_f1": one.metrics["disambiguation_f1"],
+        "end_to_end_f1": one.metrics["end_to_end_f1"],
         "published": published.document(row.published),
-        "protocol": one.metrics.protocol,
+        "protocol": one.metrics["protocol"],
         "against_chance": one.against_chance,
         "against_amelink": one.against,
-        "seconds": one.metrics.seconds["total"],
+        "seconds": one.metrics["seconds"]["total"],
         "run_with": one.run_with,
     }
 
 
 def _unmeasured(published: Published) -> list[str]:
     """Published rows that no run stands for."""
-    measured = {row.published for row in published_rows(published)}
+    measured = {row.published for row in baseline_rows(published, Wanted())}
     return [key for key in published.rows if key not in measured]
 
 
@@ -238,7 +238,7 @@ def _runs(rows: Sequence[Measured | Missing], shared: Protocol) -> list[str]:
 
 def _more_leaks(one: Measured, shared: Protocol) -> str:
     """The leaks that the row has of the official code beyond those that all rows have."""
-    more = [leak for leak in one.metrics.protocol.reproduced if leak not in shared.reproduced]
+    more = [leak for leak in one.metrics["protocol"].reproduced if leak not in shared.reproduced]
     return f" Of the official code it also has: {', '.join(more)}." if more else ""
 
 

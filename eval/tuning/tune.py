@@ -25,6 +25,7 @@ from ameli_llm.fusion.combine import decide, features
 from ameli_llm.fusion.missing import filled
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Candidate, Link, Progress, Review
+from eval.failures import FailureKind, failure_kinds
 from eval.tuning.conditional_logit import fit
 from eval.tuning.refusion import PAD, ScoreTable
 from retrieval.candidates import CandidateFinder
@@ -44,7 +45,8 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Tuned:
-    """The chosen configuration, and what choosing it saw: ``n`` reviews with gold, ``accuracy`` on them.
+    """The chosen configuration, and what choosing it saw: ``n`` reviews with gold, ``accuracy`` on them, and
+    the ``failures`` among them.
 
     ``accuracy`` is measured on the split that was tuned on: it says that tuning worked, not how good the
     flow is.
@@ -53,6 +55,7 @@ class Tuned:
     config: RunConfig
     n: int
     accuracy: float
+    failures: tuple[FailureKind, ...] = ()
 
 
 def tune(
@@ -92,8 +95,10 @@ def tune(
     fusion = calibrate(answers(fusion), gold, fusion, precision)
     progress("fitting fusion weights", 1, 1)
     config = config.model_copy(update={"fusion": fusion})
-    hits = _right(answers(fusion), gold)
-    return Tuned(config, len(known), hits / len(known) if known else math.nan)
+    links = answers(fusion)
+    hits = _right(links, gold)
+    accuracy = hits / len(known) if known else math.nan
+    return Tuned(config, len(known), accuracy, tuple(failure_kinds(links)))
 
 
 def fit_retrieval(

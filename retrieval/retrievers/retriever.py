@@ -44,6 +44,17 @@ class Retriever(Protocol):
         """[n, N] over the products in index order, higher is better; NaN where it has no opinion."""
 
 
+class Wordless:
+    """The place of a word retriever over products without a single word, of which no table can be made."""
+
+    def __init__(self, products: int) -> None:
+        self._products = products
+
+    def score(self, queries: Sequence[Query]) -> Scores:
+        """[n, N] zeros: no term is shared."""
+        return np.zeros((len(queries), self._products), dtype=np.float32)
+
+
 def make_queries(reviews: Iterable[Review], image_path: Callable[[str], Path | None]) -> list[Query]:
     """A query per review; image names without a file are left out."""
     return [

@@ -11,10 +11,10 @@ import numpy as np
 from scipy import sparse
 
 from ameli_llm.config import RetrievalConfig
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingPackageError
 from retrieval.analysis import terms
 from retrieval.index import Index
-from retrieval.retrievers.retriever import Query, Scores
+from retrieval.retrievers.retriever import Query, Retriever, Scores, Wordless
 
 NAME = "tfidf"
 
@@ -36,8 +36,10 @@ class TFIDFRetriever:
         return np.asarray((vectors @ self._products).toarray(), dtype=np.float32)
 
 
-def create(index: Index, config: RetrievalConfig) -> TFIDFRetriever:
+def create(index: Index, config: RetrievalConfig) -> Retriever:
     """The retriever over the index's product texts; its tables are made once and kept with the index."""
+    if not any(terms(entry.text) for entry in index.entries):
+        return Wordless(len(index))
     return TFIDFRetriever(index.derived(NAME, lambda place: _write([e.text for e in index.entries], place)))
 
 
@@ -55,7 +57,5 @@ def _vectorizer(**options: Any) -> Any:
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ImportError as error:
-        raise MissingDependencyError(
-            "scikit-learn is not installed.", hint="Type: uv pip install 'ameli-llm[retrieval]'"
-        ) from error
+        raise MissingPackageError("scikit-learn", "retrieval") from error
     return TfidfVectorizer(analyzer=terms, sublinear_tf=True, dtype=np.float32, **options)

@@ -232,7 +232,7 @@ print([len(texts.read(Path(name))) for name in sys.argv[2:]])
 def test_a_full_disk_costs_readings_and_not_the_run(draw: Callable[..., str], tmp_path: Path) -> None:
     images = [str(tmp_path / draw(f"{n}.png", str(n))) for n in range(8)]
     words = [sys.executable, "-c", FULL_DISK, str(tmp_path / "cache"), *images]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
+    done = subprocess.run(words, capture_output=True, text=True, timeout=280, cwd=Path(__file__).parents[2])
     assert (done.returncode, done.stdout) == (0, f"{[1] * 8}\n"), done.stderr
     assert done.stderr.count("going on without it") == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +50,20 @@ class Words:
         return normalised(np.array([[len(text), 1, 2, 3] for text in texts], np.float32))
 
 
-def make_material(root: Path, images: bool = True) -> Material:
-    """Products 100, 101, ...: each colour, size and kind once. Without images the index has no encoder."""
-    for name in ("product_images", "review_images", "index"):
-        (root / name).mkdir(parents=True)
+def make_material(root: Path, images: bool = True, name: Callable[[int], int | str] = int) -> Material:
+    """Products 100, 101, ...: each colour, size and kind once. Without images the index has no encoder.
+
+    ``name`` makes ids of the numbers.
+    """
+    for folder in ("product_images", "review_images", "index"):
+        (root / folder).mkdir(parents=True)
     products = []
     for number in range(PRODUCTS):
         colour, size, kind = look(number)
         (root / "product_images" / f"{number}.txt").write_text(f"{colour} {number}")
         products.append(
             Product(
-                100 + number,
+                name(100 + number),
                 f"Acme - {kind} {number} - {colour}",
                 ("Shop", kind),
                 f"A {kind} for every home.",
@@ -108,6 +111,7 @@ def make_examples(
     seed: int = 0,
     stated: bool = False,
     second: bool = False,
+    name: Callable[[int], int | str] = int,
 ) -> list[Example]:
     """Reviews of the products with ``k`` candidates each, gold in nine of ten lists.
 
@@ -133,15 +137,17 @@ def make_examples(
             )[:k]
             ids = [*others] if review % 10 == 0 else [number, *others[: k - 1]]
             candidates = tuple(
-                Candidate(100 + int(i), 1.0 - 0.1 * rank, {"sbert": 0.5, "image": 0.4})
+                Candidate(name(100 + int(i)), 1.0 - 0.1 * rank, {"sbert": 0.5, "image": 0.4})
                 for rank, i in enumerate(random.permutation(ids))
             )
             text = f"I bought it in {colour}, it is {size}. Works well."
             value = AttributeValue("Color", colour, "rules", Evidence("body", 15, 18, colour))
             task = Task(
-                Review(review, "Nice", text, f"the {kind}", photos), candidates, (value,) if stated else ()
+                Review(name(review), "Nice", text, f"the {kind}", photos),
+                candidates,
+                (value,) if stated else (),
             )
-            made.append(Example(task, 100 + number))
+            made.append(Example(task, name(100 + number)))
     return made
 
 

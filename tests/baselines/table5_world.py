@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ameli_llm import cli
-from ameli_llm.dataset.synth import write_twin
 from tests.retrieval.tiny_sbert import write_tiny_sbert
+from tests.shared_setup import twin_of
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,14 @@ class World:
 
 
 @contextmanager
-def small_world(root: Path) -> Iterator[World]:
-    """The world under ``root``, with a cache of its own."""
-    write_twin(root / "twin", products=30, reviews=80, seed=1)
+def small_world(factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The world, with a cache of its own."""
+    twin = twin_of(factory, products=30, reviews=80, seed=1)
+    root = factory.mktemp("world")
     model = write_tiny_sbert(root / "model")
     weights = "retrieval.weights={title: 5.0, image: 20.0}"
     settings = [f"retrieval.text_model={model}", weights, "attributes.extractors=[rules]"]
     options = ["--epochs", 2, "--encoder", model, *(word for one in settings for word in ("--set", one))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AMELI_LLM_CACHE", str(root / "cache"))
-        yield World(root / "twin", tuple(options))
+        yield World(twin, tuple(options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import train
-from ameli_llm.dataset.synth import write_twin
 from ameli_llm.errors import AmeliError
+from tests.shared_setup import twin_of
 
 NO_OCR = "attributes:\n  extractors: [rules]\nretrieval:\n  image_encoder: descriptor\n  candidates: 5\n"
 FAST = ("--epochs", "2", "--set", "layers=[16]")
@@ -20,7 +21,7 @@ FAST = ("--epochs", "2", "--set", "layers=[16]")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("amelink-cli")
-    write_twin(root / "twin", products=40, reviews=60, seed=0)
+    shutil.copytree(twin_of(tmp_path_factory, products=40, reviews=60, seed=0), root / "twin")
     (root / "config.yaml").write_text(NO_OCR)
     return root
 

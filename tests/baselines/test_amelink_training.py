@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.images.weights import WeightsDamagedError
 from ameli_llm.types import Candidate
 from eval.baselines import BASELINES, amelink
 from eval.baselines.amelink.combination import expected_hits
@@ -313,6 +315,24 @@ def test_an_unknown_variant(world: World, minilm: Summary) -> None:
         world.make("minilm", "without colour")
 
 
+def vouch_for(path: Path) -> None:
+    """Puts the checksum of a text model's changed weights into the description."""
+    description = path.parents[1] / "amelink.json"
+    content = json.loads(description.read_text())
+    content["texts"][path.stem]["weights"] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    description.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("file", ["text/attributes.safetensors", "image/adapter.safetensors"])
+def test_a_flipped_bit_is_noticed(world: World, minilm: Summary, tmp_path: Path, file: str) -> None:
+    spoilt = copy_folder(world.root / "minilm", tmp_path / "spoilt")
+    whole = (spoilt / file).read_bytes()
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        (spoilt / file).write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(WeightsDamagedError, match="are not those that the training wrote"):
+            amelink.create(world.material, spoilt)
+
+
 def test_weights_of_another_size(world: World, minilm: Summary, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -320,9 +340,11 @@ def test_weights_of_another_size(world: World, minilm: Summary, tmp_path: Path) 
     path = spoilt / "text" / "attributes.safetensors"
     weights = load_file(path)
     save_file({**weights, "mlp.0.weight": weights["mlp.0.weight"][:8].contiguous()}, path)
+    vouch_for(path)
     with pytest.raises(AmeliError, match=r"of another size: mlp.0.weight is \[8, 4\] there and \[64, 4\]"):
         amelink.create(world.material, spoilt)
     path.write_bytes(b"no weights")
+    vouch_for(path)
     with pytest.raises(AmeliError, match="is not a safetensors file"):
         amelink.create(world.material, spoilt)
     path.unlink()
@@ -336,7 +358,7 @@ def test_weights_of_another_training(world: World, minilm: Summary, tmp_path: Pa
     spoilt = copy_folder(world.root / "minilm", tmp_path / "spoilt")
     path = spoilt / "text" / "attributes.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
-    with pytest.raises(AmeliError, match="are not those that the training wrote"):
+    with pytest.raises(WeightsDamagedError, match="are not those that the training wrote"):
         amelink.create(world.material, spoilt)
 
 
@@ -346,6 +368,7 @@ def test_weights_that_are_no_numbers(world: World, minilm: Summary, tmp_path: Pa
     spoilt = copy_folder(world.root / "minilm", tmp_path / "spoilt")
     path = spoilt / "text" / "attributes.safetensors"
     save_file({name: tensor * np.nan for name, tensor in load_file(path).items()}, path)
+    vouch_for(path)
     with pytest.raises(AmeliError, match="not all finite numbers"):
         amelink.create(world.material, spoilt)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,19 @@ def test_no_candidate_abstains() -> None:
 @pytest.mark.parametrize("order", ["gold first", "gold last", "ascending", "descending"])
 @pytest.mark.parametrize("ids", ["smallest", "largest", "any"])
 def test_a_constant_scorer_is_at_chance(value: float, order: str, ids: str) -> None:
+    rows, golds = drawn_lists(order, ids)
+    made = tasks(rows.values(), [Review(i) for i in rows], K)
+    assert [task.entity_ids[0] == golds[task.review.id] for task in made].count(True) in (
+        {"gold first": {N}, "gold last": {0}}.get(order) or range(N + 1)
+    )
+    scored = [Scored(np.full(K, value, np.float32)) for _ in made]
+    hits = sum(one.entity_id == golds[one.review_id] for one in answers(rows, made, scored, 1.0))
+    assert LOW <= hits <= HIGH
+
+
+@cache
+def drawn_lists(order: str, ids: str) -> tuple[dict[int, PredictionRow], dict[int, int]]:
+    """A row of ``K`` candidates for each of ``N`` reviews, and gold."""
     random = np.random.default_rng(11)
     rows, golds = {}, {}
     for review in range(N):
@@ -107,13 +121,7 @@ def test_a_constant_scorer_is_at_chance(value: float, order: str, ids: str) -> N
         }[order]
         rows[review] = row(review, {entity: float(-place) for place, entity in enumerate(ordered)})
         golds[review] = gold
-    made = tasks(rows.values(), [Review(i) for i in rows], K)
-    assert [task.entity_ids[0] == golds[task.review.id] for task in made].count(True) in (
-        {"gold first": {N}, "gold last": {0}}.get(order) or range(N + 1)
-    )
-    scored = [Scored(np.full(K, value, np.float32)) for _ in made]
-    hits = sum(one.entity_id == golds[one.review_id] for one in answers(rows, made, scored, 1.0))
-    assert LOW <= hits <= HIGH
+    return rows, golds
 
 
 def test_ties_are_broken_alike_in_any_order() -> None:

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from ameli_llm.cli import reproduce
 from ameli_llm.config import RetrievalConfig, RunConfig
 from ameli_llm.dataset.load import load_dataset
-from ameli_llm.dataset.synth import write_twin
 from ameli_llm.errors import AmeliError
 from eval.published import published
 from eval.table4.models import ADAPTER, TEXT_MODEL
@@ -25,6 +24,7 @@ from eval.tables import Table, json_object
 from retrieval.encoders.sbert import create
 from retrieval.texts import entity_text, query_text
 from tests.retrieval.tiny_sbert import write_tiny_sbert
+from tests.shared_setup import twin_of
 
 EPOCHS = 2
 
@@ -38,9 +38,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "twin"
-    write_twin(root, products=30, reviews=60, seed=1)
-    return root
+    return twin_of(tmp_path_factory, products=30, reviews=60, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 def reproduced(twin: Path, out: Path, config: RunConfig, **changes: Any) -> Table:
     asked: dict[str, Any] = {"split": "test", "train_split": "train", "index": None, "seed": 0, "limit": None}
-    asked |= {"epochs": EPOCHS, "show": lambda *_: None, **changes}
+    asked |= {"epochs": EPOCHS, "progress": lambda *_: None, **changes}
     return table4(dataset=twin, out=out, config=config, **asked)
 
 

@@ -24,7 +24,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with small_world(tmp_path_factory.mktemp("world")) as made:
+    with small_world(tmp_path_factory) as made:
         yield made
 
 

@@ -19,7 +19,7 @@ from tests.baselines.table5_world import World, small_world
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with small_world(tmp_path_factory.mktemp("world")) as made:
+    with small_world(tmp_path_factory) as made:
         yield made
 
 

@@ -16,7 +16,8 @@ from ameli_llm.training.loop import LoopSettings
 from ameli_llm.types import Review
 from eval.baselines import _lists, v2tel, v2vel
 from eval.baselines._images import image_pairs
-from eval.baselines._tower_training import TextPairs, TextSearch, train_towers
+from eval.baselines._text_pairs import TextPairs, TextSearch
+from eval.baselines._tower_training import train_towers
 from eval.baselines._towers import Sizes
 from eval.baselines.baseline import Floats
 from tests.baselines.towers_world import World, make_world
@@ -121,7 +122,7 @@ def test_the_negatives_of_a_pair_are_the_most_similar_images_of_its_candidates(t
         known = [one for one in lists[review] if one != 129]
         nearest = [(shown(one) @ photo).argmax() for one in known]
         expected = [shown(one)[place].tolist() for one, place in zip(known, nearest, strict=True)]
-        assert pairs.others.owner[there].tolist() == known
+        assert [world.material.index.product_ids[row] for row in pairs.others.owner[there]] == known
         assert pairs.others.images[there].tolist() == expected
         places += nearest
     assert set(places) == {0, 1, 2}

@@ -12,11 +12,12 @@ from scipy.stats import binom
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Candidate, Review
-from eval.baselines import BASELINES
-from eval.baselines._tower_training import TextSearch, TowerModule, accuracy
+from eval.baselines._text_pairs import TextSearch
+from eval.baselines._tower_training import TowerModule, accuracy
 from eval.baselines._towers import Sizes
 from eval.baselines.baseline import Task
-from eval.baselines.random import Random, title
+from eval.baselines.declared import Declared
+from eval.baselines.random import Random
 from tests.baselines.towers_world import make_world
 
 N, K = 2000, 10
@@ -73,7 +74,8 @@ def test_towers_that_map_everything_to_one_point(gold: int) -> None:
 
 def test_registry_entry(tmp_path: Path) -> None:
     material = make_world(tmp_path / "shop").material
-    assert BASELINES.load("random")(material, None, seed=9).describe() == {"seed": 9}
-    assert title(material) == "Random"
+    made = Declared("random").create(material, None, "", 9)
+    assert (made.describe(), made.title("Random Baseline")) == ({"seed": 9}, "Random Baseline")
+    assert not Declared("random").trained
     with pytest.raises(AmeliError, match="has no variant 'x'"):
-        BASELINES.load("random")(material, None, "x")
+        Declared("random").create(material, None, "x", 9)

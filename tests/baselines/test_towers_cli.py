@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,14 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import train
-from ameli_llm.dataset.synth import write_twin
 from ameli_llm.errors import AmeliError
+from tests.shared_setup import twin_of
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("towers")
-    write_twin(folder / "twin", products=40, reviews=60, seed=0)
+    shutil.copytree(twin_of(tmp_path_factory, products=40, reviews=60, seed=0), folder / "twin")
     return folder
 
 

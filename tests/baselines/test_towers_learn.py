@@ -18,6 +18,7 @@ from eval.baselines import BASELINES, v2tel, v2vel, v2vtel
 from eval.baselines._names import image_title
 from eval.baselines._towers import WEIGHTS
 from eval.baselines.baseline import Task
+from eval.baselines.declared import Declared
 from retrieval.manifest import EncoderStamp
 from tests.baselines.towers_world import World, make_world
 
@@ -225,7 +226,7 @@ def _of_another_encoder(folder: Path) -> None:
         (lambda folder: next(folder.glob("*.json")).unlink(), "Cannot read"),
         (lambda folder: next(folder.glob("*.safetensors")).unlink(), "Cannot read"),
         (lambda folder: next(folder.glob("*.json")).write_text("{"), "Invalid JSON"),
-        (_cut, "is not a safetensors file"),
+        (_cut, "are not those that the training wrote"),
         (_of_another_size, "The weights do not fit"),
         (_of_another_encoder, "trained on vectors of pictures"),
     ],
@@ -246,7 +247,7 @@ def test_no_folder(world: World, tmp_path: Path, name: str) -> None:
         with pytest.raises(AmeliError, match=f"ameli-llm train {name} DATASET --out DIR"):
             BASELINES.load(name)(world.material, folder)
     with pytest.raises(AmeliError, match=f"The baseline {name} has no variant 'x'"):
-        BASELINES.load(name)(world.material, tmp_path, "x")
+        Declared(name).create(world.material, tmp_path, "x", 0)
 
 
 @pytest.mark.parametrize("name", PARTS)

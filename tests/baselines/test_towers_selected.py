@@ -12,7 +12,7 @@ import pytest
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from ameli_llm.images.adapter import ImageAdapter
-from ameli_llm.images.contrastive import recall_at_1
+from ameli_llm.images.pairs import recall_at_1
 from ameli_llm.types import Candidate, Review
 from eval.baselines import _lists, v2tel, v2vel, v2vtel
 from eval.baselines._images import image_pairs, image_search, review_images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,8 +89,9 @@ class World:
         for review in fold.reviews:
             gold = fold.gold[review.id]
             others = [i for i in self.material.dataset.products if i != gold]
-            ids = random.permutation([gold, *random.choice(others, k - 1, replace=False)])
-            made.append(Task(review, tuple(Candidate(int(i), 0.0) for i in ids)))
+            drawn = [gold, *(others[i] for i in random.choice(len(others), k - 1, replace=False))]
+            ids = [drawn[i] for i in random.permutation(len(drawn))]
+            made.append(Task(review, tuple(Candidate(id_, 0.0) for id_ in ids)))
         return made
 
     def listed(self, fold: Fold, k: int = 10, seed: int = 0) -> Fold:
@@ -108,25 +109,34 @@ class World:
         return float(np.mean(hits))
 
 
-def make_world(root: Path, image_encoder: str = "pictures", views: int = 1) -> World:
-    """Each product has ``views`` pictures, the second and further ones in other colours."""
-    for name in ("product_images", "review_images", "index"):
-        (root / name).mkdir(parents=True)
-    products, reviews, gold = [], [], {}
+def make_world(
+    root: Path, image_encoder: str = "pictures", views: int = 1, name: Callable[[int], int | str] = int
+) -> World:
+    """Each product has ``views`` pictures, the second and further ones in other colours.
+
+    ``name`` makes ids of the numbers of products and reviews.
+    """
+    for folder in ("product_images", "review_images", "index"):
+        (root / folder).mkdir(parents=True)
+    products, reviews, gold, held = [], [], {}, set()
     looks = [(c, k) for c in range(COLOURS) for k in range(KINDS)]
     for number, (colour, kind) in enumerate(looks):
         id_, bare = 100 + number, number == len(looks) - 1
         images = () if bare else tuple(f"{id_}-{view}.txt" for view in range(views))
-        for view, name in enumerate(images):
+        for view, picture in enumerate(images):
             look = f"{(colour + view) % COLOURS} {kind} 0"
-            (root / "product_images" / name).write_text(look)
+            (root / "product_images" / picture).write_text(look)
         text = "" if bare else f"colour {colour} kind {kind}"
-        products.append(Product(id_, f"Thing {id_} colour {colour} kind {kind}", (), text, images=images))
+        if id_ % 4 == 0 or bare:
+            held.add(name(id_))
+        products.append(
+            Product(name(id_), f"Thing {id_} colour {colour} kind {kind}", (), text, images=images)
+        )
         for copy in range(REVIEWS):
             review = 1 + number * REVIEWS + copy
             (root / "review_images" / f"{review}.txt").write_text(f"{colour} {kind} {review}")
-            reviews.append(Review(review, images=(f"{review}.txt",)))
-            gold[review] = id_
+            reviews.append(Review(name(review), images=(f"{review}.txt",)))
+            gold[name(review)] = name(id_)
     dataset = Dataset(root, products)
     encoders = Pictures(image_encoder), Words()
     snapshot = embed(
@@ -143,7 +153,6 @@ def make_world(root: Path, image_encoder: str = "pictures", views: int = 1) -> W
     )
     index = Index(root / "index", root / "index", manifest, snapshot)
     index.__dict__.update(image_encoder=encoders[0], text_encoder=encoders[1])
-    held = {product for product in gold.values() if product % 4 == 0 or product == products[-1].id}
 
     def fold(name: str, keep: bool) -> Fold:
         chosen = tuple(review for review in reviews if (gold[review.id] in held) == keep)

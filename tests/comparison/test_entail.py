@@ -25,10 +25,10 @@ def test_scores_add_up_over_statements_that_are_asked_once(scripted: Any, blende
     engine = scripted(lambda r: next(o for end, o in odds.items() if statement(r).endswith(end)))
     result = entail.create(engine=engine, template="", orders=1, seed=0).compare([blenders])[0]
     assert [statement(request) for request in engine.requests] == [
-        "the Capacity of blender is 1.5 qt.",
-        "the Capacity of blender is 2 quarts.",
-        "the Color of blender is Black.",
-        "the Color of blender is Red.",
+        "the Capacity of the product is 1.5 qt.",
+        "the Capacity of the product is 2 quarts.",
+        "the Color of the product is Black.",
+        "the Color of the product is Red.",
     ]
     assert result.scores == pytest.approx((-3.0, 2.0, 3.0))
     assert (result.none_score, result.usage, result.orders, result.flips) == (None, Usage(400, 4), 1, 0)

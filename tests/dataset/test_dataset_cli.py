@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from ameli_llm.cli.data import register
+from ameli_llm.dataset.load import load_dataset
 from ameli_llm.errors import AmeliError
 
 Make = Callable[..., dict[str, Any]]
@@ -128,3 +129,43 @@ def test_importing_the_commands_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_split_says_what_went_where(
+    app: typer.Typer, write_dataset: Write, product_record: Make, review_record: Make, tmp_path: Path
+) -> None:
+    golds: list[Any] = [{"id": number} for number in range(20)] + [{"id": None}] * 4 + [None] * 4
+    reviews = [review_record(number, gold_entity_info=gold) for number, gold in enumerate(golds)]
+    root = write_dataset([product_record(number) for number in range(20)], test=reviews)
+    words = ["data", "split", str(root), "--out", str(tmp_path / "out"), "--ratios", "50/25/25"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == (
+        "split  reviews  gold products  outside the KB  without gold\n"
+        "train       14             10               2             2\n"
+        "dev          7              5               1             1\n"
+        "test         7              5               1             1\n"
+        "\n"
+        f"{tmp_path / 'out'}\n"
+    )
+    words[4] = str(tmp_path / "json")
+    result = CliRunner().invoke(app, [*words, "--json", "--seed", "1"])
+    assert json.loads(result.stdout)["splits"]["dev"] == {
+        "reviews": 7,
+        "products": 5,
+        "nil": 1,
+        "no_gold": 1,
+    }
+    for ratios in ("80/20", "a/b/c", "80/10/-10", "1/2/3/4"):
+        words[4:] = [str(tmp_path / "none"), "--ratios", ratios]
+        result = CliRunner().invoke(app, words)
+        assert str(result.exception).startswith(f"--ratios {ratios} is not TRAIN/DEV/TEST.")
+
+
+def test_synth_without_images_draws_none(app: typer.Typer, tmp_path: Path) -> None:
+    out = tmp_path / "twin"
+    sizes = ["--products", "20", "--reviews", "20", "--no-images"]
+    result = CliRunner().invoke(app, ["data", "synth", str(out), *sizes])
+    assert result.exit_code == 0, result.exception
+    assert sorted(path.name for path in out.iterdir()) == ["dev", "products.json", "test", "train"]
+    assert all(not product.images for product in load_dataset(out).products.values())

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ameli_llm.dataset.synth import write_twin
 from ameli_llm.dataset.synth.catalogue import Catalogue, load_catalogue
 from ameli_llm.dataset.synth.layout import Plan, drafts, make_plan
 from ameli_llm.dataset.synth.reviews import Draft
+from tests.shared_setup import twin_of
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +19,7 @@ def catalogue() -> Catalogue:
 @pytest.fixture(scope="session")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 products and 120 reviews: the demo's size."""
-    out = tmp_path_factory.mktemp("twin") / "data"
-    write_twin(out, products=60, reviews=120, seed=3)
-    return out
+    return twin_of(tmp_path_factory, products=60, reviews=120, seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def test_processes_share_the_file(tmp_path: Path) -> None:
         for name in ("a", "b", "c")
     ]
     for writer in writers:
-        _, errors = writer.communicate(timeout=60)
+        _, errors = writer.communicate(timeout=280)
         assert (writer.returncode, errors) == (0, b"")
     assert rows(path) == 400
 
@@ -58,7 +58,7 @@ store.close()
 def test_a_full_disk_ends_the_caching_and_not_the_run(tmp_path: Path) -> None:
     path = tmp_path / "cache"
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=280
     )
     assert (done.returncode, done.stdout) == (0, "{}\n"), done.stderr
     assert done.stderr.count("\n") == 1

@@ -54,6 +54,7 @@ class ScriptedServer:
         self.version: Answer = Answer(body={"version": "0.32.0"})
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.gets: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.authorization = ""
         self.in_flight = 0
         self.most_in_flight = 0
@@ -87,11 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         script = self.server.script
         script.gets.append(self.path)
+        script.headers.append({name.lower(): value for name, value in self.headers.items()})
         known = {"/v1/models": script.models, "/version": script.version}
         self._send(known.get(self.path, Answer(404, {"detail": "Not Found"})))
 
     def do_POST(self) -> None:
         script = self.server.script
+        script.headers.append({name.lower(): value for name, value in self.headers.items()})
         script.authorization = self.headers.get("Authorization", "")
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with script.lock:

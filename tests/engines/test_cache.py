@@ -22,9 +22,10 @@ class EchoEngine:
     batch_size = 3
     workers = 2
 
-    def __init__(self, model: str = "m", revision: str = "1") -> None:
+    def __init__(self, model: str = "m", revision: str = "1", origin: str = "echo") -> None:
         self.model = model
         self.revision = revision
+        self.origin = origin
         self.asked: list[str] = []
         self.replies: dict[str, ChatReply] = {}
         self.closed = False
@@ -78,9 +79,10 @@ def test_identical_requests_of_a_batch_are_sent_once(tmp_path: Path) -> None:
 
 
 def test_it_is_the_engine_it_wraps(tmp_path: Path) -> None:
-    inner = EchoEngine("some/model", "rev")
+    inner = EchoEngine("some/model", "rev", "http://here")
     engine: Engine = CachedEngine(inner, tmp_path / "cache")
     assert (engine.name, engine.model, engine.revision) == ("echo", "some/model", "rev")
+    assert engine.origin == "http://here"
     assert (engine.batch_size, engine.workers) == (3, 2)
     engine.canary()
     engine.canary()
@@ -117,16 +119,29 @@ FULL = ChatRequest(
     ],
 )
 def test_the_key_covers_the_whole_request(other: ChatRequest) -> None:
-    key = request_key(FULL, "m", "1")
+    key = request_key(FULL, "echo", "m", "1")
     assert len(key) == 64
-    assert request_key(replace(FULL), "m", "1") == key
-    assert request_key(other, "m", "1") != key
+    assert request_key(replace(FULL), "echo", "m", "1") == key
+    assert request_key(other, "echo", "m", "1") != key
 
 
-def test_the_key_covers_model_and_revision() -> None:
-    keys = {request_key(FULL, model, revision) for model, revision in (("m", "1"), ("m", "2"), ("n", "1"))}
-    assert len(keys) == 3
-    assert request_key(ask("\ud800\x00\U0001f600"), "m", "1")
+def test_the_key_covers_who_answers() -> None:
+    identities = ["amr", "Amr", "aMr", "amR"]  # origin, model, revision
+    assert len({request_key(FULL, *identity) for identity in identities}) == 4
+    assert request_key(ask("\ud800\x00\U0001f600"), *"amr")
+
+
+def test_a_reply_is_served_for_the_engine_that_gave_it_and_no_other(tmp_path: Path) -> None:
+    inner = [
+        EchoEngine(),
+        EchoEngine(),
+        *(EchoEngine(*other) for other in ("nr", "m2", ("m", "1", "http://b"))),
+    ]
+    for one in inner:
+        engine = CachedEngine(one, tmp_path / "cache")
+        engine.chat([ask("a")])
+        engine.close()
+    assert [one.asked for one in inner] == [["a"], [], ["a"], ["a"], ["a"]]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ameli_llm.engines import _local, transformers
 from ameli_llm.engines.engine import ChatRequest, Message
 from ameli_llm.engines.transformers import Transformers
 from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.install import install_line
 from ameli_llm.types import State, Usage
 from tests.plugin_vllm import make_tiny_model
 
@@ -189,10 +190,10 @@ def test_the_fingerprint_follows_weights_and_tokenizer(tmp_path: Path) -> None:
 
 def test_a_missing_package_says_what_to_type() -> None:
     with pytest.raises(MissingDependencyError) as raised:
-        _local.package("no_such_package", "vllm", "uv pip install 'ameli-llm[vllm]'")
+        _local.package("no_such_package", "transformers")
     assert str(raised.value) == (
-        "Engine 'vllm' needs the package no_such_package (No module named 'no_such_package'). "
-        "Type: uv pip install 'ameli-llm[vllm]'"
+        "Engine 'transformers' needs the package no_such_package (No module named 'no_such_package'). "
+        f"Type: {install_line('transformers')}"
     )
 
 

@@ -132,7 +132,8 @@ AB = {"choices": ("A", "B"), "template": "compare/listwise@12ab"}
         (
             AB,
             said("A"),
-            "template compare/listwise@12ab: choice 'A' is not one token of the model; use one-letter labels",
+            "template compare/listwise@12ab: reply has no log-probabilities; "
+            "choices need an engine that gives them",
         ),
     ],
 )

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 
+FINISHED = {"start": "2025-01-01T00:00:00+00:00", "end": "2025-01-01T00:00:10+00:00"}
+"""What ``run.json`` says of a run of ten seconds."""
 
-def _candidates(scores: Mapping[int, float], parts: Mapping[int, tuple[float | None, float | None]]) -> Any:
+
+def _candidates(scores: Mapping[Any, float], parts: Mapping[Any, tuple[float | None, float | None]]) -> Any:
     rows = [
         {
             "entity_id": entity,
@@ -23,7 +27,7 @@ def _candidates(scores: Mapping[int, float], parts: Mapping[int, tuple[float | N
         }
         for entity, score in scores.items()
     ]
-    return sorted(rows, key=lambda r: (-r["score"], r["entity_id"]))
+    return sorted(rows, key=lambda r: (-r["score"], id_order(r["entity_id"])))
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +35,11 @@ def predict() -> Callable[..., PredictionRow]:
     """predict(review, answer, {entity: retrieval score}, parts={entity: (text, image)}, **other fields)."""
 
     def make(
-        review: int,
-        answer: int | None,
-        scores: Mapping[int, float] | None = None,
+        review: ReviewId,
+        answer: EntityId | None,
+        scores: Mapping[Any, float] | None = None,
         *,
-        parts: Mapping[int, tuple[float | None, float | None]] | None = None,
+        parts: Mapping[Any, tuple[float | None, float | None]] | None = None,
         **fields: Any,
     ) -> PredictionRow:
         state = "linked" if answer is not None else "abstained"
@@ -53,10 +57,10 @@ def predict() -> Callable[..., PredictionRow]:
 
 
 @pytest.fixture(scope="session")
-def golds() -> Callable[..., dict[int, GoldRow]]:
+def golds() -> Callable[..., dict[Any, GoldRow]]:
     """golds({review: product or None}, **fields of every row)."""
 
-    def make(products: Mapping[int, int | None], **fields: Any) -> dict[int, GoldRow]:
+    def make(products: Mapping[Any, EntityId | None], **fields: Any) -> dict[Any, GoldRow]:
         return {review: GoldRow(gold=product, **fields) for review, product in products.items()}
 
     return make
@@ -68,19 +72,20 @@ def write_run(tmp_path: Path) -> Callable[..., RunFolder]:
 
     def make(
         rows: Sequence[PredictionRow],
-        gold: Mapping[int, GoldRow],
+        gold: Mapping[Any, GoldRow],
         name: str = "run",
         spec: Mapping[str, Any] | None = None,
-        reviews: Mapping[int, Any] | None = None,
-        products: Mapping[int, str] | None = None,
+        reviews: Mapping[Any, Any] | None = None,
+        products: Mapping[Any, str] | None = None,
+        manifest: Mapping[str, Any] | None = None,
     ) -> RunFolder:
         folder = tmp_path / name
         folder.mkdir()
         files = {
-            "run.json": {"spec": spec or {"config": {}}, "started": "2025-01-01T00:00:00+00:00"},
-            "gold.json": {k: v.model_dump(mode="json") for k, v in gold.items()},
-            "reviews.json": reviews or {},
-            "products.json": products or {},
+            "run.json": {"spec": spec or {"config": {}}, **FINISHED, **(manifest or {})},
+            "gold.json": {id_key(k): v.model_dump(mode="json") for k, v in gold.items()},
+            "reviews.json": {id_key(k): v for k, v in (reviews or {}).items()},
+            "products.json": {id_key(k): v for k, v in (products or {}).items()},
         }
         for file, content in files.items():
             (folder / file).write_text(json.dumps(content), encoding="utf-8")

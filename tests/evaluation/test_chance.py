@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,6 @@ from eval.baselines.answers import answers
 from eval.baselines.baseline import Scored
 from eval.baselines.tasks import tasks
 from eval.evaluation import evaluate
-from eval.measures.metrics import Metrics, metrics
 from eval.published import published
 from eval.table5.rows import measure, published_rows
 from eval.tuning.refusion import Refusion, ScoreTable
@@ -35,6 +36,13 @@ NUMBERINGS: dict[str, Callable[[int], tuple[int, int]]] = {
     "gold has the smallest ids": lambda n: (n, 10_000 + 100 * n),
     "gold has the greatest ids": lambda n: (1_000_000 + n, 100 * n),
 }
+
+
+def metrics(rows: Iterable[PredictionRow], gold: Mapping[Any, GoldRow], k: int, **options: Any) -> Any:
+    """The metrics of rows, of which ``k`` candidates were compared and ``depth`` kept."""
+    sizes = {"candidates": k, "depth": options.pop("depth", 100)}
+    config = RunConfig.model_validate({"retrieval": sizes})
+    return SimpleNamespace(**evaluate(list(rows), gold, config, **options).metrics)
 
 
 Lists = list[tuple[int, list[int]]]
@@ -88,7 +96,7 @@ def test_recall_and_refusion(order: str, numbering: str) -> None:
         chosen = [ids[i] for i in ranked(review, ids, [0.0] * len(ids))]
         rows.append(row(review, chosen))
         gold[review] = GoldRow(gold=right)
-    scores = metrics(rows, gold, K, depth=DEPTH, samples=50)
+    scores = metrics(rows, gold, K, depth=DEPTH)
     assert scores.recall["1"] is not None
     assert scores.recall["10"] is not None
     assert near(scores.recall["1"].value, 1 / DEPTH)
@@ -104,7 +112,7 @@ def test_the_order_of_the_file_changes_no_score() -> None:
     gold = {review: GoldRow(gold=right) for review, (right, _) in enumerate(made)}
     rows = [row(review, ids) for review, (_, ids) in enumerate(made)]
     shuffled = [one.model_copy(update={"candidates": one.candidates[::-1]}) for one in rows[::-1]]
-    first, second = (metrics(r, gold, K, depth=DEPTH, samples=50).recall for r in (rows, shuffled))
+    first, second = (metrics(r, gold, K, depth=DEPTH).recall for r in (rows, shuffled))
     assert first == second
 
 
@@ -124,8 +132,8 @@ def answered(
     return answers({row.review_id: row for row in rows}, asked, scored, seconds=1.0), gold
 
 
-def measured(made: Lists, scorer: Callable[[int], Scored]) -> Metrics:
-    return metrics(*answered(made, scorer), K, depth=DEPTH, samples=20)
+def measured(made: Lists, scorer: Callable[[int], Scored]) -> Any:
+    return metrics(*answered(made, scorer), K, depth=DEPTH)
 
 
 def constant(size: int) -> Scored:

@@ -17,7 +17,10 @@ from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[int, GoldRow]]
 
-HEAVY = {"torch", "chromadb", "vllm", "transformers", "sentence_transformers", "open_clip", "retrieval"}
+HEAVY = {
+    *("torch", "chromadb", "vllm", "transformers", "sentence_transformers", "open_clip", "retrieval"),
+    *("sklearn", "skimage", "bm25s", "onnxruntime", "rapidocr", "safetensors"),
+}
 
 
 def _call(*arguments: str | Path) -> Result:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,16 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import State
 from eval.evaluation import evaluate, evaluate_run, write_evaluation
-from eval.measures.metrics import metrics
 
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[int, GoldRow]]
+
+
+def metrics(rows: Iterable[PredictionRow], gold: Mapping[Any, GoldRow], k: int, **options: Any) -> Any:
+    """The metrics of rows, of which ``k`` candidates were compared and ``depth`` kept."""
+    sizes = {"candidates": k, "depth": options.pop("depth", 100)}
+    config = RunConfig.model_validate({"retrieval": sizes})
+    return SimpleNamespace(**evaluate(list(rows), gold, config, **options).metrics)
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def test_the_states_add_up_to_the_input(predict: Predict, golds: Golds) -> None:
     assert m.with_gold == 1
 
 
-def test_equal_retrieval_scores_rank_by_smaller_id(predict: Predict, golds: Golds) -> None:
+def test_equal_retrieval_scores_rank_by_chance(predict: Predict, golds: Golds) -> None:
     rows = [predict(1, 3, {3: 0.5, 2: 0.5})]
     for gold, value in ((2, 1.0), (3, 0.0)):
         recall = metrics(rows, golds({1: gold}), k=1).recall["1"]
@@ -189,7 +196,7 @@ def test_a_broken_line_is_named_and_a_torn_one_is_ignored(
     path = run.path / "predictions.jsonl"
     whole = path.read_text()
     path.write_text(whole + '{"review_id": 5, "sta')
-    assert evaluate_run(run).metrics.n == 4
+    assert evaluate_run(run).metrics["n"] == 4
     assert "line 5 is torn and ignored" in caplog.text
     path.write_text(whole + "{}\n" + whole.splitlines()[0] + "\n")
     with pytest.raises(AmeliError, match="line 5"):
@@ -207,9 +214,9 @@ def test_slices_and_categories(predict: Predict, golds: Golds) -> None:
     rows = [predict(i, 1, {1: 0.9, 2: 0.5}) for i in range(4)]
     gold = golds({0: 1, 1: 1}, category="Blenders", slices=("copied",)) | golds({2: 2, 3: 1}, category="Toys")
     evaluation = evaluate(rows, gold, RunConfig())
-    scores = {part.name: (part.n, part.end_to_end_f1.value) for part in evaluation.categories}
+    scores = {part.name: (part.n, part.end_to_end_f1.value) for part in evaluation.metrics["by_category"]}
     assert scores == {"Blenders": (2, 1.0), "Toys": (2, 0.5)}
-    scores = {part.name: (part.n, part.end_to_end_f1.value) for part in evaluation.slices}
+    scores = {part.name: (part.n, part.end_to_end_f1.value) for part in evaluation.metrics["by_slice"]}
     assert scores == {"copied": (2, 1.0), "not copied": (2, 0.5)}
 
 
@@ -233,7 +240,7 @@ def test_attributes_against_the_right_and_the_linked_product(predict: Predict, g
         }
     )
     gold = golds({1: 1, 2: 1, 3: 1}, attributes={"Color": ("red",), "Capacity": ("1000 gigabytes",)})
-    found = {a.key: a for a in evaluate(rows, gold, RunConfig()).attributes}
+    found = {a.key: a for a in evaluate(rows, gold, RunConfig()).metrics["by_attribute"]}
     assert found["Color"].right_product == {"agree": 1, "conflict": 2, "unknown": 0}
     assert found["Color"].linked_product == {"agree": 1, "conflict": 0, "unknown": 0}
     assert found["Capacity"].right_product == {"agree": 1, "conflict": 0, "unknown": 0}

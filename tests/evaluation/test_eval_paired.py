@@ -18,12 +18,14 @@ def test_fixed_broken_and_the_rest(predict: Predict, golds: Golds) -> None:
     a = [predict(i, 2 if i <= 3 else 1, scores, tokens={"prompt": 10}) for i in range(1, 7)]
     b = [predict(i, 1 if i <= 3 or i > 4 else 2, scores, tokens={"prompt": 7}) for i in range(1, 8)]
     paired = compare(a, gold, b, gold)
-    assert (paired.n, paired.only_a, paired.only_b) == (6, 0, 1)
-    assert paired.fixed == (1, 2, 3)
-    assert paired.broken == (4,)
-    assert (paired.a.value, paired.b.value) == (3 / 6, 5 / 6)
-    assert paired.difference.value == pytest.approx(2 / 6)
-    assert paired.p == pytest.approx(0.625)
+    assert (paired.shared, paired.only_a, paired.only_b) == (6, 0, 1)
+    answered = paired.answered
+    assert answered.fixed == (1, 2, 3)
+    assert answered.broken == (4,)
+    assert (answered.a.value, answered.b.value) == (3 / 6, 5 / 6)
+    assert answered.difference.value == pytest.approx(2 / 6)
+    assert answered.p == pytest.approx(0.625)
+    assert paired.failures_as_wrong == answered
     assert paired.tokens == {"prompt": -18, "completion": 0, "cached": 0}
     assert [(w.name, w.n, w.fixed, w.broken) for w in paired.worst] == [("Toys", 6, 3, 1)]
 
@@ -31,8 +33,9 @@ def test_fixed_broken_and_the_rest(predict: Predict, golds: Golds) -> None:
 def test_a_run_against_itself(predict: Predict, golds: Golds) -> None:
     rows, gold = [predict(1, 1, {1: 1.0}), predict(2, 1, {1: 1.0})], golds({1: 1, 2: 2})
     paired = compare(rows, gold, rows, gold)
-    assert (paired.fixed, paired.broken, paired.p, paired.worst) == ((), (), 1.0, ())
-    assert (paired.difference.low, paired.difference.high) == (0, 0)
+    answered = paired.answered
+    assert (answered.fixed, answered.broken, answered.p, paired.worst) == ((), (), 1.0, ())
+    assert (answered.difference.low, answered.difference.high) == (0, 0)
 
 
 def test_the_worst_part_comes_first_and_p_is_corrected(predict: Predict, golds: Golds) -> None:
@@ -54,7 +57,7 @@ def test_the_worst_part_comes_first_and_p_is_corrected(predict: Predict, golds: 
 def test_nil_counts_as_right_where_the_product_is_missing(predict: Predict, golds: Golds) -> None:
     gold = golds({1: None})
     paired = compare([predict(1, 1, {1: 1.0})], gold, [predict(1, None, {1: 1.0}, state="nil")], gold)
-    assert paired.fixed == (1,)
+    assert paired.answered.fixed == (1,)
 
 
 def test_runs_of_different_reviews_are_refused(predict: Predict, golds: Golds) -> None:

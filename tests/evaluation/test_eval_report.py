@@ -101,7 +101,7 @@ def test_scores_states_and_evidence_are_there(predict: Predict, golds: Golds, wr
     )
     html = render(run)
     for part in (
-        "End-to-end F1",
+        "end-to-end F1",
         "50.0",
         '<mark title="Color: Red (rules)">red</mark>',
         "✗ Color",
@@ -137,7 +137,7 @@ def test_a_run_without_gold_or_texts_still_has_a_report(predict: Predict, write_
 
 
 def test_the_file_is_written_where_asked(hostile_run: RunFolder) -> None:
-    assert write_report(hostile_run) == hostile_run.path / "report.html"
+    assert write_report(hostile_run).path == hostile_run.path / "report.html"
     with pytest.raises(AmeliError, match="Cannot write"):
         write_report(hostile_run, hostile_run.path / "missing" / "x.html")
 

@@ -10,7 +10,7 @@ from ir_measures import Success
 
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import evaluate_run, write_evaluation
-from eval.measures.metrics import CUTOFFS
+from eval.measures.recall import CUTOFFS
 from eval.trec import qrels_lines, retrieval_lines, run_lines
 
 Predict = Callable[..., PredictionRow]
@@ -49,7 +49,7 @@ def test_ir_measures_agrees(random_run: RunFolder, tmp_path: Path) -> None:
 
     theirs = outside("retrieval.trec")
     for k in CUTOFFS:
-        ours = evaluation.metrics.recall[str(k)]
+        ours = evaluation.metrics["recall"][str(k)]
         assert ours is not None
         assert theirs[Success @ k] == pytest.approx(ours.value)
-    assert outside("run.trec")[Success @ 1] == pytest.approx(evaluation.metrics.end_to_end_f1.value)
+    assert outside("run.trec")[Success @ 1] == pytest.approx(evaluation.metrics["end_to_end_f1"].value)

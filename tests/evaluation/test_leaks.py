@@ -23,8 +23,9 @@ from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import Product, Review, SpecRow
 from eval.baselines.tasks import examples
 from eval.evaluation import evaluate, evaluate_run
-from eval.leaks import FILE, ReviewTrace, RunLeaks, Traces, lines, read_traces, run_leaks, traces
+from eval.leaks import FILE, ReviewTrace, Traces, read_traces, traces
 from eval.measures.judged import judge
+from eval.measures.leaks import RunLeaks, lines, run_leaks
 from eval.official.leaks import Official
 
 Predict = Callable[..., PredictionRow]
@@ -228,12 +229,12 @@ def test_traces(predict: Predict) -> None:
         splits=("train", "dev", "test"),
         unread=("test",),
         reviews={
-            1: ReviewTrace(gold_in=("train", "dev"), quotes_title=True),
-            2: ReviewTrace(gold_in=("dev",)),
-            3: ReviewTrace(gold_in=("dev",), foreign_keys=("Color",)),
+            "1": ReviewTrace(gold_in=("train", "dev"), quotes_title=True),
+            "2": ReviewTrace(gold_in=("dev",)),
+            "3": ReviewTrace(gold_in=("dev",), foreign_keys=("Color",)),
         },
     )
-    assert list(found.reviews) == [1, 2, 3]
+    assert list(found.reviews) == ["1", "2", "3"]
 
 
 def test_what_linking_saw_is_counted_over_the_reviews_with_gold(predict: Predict, golds: Golds) -> None:
@@ -242,9 +243,9 @@ def test_what_linking_saw_is_counted_over_the_reviews_with_gold(predict: Predict
         splits=("train", "dev", "test"),
         unread=("test",),
         reviews={
-            1: ReviewTrace(gold_in=("dev",), quotes_title=True),
-            2: ReviewTrace(gold_in=("dev",), foreign_keys=("Color", "Size")),
-            9: ReviewTrace(gold_in=("train",), quotes_title=True),
+            "1": ReviewTrace(gold_in=("dev",), quotes_title=True),
+            "2": ReviewTrace(gold_in=("dev",), foreign_keys=("Color", "Size")),
+            "9": ReviewTrace(gold_in=("train",), quotes_title=True),
         },
     )
     found = run_leaks(judge(rows, golds({1: 1, 2: 1, 3: 1})), 1, seen)
@@ -292,7 +293,7 @@ def test_the_audit_is_in_the_metrics(
     run = write_run([predict(1, 1, {1: 0.9})], golds({1: 1}))
     assert read_traces(run) is None
     assert evaluate_run(run).leaks == counts(short_lists=1)
-    seen = Traces(splits=("dev",), reviews={1: ReviewTrace(gold_in=("dev",))})
+    seen = Traces(splits=("dev",), reviews={"1": ReviewTrace(gold_in=("dev",))})
     (run.path / FILE).write_text(json.dumps(seen.model_dump(mode="json", exclude_defaults=True)), "utf-8")
     assert read_traces(run) == seen
     document = evaluate_run(run).document()

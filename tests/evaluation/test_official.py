@@ -20,7 +20,7 @@ from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.flow import Flow
 from ameli_llm.runs import GoldRow, PredictionRow
-from ameli_llm.types import Candidate, Link, Product, Review, SpecRow, Usage
+from ameli_llm.types import Candidate, Product, Review, SpecRow, Usage
 from eval.evaluation import evaluate
 from eval.official.leaks import (
     SAYS,
@@ -116,11 +116,11 @@ def flow(*ids: int, **changes: Any) -> Flow:
     return Flow(**(parts | changes))
 
 
-def found_by(made: Flow, gold: int, official: Official, review: Review = REVIEW) -> Link:
+def found_by(made: Flow, gold: int, official: Official, review: Review = REVIEW) -> PredictionRow:
     leaking, done = official_flow(made, {review.id: gold}, official)
     assert set(done.names) <= set(official.names)
-    [row] = leaking.link([review])
-    return row
+    [link] = leaking.link([review])
+    return PredictionRow.of(link)
 
 
 def ids(row: PredictionRow) -> list[int]:
@@ -180,9 +180,12 @@ def test_gold_in_the_dictionary_is_not_compared_and_counts_in_recall() -> None:
     config = RunConfig.model_validate({"retrieval": {"candidates": 3, "depth": 10}})
     leaking = evaluate([row], gold, config, 1, only("gold_in_score_dict"))
     honest = evaluate([found_by(flow(1, 2, 4), 3, NONE)], gold, config)
-    assert [e.metrics.recall["10"].value for e in (leaking, honest) if e.metrics.recall["10"]] == [1.0, 0.0]
+    assert [e.metrics["recall"]["10"].value for e in (leaking, honest) if e.metrics["recall"]["10"]] == [
+        1.0,
+        0.0,
+    ]
     assert leaking.leaks.gold_inserted == 1
-    assert SAYS["gold_in_score_dict"] in leaking.metrics.protocol.reproduced
+    assert SAYS["gold_in_score_dict"] in leaking.metrics["protocol"].reproduced
 
 
 # Attributes

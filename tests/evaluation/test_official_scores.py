@@ -55,7 +55,7 @@ def test_where_there_is_no_choice_of_weights_it_says_so(
     row = predict(1, 1, {1: 0.9, 2: 0.8}, parts=parts, compared=2)
     config = RunConfig.model_validate({"fusion": {"mismatch_filter": filtered}})
     assert weights_on([row], {1: gold}, config.fusion) is None
-    protocol = evaluate([row], {1: GoldRow(gold=gold)}, config, 1, Official()).metrics.protocol
+    protocol = evaluate([row], {1: GoldRow(gold=gold)}, config, 1, Official()).metrics["protocol"]
     assert SAYS["weights_on_reported_split"] not in protocol.reproduced
     assert [m for m in protocol.not_reproduced if m.startswith(SAYS["weights_on_reported_split"])] == [
         "fusion weights chosen on the reported split "
@@ -117,7 +117,7 @@ def test_leaks_of_training_are_those_that_the_baseline_lists(
     if described is not None:
         spec["baseline"] = {"name": "v2vel", "variant": "", "described": described}
     run = write_run([predict(1, 1, {1: 0.9, 2: 0.8})], {1: GoldRow(gold=1)}, "run", spec)
-    official = evaluate_run(run, official_batch=1).metrics.protocol
+    official = evaluate_run(run, official_batch=1).metrics["protocol"]
     assert list(official.reproduced) == reproduced
     assert [one for one in official.not_reproduced if one.startswith((IMAGE, ATTRIBUTES))] == missing
-    assert evaluate_run(run).metrics.protocol.reproduced == (), "the honest protocol names none"
+    assert evaluate_run(run).metrics["protocol"].reproduced == (), "the honest protocol names none"

@@ -54,13 +54,14 @@ def test_weights_change_the_answers(text: float, image: float, hits: int) -> Non
 def test_the_best_is_the_one_that_the_linker_would_choose(weights: tuple[float, float, float]) -> None:
     fusion = FusionConfig(retrieval=weights[0], text=weights[1], image=weights[2])
     table = ScoreTable.of(ROWS, GOLD)
-    best = [table.ids[i][column] for i, column in enumerate(table.fused(fusion).argmax(axis=1))]
+    best = table.fused(fusion).argmax(axis=1)
     for position in (0, 1, 2):
         parts = [
             Parts(c.entity_id, c.retrieval_score, c.text_score, c.image_score)
             for c in ROWS[position].candidates
         ]
-        assert best[position] == fuse(ROWS[position].review_id, parts, fusion)[0][1].entity_id
+        chosen = fuse(ROWS[position].review_id, parts, fusion)[0][1].entity_id
+        assert table.ids[position][best[position]] == chosen
 
 
 def test_the_mismatch_filter_needs_a_new_run() -> None:

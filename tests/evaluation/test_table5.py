@@ -11,9 +11,10 @@ import pytest
 from scipy.stats import binom
 
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from eval.baselines.declared import Wanted
 from eval.measures.statistics import exact_against_chance, exact_mcnemar, false_discovery
 from eval.published import published
-from eval.table5.rows import Measured, Missing, Row, measure, published_rows, title_row
+from eval.table5.rows import Measured, Missing, Row, baseline_rows, measure
 from eval.table5.view import COLUMNS, table
 from eval.tables import json_object, markdown
 
@@ -25,7 +26,7 @@ Write = Callable[..., RunFolder]
 
 
 def rows_by_key() -> dict[str, Row]:
-    return {row.key: row for row in published_rows(published("table5"))}
+    return {row.key: row for row in baseline_rows(published("table5"), Wanted())}
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def measured(make_run: Callable[..., RunFolder]) -> dict[str, Measured]:
 
 
 def test_rows_in_the_papers_order() -> None:
-    rows = published_rows(published("table5"))
+    rows = baseline_rows(published("table5"), Wanted())[:8]
     assert [(row.key, row.baseline, row.variant) for row in rows] == [
         ("random", "random", ""),
         ("v2vel", "v2vel", ""),
@@ -70,15 +71,18 @@ def test_rows_in_the_papers_order() -> None:
 
 
 def test_the_title_ablation_is_the_other_way_round_where_titles_do_not_count() -> None:
-    assert [(row.key, row.name, row.variant) for row in map(title_row, (True, False))] == [
-        ("amelink-without-title", "AMELINK_w/o_Title", "without title"),
-        ("amelink-with-title", "AMELINK_with_Title", "with title"),
-    ]
+    for preset, row in (
+        ("official", ("amelink-without-title", "AMELINK_w/o_Title", "without title")),
+        ("paper", ("amelink-with-title", "AMELINK_with_Title", "with title")),
+    ):
+        last = baseline_rows(published("table5"), Wanted(preset=preset))[-1]
+        assert (last.key, last.name, last.variant) == row
+        assert (last.modality, last.attribute, last.published) == ("T+V", True, "")
 
 
 def test_every_row_is_paired_with_amelink(measured: dict[str, Measured]) -> None:
     assert measured["amelink"].against is None
-    assert measured["amelink"].metrics.end_to_end_f1.value == pytest.approx(12 / 20)
+    assert measured["amelink"].metrics["end_to_end_f1"].value == pytest.approx(12 / 20)
     against = measured["v2vel"].against
     assert against is not None
     assert (against.fixed, against.broken) == (4, 10)
@@ -138,10 +142,10 @@ def test_the_official_protocol_drops_the_same_reviews_for_every_row(
     rows = rows_by_key()
     spec = {"protocol": "official", "official": ["gold_inserted"]}
     made = measure([(rows[key], make_run(key, RIGHT[key], **spec)) for key in ("amelink", "v2vel")])
-    assert {one.metrics.protocol.reviews_dropped for one in made} == {N % 16}
+    assert {one.metrics["protocol"].reviews_dropped for one in made} == {N % 16}
     against = made[1].against
     assert against is not None
-    assert against.difference.n == made[0].metrics.end_to_end_f1.n == 16
+    assert against.difference.n == made[0].metrics["end_to_end_f1"].n == 16
     assert against.difference.value == pytest.approx(6 / 16 - 12 / 16)
     assert (against.fixed, against.broken) == (4, 10)
     shown = table(made, published("table5"), folder=Path("."), dataset="d", split="test", same_data=False)

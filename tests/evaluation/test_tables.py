@@ -113,7 +113,7 @@ def test_pdflatex_sets_the_table(columns: int, tmp_path: Path) -> None:
     document = "\n".join([*lines, r"\begin{document}", latex(made), r"\end{document}"])
     (tmp_path / "made.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-draftmode", "-halt-on-error", "-interaction=nonstopmode", "made.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
 
 

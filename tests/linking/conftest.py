@@ -10,13 +10,14 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ameli_llm.dataset.synth import write_twin
+from tests.shared_setup import made_once, twin_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +47,25 @@ class Done:
         return json.loads(self.out)
 
 
+def begin(cache: Path, *arguments: object, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """The command with a cache folder, begun as a process of its own behind the words ``before``."""
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "ameli_llm", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> Done:
+    """What the process leaves at its end."""
+    out, err = process.communicate(timeout=280)
+    return Done(process.returncode, out, err)
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache folder of all runs here: index, OCR results, replies."""
@@ -67,19 +87,7 @@ def _cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def start(cache: Path) -> Callable[..., subprocess.Popen[str]]:
     """start(*arguments, before=()): the real command as a process of its own, behind the words ``before``."""
-
-    def begin(*arguments: object, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*before, sys.executable, "-m", "ameli_llm", *map(str, arguments)],
-            cwd=ROOT,
-            env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return begin
+    return partial(begin, cache)
 
 
 @pytest.fixture(scope="session")
@@ -87,9 +95,7 @@ def ameli(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Done]:
     """ameli(*arguments): the real command, run to its end."""
 
     def run(*arguments: object, before: Sequence[str] = ()) -> Done:
-        process = start(*arguments, before=before)
-        out, err = process.communicate(timeout=280)
-        return Done(process.returncode, out, err)
+        return finished(start(*arguments, before=before))
 
     return run
 
@@ -159,8 +165,13 @@ def hostile_reviews(images: Sequence[str]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 products and 40 reviews; the train split is hostile, and so are some product pictures."""
-    root = tmp_path_factory.mktemp("data") / "twin"
-    write_twin(root, products=24, reviews=40, seed=1)
+    twin = twin_of(tmp_path_factory, products=24, reviews=40, seed=1)
+    return made_once(tmp_path_factory, "hostile", lambda folder: make_hostile(twin, folder / "twin")) / "twin"
+
+
+def make_hostile(twin: Path, root: Path) -> None:
+    """A copy of ``twin`` whose train reviews and product pictures break naive code."""
+    shutil.copytree(twin, root)
     good = next((root / "product_images").iterdir()).read_bytes()
     for folder in ("product_images", "review_images"):
         for name, content in bad_images(good).items():
@@ -171,13 +182,19 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         product["image_path"] = [*product["image_path"], name] if isinstance(name, str) else name
     (root / "products.json").write_text(json.dumps(products), encoding="utf-8")
     (root / "train" / "reviews.json").write_text(json.dumps(hostile_reviews(names)), encoding="utf-8")
-    return root
 
 
 @pytest.fixture(scope="session")
-def index(ameli: Callable[..., Done], dataset: Path) -> Done:
+def index(cache: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The index of ``dataset`` in the cache, made by the command; what it printed."""
-    return ameli("index", dataset)
+
+    def make(folder: Path) -> None:
+        done = finished(begin(folder / "cache", "index", dataset))
+        (folder / "done.json").write_text(json.dumps(asdict(done)), encoding="utf-8")
+
+    made = made_once(tmp_path_factory, "hostile-index", make)
+    shutil.copytree(made / "cache", cache, dirs_exist_ok=True)
+    return Done(**json.loads((made / "done.json").read_text(encoding="utf-8")))
 
 
 @pytest.fixture
@@ -203,7 +220,7 @@ def copied(dataset: Path, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def in_index(cache: Path, dataset: Path, index: Done) -> tuple[str, str]:
     """The option that names the index of ``dataset``, for its copies."""
-    (place,) = (cache / "index").glob(f"{dataset.name}-*")
+    (place,) = (cache / "index").glob(f"{dataset.name}-*/*")
     return "--index", str(place)
 
 
@@ -220,7 +237,7 @@ def linked(
     words: list[object] = ["link", dataset, "--split", "test", "--out", run, *cheap]
     done = ameli(*words, "--json")
     assert done.code == 0, done
-    assert done.json.keys() == {"run", "fresh", "error_rate", "metrics"}
+    assert done.json.keys() == {"run", "fresh", "error_rate", "failures", "metrics"}
     assert (done.json["run"], done.json["fresh"], done.json["error_rate"]) == (str(run), 8, 0.0)
     assert done.json["metrics"] == json.loads((run / "metrics.json").read_text("utf-8"))
     return run, words

@@ -20,17 +20,21 @@ class _Server(ThreadingHTTPServer):
 
 
 class Relay:
-    """Passes requests on to ``base_url``. Gone after ``dies_after`` model calls, as a killed server is."""
+    """Passes requests on to ``base_url``. Gone after ``dies_after`` model calls, as a killed server is.
 
-    def __init__(self, base_url: str, dies_after: int | None = None) -> None:
+    ``port`` is that of a relay that died, to come back as the same server; 0: a new one.
+    """
+
+    def __init__(self, base_url: str, dies_after: int | None = None, port: int = 0) -> None:
         self.upstream = urlsplit(base_url).netloc
         self.dies_after = dies_after
         self.calls = 0
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.relay = self
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self.port = int(self._server.server_address[1])
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 
@@ -83,8 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def relayed(base_url: str, dies_after: int | None = None) -> Iterator[Relay]:
-    relay = Relay(base_url, dies_after)
+def relayed(base_url: str, dies_after: int | None = None, port: int = 0) -> Iterator[Relay]:
+    relay = Relay(base_url, dies_after, port)
     try:
         yield relay
     finally:

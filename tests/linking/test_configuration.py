@@ -121,7 +121,11 @@ KEY_VALUE = " Write KEY=VALUE, for instance fusion.text=2."
         ("", f"No setting ''.{KEY_VALUE}"),
         ("a.b=1", f"No setting 'a.b=1'.{KEY_VALUE}"),
         ("fusion.text.x=1", f"No setting 'fusion.text.x=1'.{KEY_VALUE}"),
-        ("fusion.text=[", "Setting 'fusion.text=[': the value is not YAML."),
+        (
+                "fusion.text=[",
+                "Setting 'fusion.text=[': the value is not YAML: while parsing a flow node expected the node "
+                "content, but found '<stream end>' in \"<unicode string>\", line 1, column 2: [ ^",
+            ),
         (
             "sead=1",
             "--set: No setting named 'sead'. Available: attributes, comparison, engine, fusion, retrieval, "

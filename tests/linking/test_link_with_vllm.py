@@ -84,7 +84,7 @@ def test_a_lost_server_costs_engine_errors_and_no_call_twice(
     assert len(failed) == REVIEWS - 2
     assert all(relay.base_url in row["error"] for id_, row in before.items() if id_ in failed)
 
-    with relayed(vllm_server.base_url) as relay:
+    with relayed(vllm_server.base_url, port=relay.port) as relay:
         done = here(*words, *at(relay.base_url, run), "--json")
         assert done.code == 0, done
         assert done.json["fresh"] == len(failed)

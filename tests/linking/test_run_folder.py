@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.runs import PredictionRow, RunFolder, write_json
+from ameli_llm.files import write_json
+from ameli_llm.runs import LONGEST_LINE, PredictionRow, RunFolder
 from ameli_llm.types import State
 
 
@@ -62,6 +63,11 @@ def test_a_line_torn_inside_a_character_is_ignored(tmp_path: Path) -> None:
         ('{"review_id": 1}', "state: Field required"),
         (row(2).model_dump_json().replace('"linked"', '"lost"'), "state: Input should be 'linked', 'nil',"),
         (row(2).model_dump_json().replace('"seconds"', '"secs"'), "secs: Extra inputs are not permitted"),
+        pytest.param('{"review_id": ' + 100_000 * "[", "Invalid JSON: recursion limit exceeded", id="deep"),
+        (row(2).model_dump_json().replace('"seconds":0.0', '"seconds":NaN'), "NaN is no JSON number"),
+        (row(2).model_dump_json().replace('"seconds":0.0', '"seconds":"inf"'), "seconds: Input should be"),
+        (row(2).model_dump_json().replace('"orders":1', '"orders":-1'), "orders: Input should be greater"),
+        pytest.param('"' + LONGEST_LINE * "x" + '"', "longer than 16777216 characters", id="long"),
     ],
 )
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, line: str, complaint: str) -> None:
@@ -151,9 +157,10 @@ def test_writing_takes_an_open_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("{", "is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "holds no JSON object."),
-        ("\xff", "is not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ("{", ": not JSON: Expecting property name enclosed in double quotes, line 1 column 2."),
+        ("[]", " holds no JSON object."),
+        ("\xff", ": not UTF-8: byte 0."),
+        pytest.param('{"a": ' + 100_000 * "[", ": nested more than 64 deep.", id="deep"),
     ],
 )
 @pytest.mark.parametrize(
@@ -165,17 +172,16 @@ def test_a_broken_file(tmp_path: Path, name: str, read: object, content: str, co
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(AmeliError) as caught:
         read(RunFolder(tmp_path))
-    assert str(caught.value) == f"{path} {complaint}"
+    assert str(caught.value) == f"{path}{complaint}"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("gold", {"x": {"gold": 1}}, "'x' is no id."),
-        ("gold", {"1": {"gold": 1.5}}, "review 1: gold: Input should be a valid integer, got a number with a "
-         "fractional part."),
+        ("gold", {'"x': {"gold": 1}}, "'\"x' is no id."),
+        ("gold", {"1": {"gold": 1.5}}, "review 1: gold.int: Input should be a valid integer."),
         ("gold", {"1": 2}, "review 1: Input should be a valid dictionary or instance of GoldRow."),
-        ("reviews", {"x": {}}, "'x' is no id."),
+        ("reviews", {'"1"2': {}}, "'\"1\"2' is no id."),
     ],
 )  # fmt: skip
 def test_a_wrong_gold_or_text_file(tmp_path: Path, name: str, content: object, complaint: str) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import write_json
 from ameli_llm.runner import fingerprint, finished, resume, review_key, run, start_or_resume
-from ameli_llm.runs import PredictionRow, RunFolder, write_json
-from ameli_llm.types import Review, State
+from ameli_llm.runs import PredictionRow, RunFolder
+from ameli_llm.types import Link, Review, State
 
 SPEC = {"config": {"seed": 0, "engine": {"base_url": "a", "timeout": 1.0, "model": "m"}}, "templates": {}}
 
@@ -32,13 +33,13 @@ class Log:
         self.fail_at = fail_at
         self.lock = threading.Lock()
 
-    def __call__(self, reviews: Sequence[Review]) -> list[PredictionRow]:
+    def __call__(self, reviews: Sequence[Review]) -> list[Link]:
         ids = [review.id for review in reviews]
         if self.fail_at in ids:
             raise AmeliError("stop")
         with self.lock:
             self.batches.append(ids)
-        return [row(review, key="") for review in ids]
+        return [Link(review, State.LINKED) for review in ids]
 
 
 def go(path: Path, link: Log, count: int, *, batch_size: int = 2, workers: int = 1) -> tuple[int, list[int]]:

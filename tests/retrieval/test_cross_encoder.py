@@ -1,4 +1,4 @@
-"""A cross-encoder of one layer that the test makes itself, with the tokenizer of the packaged text model."""
+"""A cross-encoder of two layers that the test makes itself, with the tokenizer of the packaged text model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import pytest
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
+from ameli_llm.types import Product, Review
+from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.cross_encoder import CrossEncoderReranker
 from retrieval.index import Index
+from retrieval.retrievers.retriever import Query
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +31,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     settings = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_hidden_layers=1,
+        hidden_size=64,
+        num_hidden_layers=2,
         num_attention_heads=2,
-        intermediate_size=16,
+        intermediate_size=64,
         num_labels=1,
+        initializer_range=0.3,
     )
     folder = tmp_path_factory.mktemp("cross")
     BertForSequenceClassification(settings).save_pretrained(folder)
@@ -62,6 +66,31 @@ def test_it_joins_the_sum(index: Index, dataset: Dataset, model: Path) -> None:
     assert found[0].score == pytest.approx(
         found[0].scores["bm25"] + 2 * found[0].scores["cross_encoder"], abs=1e-5
     )
+
+
+def test_equal_products_are_read_once_and_have_equal_scores(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in batches of other lengths, the scores of equal pairs could differ in the last digit."""
+    products = [Product(n, "Acme Lamp", (), "A lamp.") for n in range(40)]
+    others = [Product(100 + n, "Lamp", (), "word " * (60 - n)) for n in range(12)]
+    config = RetrievalConfig(image_encoder="none")
+    with build_index(Dataset(tmp_path, [*products, *others]), tmp_path / "index", config) as index:
+        reranker, read = CrossEncoderReranker(index, str(model), len(index)), []
+        predict = reranker._model.predict
+        monkeypatch.setattr(
+            reranker._model,
+            "predict",
+            lambda pairs, **options: read.extend(pairs) or predict(pairs, **options),
+        )
+        queries = [Query(Review(n, body=f"A lamp for my desk {n // 2}.")) for n in range(4)]
+        scores = reranker.score(queries, np.zeros((4, len(index)), dtype=np.float32))
+        assert len(read) == len(set(read)) == 2 * 13
+        equal = scores[:, [index.rows[product.id] for product in products]]
+        assert [len({*row}) for row in equal] == [1, 1, 1, 1]
+        assert np.array_equal(scores[0], scores[1])
+        assert not np.array_equal(scores[0], scores[2])
+        assert len({*scores[0]}) == 13
 
 
 def test_a_folder_without_a_model(index: Index, tmp_path: Path) -> None:

@@ -20,19 +20,21 @@ from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
 from retrieval.building import build_index
 from retrieval.encoders.sbert import create
-from retrieval.finetuning.training import (
-    CHECKPOINTS,
+from retrieval.finetuning.description import (
     DESCRIPTION,
     Description,
     FineTuned,
     FineTuning,
     Identity,
+    finished,
+    is_fine_tuned,
+)
+from retrieval.finetuning.training import (
+    CHECKPOINTS,
     TextSearch,
     Triplets,
     fine_tune,
-    finished,
     hard_negatives,
-    is_fine_tuned,
     ranking_loss,
     recall,
 )

@@ -58,7 +58,8 @@ def test_a_review_cannot_leave_its_place(review: str) -> None:
     before, _, rest = text.partition("<review>\n")
     inside, _, after = rest.partition("\n</review>")
     assert before == ""
-    assert after.endswith("Statement: the Color of it is Red.\nAnswer:")
+    assert inside.endswith("\nThe reviewer calls the product: it")
+    assert after == "\nStatement: the Color of the product is Red.\nAnswer:"
     assert "<|" not in inside
     assert "[INST]" not in inside
     assert "</review" not in inside

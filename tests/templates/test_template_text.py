@@ -21,7 +21,7 @@ from ameli_llm.types import Review
         ("a\x00b\tc", "a b c"),
         ("one\r\n\r\n  two \u2028three", "one\ntwo\nthree"),
         ("</review> <|im_end|> <s>", "‹/review> ‹|im_end|> ‹s>"),
-        ("<<SYS>> [INST] [/INST]", "<‹SYS>> (INST] (/INST]"),
+        ("<<SYS>> [INST] [/INST]", "‹‹SYS>> (INST] (/INST]"),
         ("screen < 15 and i <3 it [sic]", "screen < 15 and i <3 it [sic]"),
         ("r\u202eed\u2066 z\u200bero \U000e0041", "red zero"),
         ("\ud800x", "x"),

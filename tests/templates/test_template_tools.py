@@ -85,8 +85,10 @@ def test_cli_list_and_show(run: Run, tmp_path: Path) -> None:
     assert [row["name"] for row in listed] == template_names()
     (tmp_path / "broken.j2").write_text("x", encoding="utf-8")
     lines = run("list", "--prompts", str(tmp_path)).stdout.splitlines()
-    assert lines[0].startswith("broken ")
-    assert "no front matter" in lines[0]
+    assert lines[0].split() == ["name", "task", "method", "identity", "description"]
+    assert lines[1].startswith("broken ")
+    assert "no front matter" in lines[1]
+    assert lines[0].index("description") == lines[1].index("Template")
     shown = run("show", "extract/json").stdout
     assert shown.splitlines()[1] == "# includes shared/review.j2"
     assert json.loads(run("show", "extract/json", "--json").stdout)["front_matter"]["schema"] == {
@@ -141,8 +143,8 @@ def test_cli_render_of_a_dataset(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--review", "8"], "No review 8 in split 'dev' of "),
-        (["--candidates", "1,x"], "No product 'x' in the dataset. Write ids as 1,2,3."),
+        (["--review", "8"], "No review '8' in split 'dev' of "),
+        (["--candidates", "1,x"], "No product 'x' in the dataset. It has 3; write ids as they are."),
     ],
 )
 def test_cli_render_mistakes(run: Run, tmp_path: Path, arguments: list[str], says: str) -> None:

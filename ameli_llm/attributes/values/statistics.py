@@ -6,12 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ameli_llm.attributes.values.normalise import NormalisedValue, normalise_all
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import first_error
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,8 @@ class KBStatistics:
         try:
             content = _Content.model_validate_json(text)
         except ValidationError as error:
-            first: Any = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "top level"
             raise AmeliError(
-                f"Attribute statistics cannot be read: {where}: {first['msg']}.",
-                hint="Index the dataset again.",
+                f"Attribute statistics cannot be read: {first_error(error)}.", hint="Index the dataset again."
             ) from error
         return KBStatistics(content.products, content.values, content.bases)
 

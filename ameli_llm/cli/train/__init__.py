@@ -1,4 +1,4 @@
-"""``ameli-llm train``: models and adapters that are trained on a dataset. One file of this package is one."""
+"""``ameli-llm train``: models and adapters that are trained on a dataset."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Adds the group ``train`` to the app."""
-    from ameli_llm.cli.train import amelink, clip_adapter, sbert, towers
+    from ameli_llm.cli.train import amelink, clip_adapter, sbert
+    from ameli_llm.cli.train.baselines import TrainedBaselines
 
-    group = typer.Typer(help="Train a baseline or adapter.", no_args_is_help=True)
+    group = typer.Typer(help="Train a baseline or adapter.", no_args_is_help=True, cls=TrainedBaselines)
     group.callback()(_train)
-    for command in (amelink, clip_adapter, sbert, towers):
+    for command in (amelink, clip_adapter, sbert):
         command.register(group)
     app.add_typer(group, name="train")
 

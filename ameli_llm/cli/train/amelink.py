@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
-from ameli_llm.cli.terminal import progress, table
+from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.cli.training import CandidatesOption
-from ameli_llm.config import load_config
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.baselines.amelink.models import Summary
@@ -58,24 +58,29 @@ def amelink(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train AMELINK: text pairs through an encoder and an MLP, images through an adapter, weights on dev.
+    """Train AMELINK, the paper's own model.
 
+    Text pairs go through an encoder and an MLP, images through an adapter; weights are chosen on dev.
     Candidates and the reviews' attributes come from a run of link without a model over each split. --set
     changes any of AMELINK's settings. Typed again after a kill, it goes on where it was.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from eval.baselines.amelink import settings_for, train
     from eval.baselines.amelink.models import check
-    from eval.baselines.course import course_examples, open_course
+    from eval.baselines.course import open_course
 
     changes = {**_given(epochs, learning_rate, batch_size, micro_batch), **_named(settings or ())}
     run = load_config(config)
     chosen = settings_for(preset, encoder, {"candidates": run.retrieval.candidates, **changes})
     check(chosen, variants or ())
-    with progress() as show:
-        course = open_course(load_dataset(dataset), train_split, run, index, seed, show)
-        train_on, dev = course_examples(course, run, index, candidates, out, show)
-        summary = train(course.material, train_on, dev, out, chosen, variants or (), seed=seed, progress=show)
+    data = load_dataset(dataset)
+    with (
+        progress(GOES_ON) as show,
+        open_course(data, train_split, run, index, seed, out, show, candidates) as course,
+    ):
+        examples = course.examples(course.train), course.examples(course.dev)
+        summary = train(course.material, *examples, out, chosen, variants or (), seed=seed, progress=show)
     _show(summary, as_json)
 
 
@@ -89,17 +94,14 @@ def _given(
 
 def _named(settings: Sequence[str]) -> dict[str, Any]:
     """KEY=VALUE settings; values are YAML. Raises AmeliError."""
-    import yaml
+    from ameli_llm.config import parse_yaml
 
     changes = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise AmeliError(f"--set {setting!r} is not KEY=VALUE.", hint="For example --set dropout=0.5")
-        try:
-            changes[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise AmeliError(f"--set {setting!r}: the value is not YAML.") from error
+        changes[key.strip()] = parse_yaml(value, f"--set {setting!r}: the value is not YAML")
     return changes
 
 
@@ -130,13 +132,13 @@ def _show(summary: Summary, as_json: bool) -> None:
             for name, row in described.variants.items()
         ],
     )
-    typer.echo(
+    say(
         f"dev F1 is over the {described.dev_lists} of {described.dev_reviews} dev reviews whose product is "
         "among the candidates."
     )
-    typer.echo(f"image: none, {described.no_image}" if described.no_image else described.image_title)
+    say(f"image: none, {described.no_image}" if described.no_image else described.image_title)
     state = "was trained before with these settings; nothing was done" if summary.already else "saved"
-    typer.echo(f"{summary.folder}: {state}")
+    say(f"{summary.folder}: {state}")
 
 
 def _percent(value: float | None) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
-from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
+from ameli_llm.cli.terminal import progress, say, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from ameli_llm.images.adapter import ImageAdapter
@@ -43,19 +43,20 @@ def clip_adapter(
     ),
     as_json: JsonOption = False,
 ) -> None:
-    """Train the image adapter of the paper's section 4.4 on the index's image vectors.
+    """Train the image adapter of the paper's section 4.4.
 
-    It adapts the vectors of whatever image encoder the index has. Early stopping is on the dev split or,
-    where that is the one trained on or there is none, on a fifth of the products. Typed again after an
-    interruption it goes on where it was.
+    On the index's image vectors: it adapts the vectors of whatever image encoder the index has. Early
+    stopping is on the dev split or, where that is the one trained on or there is none, on a fifth of the
+    products. Typed again after an interruption it goes on where it was.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.images.contrastive import TrainingSettings
     from ameli_llm.pipeline import open_or_build_index
     from eval.image_adapter import train_image_adapter
 
     settings = TrainingSettings(form, epochs, learning_rate, batch_size, bottleneck, temperature)
-    with progress() as show:
+    with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
         source = {"dataset": data.digest, "split": chosen.name}
@@ -87,9 +88,7 @@ def _show(adapter: ImageAdapter, history: Sequence[Epoch], out: Path, as_json: b
         [[name, f"{epoch.loss or 0.0:.4f}", f"{100 * (epoch.score or 0.0):.2f}"] for name, epoch in rows],
     )
     counts = adapter.training
-    typer.echo(
-        f"{counts['pairs']} image pairs of {counts['split']}, {counts['dev_reviews']} reviews for dev R@1"
-    )
+    say(f"{counts['pairs']} image pairs of {counts['split']}, {counts['dev_reviews']} reviews for dev R@1")
     if adapter.form == "identity":
-        typer.echo("No epoch was better than the untrained vectors: the adapter is the identity.")
-    typer.echo(f"adapter of {adapter.encoder}: {out}")
+        say("No epoch was better than the untrained vectors: the adapter is the identity.")
+    say(f"adapter of {adapter.encoder}: {out}")

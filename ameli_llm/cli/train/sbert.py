@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
-from ameli_llm.cli.terminal import progress, table
-from ameli_llm.config import load_config
+from ameli_llm.cli.terminal import progress, say, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
-    from retrieval.finetuning.training import FineTuned
+    from retrieval.finetuning.description import FineTuned
 
 
 def register(group: typer.Typer) -> None:
@@ -37,25 +37,27 @@ def sbert(
     seed: int = typer.Option(0, min=0, help="Seed of order, dropout and negatives."),
     as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune the text encoder by multiple negatives ranking, with a hard negative for each review.
+    """Fine-tune the text encoder of retrieval.
 
-    The result is a sentence-transformers model: retrieval.text_model takes its folder. A product's text is
-    its name, description and attributes, as in the index. The defaults suit a CPU; the official AMELI code
-    has --epochs 10 --batch-size 35 --learning-rate 1e-5 --warm-up 0.26 --weight-decay 1e-3 --window 512
-    --hard 10 and all-mpnet-base-v2. Early stopping is by the mean of Recall@1 and Recall@10 on the dev split
-    or, where that is the one trained on or there is none, on a fifth of the products. Typed again after an
+    By multiple negatives ranking, with a hard negative for each review. The result is a
+    sentence-transformers model: retrieval.text_model takes its folder. A product's text is its name,
+    description and attributes, as in the index. The defaults suit a CPU; the official AMELI code has
+    --epochs 10 --batch-size 35 --learning-rate 1e-5 --warm-up 0.26 --weight-decay 1e-3 --window 512 --hard
+    10 and all-mpnet-base-v2. Early stopping is by the mean of Recall@1 and Recall@10 on the dev split or,
+    where that is the one trained on or there is none, on a fifth of the products. Typed again after an
     interruption it goes on where it was.
     """
+    from ameli_llm.config import load_config
     from ameli_llm.dataset.folds import folds
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_or_build_index
+    from retrieval.finetuning.description import FineTuning
     from retrieval.finetuning.reviews import fine_tune_sbert
-    from retrieval.finetuning.training import FineTuning
 
     settings = FineTuning(epochs, batch_size, learning_rate, warm_up, weight_decay, window, hard)
     data = load_dataset(dataset)
     train, dev = folds(data, train_split, seed)
-    with progress() as show, open_or_build_index(data, load_config(config), index, show) as opened:
+    with progress(GOES_ON) as show, open_or_build_index(data, load_config(config), index, show) as opened:
         done = fine_tune_sbert(data, train, dev, opened, out, settings, seed, show)
     _show(done, out, as_json)
 
@@ -65,7 +67,7 @@ def _show(done: FineTuned, out: Path, as_json: bool) -> None:
         typer.echo(json.dumps({"model": str(out), "fresh": done.fresh, **done.description.model_dump()}))
         return
     if not done.fresh:
-        typer.echo(f"{out} is finished; nothing was trained.")
+        say(f"{out} is finished; nothing was trained.")
     rows = [
         [
             "untrained" if epoch.number == 0 else f"epoch {epoch.number}",
@@ -75,5 +77,5 @@ def _show(done: FineTuned, out: Path, as_json: bool) -> None:
         for epoch in done.description.history
     ]
     table(["", "loss", "dev R@1 and R@10"], rows)
-    typer.echo(done.summary())
-    typer.echo(f"retrieval.text_model: {out}")
+    say(done.summary())
+    say(f"retrieval.text_model: {out}")

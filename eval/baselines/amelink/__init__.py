@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ameli_llm.types import Progress
 from eval.baselines.amelink.settings import PRESETS, AmelinkSettings, settings_for
-from eval.baselines.amelink.variants import VARIANTS
-from eval.baselines.baseline import Example
+from eval.baselines.amelink.variants import VARIANTS, title_variant
+from eval.baselines.baseline import Example, Preset, TableRow
 from eval.baselines.material import Material
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["PRESETS", "VARIANTS", "AmelinkSettings", "create", "settings_for", "train"]
 
 
-def create(material: Material, folder: Path | None, variant: str = "full", seed: int = 0) -> Amelink:
+def create(material: Material, folder: Path | None, variant: str = "full") -> Amelink:
     """A variant of the AMELINK that ``train`` wrote to ``folder``.
 
-    ``seed`` is that of all baselines and decides nothing here. Raises AmeliError when the folder lacks the
-    variant, or its weights are damaged, of another size, or of another encoder than is found now.
+    Raises AmeliError when the folder lacks the variant, or its weights are damaged, of another size, or of
+    another encoder than is found now.
     """
     from eval.baselines.amelink.loading import create as create_from
 
@@ -36,8 +36,8 @@ def create(material: Material, folder: Path | None, variant: str = "full", seed:
 
 def train(
     material: Material,
-    train: Sequence[Example],
-    dev: Sequence[Example],
+    train_examples: Sequence[Example],
+    dev_examples: Sequence[Example],
     out: Path,
     settings: AmelinkSettings,
     variants: Sequence[str] = (),
@@ -48,4 +48,24 @@ def train(
     """Trains what the variants need (no name: all of Table 5) into ``out``; see ``models.train``."""
     from eval.baselines.amelink.models import train as train_into
 
-    return train_into(material, train, dev, out, settings, variants, seed=seed, progress=progress)
+    examples = train_examples, dev_examples
+    return train_into(material, *examples, out, settings, variants, seed=seed, progress=progress)
+
+
+def configured(preset: Preset, epochs: int | None, encoder: str, candidates: int) -> AmelinkSettings:
+    """The settings of the preset with this encoder and K; ``epochs`` (None: the preset's) of every part."""
+    given = {"epochs": epochs, "adapter_epochs": epochs} if epochs else {}
+    return settings_for(preset, encoder, {"candidates": candidates, **given})
+
+
+def rows(settings: AmelinkSettings) -> tuple[TableRow, ...]:
+    """Those of the paper's table, and the title ablation: without it where the settings count it."""
+    word = "without" if settings.title else "with"
+    name = f"AMELINK_{'w/o' if settings.title else 'with'}_Title"
+    return (
+        TableRow("amelink-without-attribute", "without attribute"),
+        TableRow("amelink-without-image", "without image"),
+        TableRow("amelink-without-text", "without text", needs_images=True),
+        TableRow("amelink", "full"),
+        TableRow(f"amelink-{word}-title", title_variant(settings), False, name, "T+V", True),
+    )

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from eval.baselines.amelink.pairs import TextPair
 from eval.baselines.amelink.settings import MINILM, AmelinkSettings
 from retrieval.encoders.encoder import weights_revision
-from retrieval.encoders.sbert import INSTALL, PACKAGE, PACKAGED, quiet_loading
+from retrieval.encoders.sbert import PACKAGE, PACKAGED, quiet_loading
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError("torch is not installed.", hint=INSTALL) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Unit: TypeAlias = TextPair | str
@@ -218,9 +218,7 @@ def place(encoder: str) -> Path | None:
     if encoder == MINILM or encoder.removeprefix("sentence-transformers/") == PACKAGED:
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.origin is None:
-            raise MissingDependencyError(
-                f"The packaged text model {PACKAGED} is not installed.", hint=INSTALL
-            )
+            raise MissingPackageError(f"The packaged text model {PACKAGED}", "retrieval")
         return Path(spec.origin).parent / "model"
     return Path(encoder) if Path(encoder).is_dir() else None
 

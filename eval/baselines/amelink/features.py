@@ -12,14 +12,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from eval.baselines.amelink.encoder import TextEncoder, Unit, quick
-from retrieval.encoders.sbert import INSTALL
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError("torch is not installed.", hint=INSTALL) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 Halves: TypeAlias = npt.NDArray[np.float16]
 Report: TypeAlias = Callable[[int, int], None]

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import first_error
 from eval.baselines import _folder
 from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.baseline import Example, Task
@@ -127,9 +128,7 @@ def read(folder: Path | None) -> Description:
     except OSError as error:
         raise AmeliError(f"Cannot read {path}: {error.strerror}.", hint=_folder.how_to_train(NAME)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise AmeliError(f"{path}: {where}: {first['msg']}.") from error
+        raise AmeliError(f"{path}: {first_error(error)}.") from error
 
 
 def write(path: Path, content: bytes) -> None:

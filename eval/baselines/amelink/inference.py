@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ameli_llm.errors import MissingDependencyError
+from ameli_llm.errors import MissingPackageError
 from ameli_llm.types import Progress
 from eval.baselines.amelink.combination import (
     Combination,
@@ -27,12 +27,11 @@ from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.baseline import Floats, Scored, Task
 from eval.baselines.material import Material
 from eval.baselines.v2vel import V2VEL
-from retrieval.encoders.sbert import INSTALL
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError("torch is not installed.", hint=INSTALL) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 Vectors: TypeAlias = dict[Unit, Floats]
 
@@ -125,7 +124,10 @@ class TextPart:
 
 @dataclass
 class Amelink:
-    """One variant of AMELINK. A part that the variant or the training lacks is None."""
+    """One variant of AMELINK. A part that the variant or the training lacks is None.
+
+    ``encoders`` is what readers see of the encoders.
+    """
 
     material: Material
     settings: AmelinkSettings
@@ -134,6 +136,7 @@ class Amelink:
     combination: Combination
     filtered: bool
     described: Mapping[str, Any]
+    encoders: str = ""
 
     def score(self, tasks: Sequence[Task], progress: Progress | None = None) -> list[Scored]:
         """[K] for each task: the sum, below it the candidates that contradict the review, and its parts."""
@@ -148,6 +151,10 @@ class Amelink:
     def describe(self) -> Mapping[str, Any]:
         """Settings, encoders, weights of the sum and digests of the networks' weights."""
         return self.described
+
+    def title(self, name: str) -> str:
+        """The name with the text encoder or, in a variant that reads no text, the image encoder."""
+        return f"{name} ({self.encoders})"
 
 
 def parts_of(

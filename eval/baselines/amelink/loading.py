@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.images.weights import require_whole
 from eval.baselines import _folder, v2vel
+from eval.baselines._names import short_name
 from eval.baselines.amelink import folder
 from eval.baselines.amelink.combination import Combination
 from eval.baselines.amelink.encoder import TextEncoder, load_encoder
@@ -18,8 +20,8 @@ from eval.baselines.amelink.variants import read_together, slots_of, text_model,
 from eval.baselines.material import Material
 
 
-def create(material: Material, place: Path | None, variant: str = "", seed: int = 0) -> Amelink:
-    """The variant ("" is "full") from the folder that ``train`` wrote; ``seed`` decides nothing any more.
+def create(material: Material, place: Path | None, variant: str = "") -> Amelink:
+    """The variant ("" is "full") from the folder that ``train`` wrote.
 
     Raises AmeliError when the folder lacks it, or when its weights are damaged, of another size, or of
     another encoder than is found now.
@@ -59,13 +61,13 @@ def create(material: Material, place: Path | None, variant: str = "", seed: int 
         ],
     }
     combination = Combination(row.weights, row.sizes)
-    return Amelink(material, settings, text, image, combination, kind.filtered, about)
+    encoders = short_name(described.encoder) if text else v2vel.encoder(material)
+    return Amelink(material, settings, text, image, combination, kind.filtered, about, encoders)
 
 
 def title_of(described: Description) -> str:
-    """Name of the row, with the encoder that it was really run with."""
-    name = described.encoder.rstrip("/").rpartition("/")[2]
-    return f"AMELINK ({'MiniLM' if name == 'all-MiniLM-L6-v2' else name})"
+    """Its name with the encoder that it was trained with."""
+    return f"AMELINK ({short_name(described.encoder)})"
 
 
 def _text_part(material: Material, place: Path, described: Description, name: str) -> TextPart:
@@ -107,18 +109,13 @@ def _load_file(model: TextModel, path: Path, digest: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    hint = _folder.how_to_train(folder.NAME)
     try:
         content = path.read_bytes()
+        require_whole(path, content, digest, hint)
         weights = load(content)
     except OSError as error:
-        raise AmeliError(
-            f"Cannot read {path}: {error.strerror}.", hint=_folder.how_to_train(folder.NAME)
-        ) from error
+        raise AmeliError(f"Cannot read {path}: {error.strerror}.", hint=hint) from error
     except SafetensorError as error:
         raise AmeliError(f"{path} is not a safetensors file: {error}.") from error
     load_weights(model, weights, str(path))
-    if folder.digest(content) != digest:
-        raise AmeliError(
-            f"The weights in {path} are not those that the training wrote.",
-            hint=_folder.how_to_train(folder.NAME),
-        )

@@ -235,7 +235,7 @@ class _Run:
         if self.material.index.manifest.image is None:
             return "the index has no image vectors"
         pairs = image_pairs(self.material, folded("train", self.train), self.settings.images)
-        products = len(np.unique(pairs.entity_id))
+        products = len(np.unique(pairs.product))
         if products < 2:
             return f"{products} of the products to train on have an image and a review with one"
         found = review_images(self.material, [one.task.review for one in self.dev], self.settings.images)

@@ -10,16 +10,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 from eval.baselines.amelink.encoder import TextEncoder, Unit
 from eval.baselines.amelink.pairs import PairSet, clauses
 from eval.baselines.amelink.settings import AmelinkSettings, Feature
-from retrieval.encoders.sbert import INSTALL
 
 try:
     import torch
 except ImportError as error:
-    raise MissingDependencyError("torch is not installed.", hint=INSTALL) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 Rows: TypeAlias = npt.NDArray[np.int32]
 DROPPED_OUT = 2

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.files import first_error
 
 Pairing: TypeAlias = Literal["joint", "siamese"]
 Feature: TypeAlias = Literal["u", "v", "|u-v|", "u*v", "cos"]
-Preset: TypeAlias = Literal["paper", "official"]
 
 MINILM = "minilm"
 """Short name of the packaged all-MiniLM-L6-v2."""
@@ -195,6 +195,11 @@ class AmelinkSettings(BaseModel):
         "any case (official).",
     )
 
+    @property
+    def needs_candidates(self) -> bool:
+        """Always: it learns to tell a product from the others of its list."""
+        return True
+
     @field_validator("statement")
     @classmethod
     def _known_fields(cls, statement: str) -> str:
@@ -290,6 +295,4 @@ def parsed(content: Mapping[str, Any]) -> AmelinkSettings:
     try:
         return AmelinkSettings.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AmeliError(f"AMELINK's setting {where}: {first['msg']}.") from error
+        raise AmeliError(f"AMELINK's setting {first_error(error)}.") from error

@@ -11,7 +11,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.ids import id_number
 from ameli_llm.types import Candidate, Progress
 from eval.baselines.amelink.combination import expected_hits
 from eval.baselines.amelink.encoder import TextEncoder, Unit, pooler_weights, quick
@@ -21,7 +22,6 @@ from eval.baselines.amelink.pairs import PairSet, Slots, pair_sets
 from eval.baselines.amelink.settings import AmelinkSettings
 from eval.baselines.baseline import Example
 from eval.baselines.material import Material
-from retrieval.encoders.sbert import INSTALL
 
 try:
     import torch
@@ -29,7 +29,7 @@ try:
     from ameli_llm.training.loop import Epoch, LoopSettings
     from ameli_llm.training.loop import train as run_loop
 except ImportError as error:
-    raise MissingDependencyError("torch is not installed.", hint=INSTALL) from error
+    raise MissingPackageError("torch", "retrieval") from error
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def training_lists(
         if not others:
             continue
         chosen = [Candidate(example.gold, math.nan), *others[: settings.candidates - 1]]
-        order = np.random.default_rng([seed, example.task.review.id]).permutation(len(chosen)).tolist()
+        draw = np.random.default_rng([seed, id_number(example.task.review.id)])
+        order = draw.permutation(len(chosen)).tolist()
         task = replace(example.task, candidates=tuple(chosen[i] for i in order))
         sets.append(tuple(pair_sets(task, material, slots, settings)))
         golds.append(order.index(0))

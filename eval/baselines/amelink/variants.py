@@ -46,6 +46,11 @@ def default_variants(settings: AmelinkSettings) -> tuple[str, ...]:
     return tuple(name for name in VARIANTS if name != same)
 
 
+def title_variant(settings: AmelinkSettings) -> str:
+    """That of the two about the title which the settings do not have anyway."""
+    return "without title" if settings.title else "with title"
+
+
 def text_model(variant: Variant, settings: AmelinkSettings) -> str:
     """The text model that the variant reads: two with the same slots are one."""
     title = {"titled": True, "untitled": False}.get(variant.text)

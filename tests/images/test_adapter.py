@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
+from ameli_llm.images.weights import WeightsDamagedError
 
 
 def array(*rows: list[float]) -> np.ndarray:
@@ -99,6 +100,13 @@ def test_require(paper: ImageAdapter) -> None:
         paper.require(2, "clip r2")
 
 
+def without_checksum(folder: Path) -> None:
+    """The folder as it was written before descriptions had a checksum."""
+    content = json.loads((folder / DESCRIPTION).read_text())
+    del content["format"], content["sha256"]
+    (folder / DESCRIPTION).write_text(json.dumps(content))
+
+
 def change_description(folder: Path, **change: object) -> None:
     content = json.loads((folder / DESCRIPTION).read_text())
     (folder / DESCRIPTION).write_text(json.dumps(content | change))
@@ -142,6 +150,9 @@ def test_a_place_that_cannot_be_written(paper: ImageAdapter, tmp_path: Path) -> 
 def test_damaged_weights(paper: ImageAdapter, tmp_path: Path, content: bytes) -> None:
     paper.save(tmp_path)
     (tmp_path / WEIGHTS).write_bytes(content)
+    with pytest.raises(WeightsDamagedError, match="are not those that the training wrote"):
+        ImageAdapter.load(tmp_path)
+    without_checksum(tmp_path)
     with pytest.raises(AmeliError, match="is not a safetensors file"):
         ImageAdapter.load(tmp_path)
 
@@ -149,6 +160,7 @@ def test_damaged_weights(paper: ImageAdapter, tmp_path: Path, content: bytes) ->
 def test_weights_that_are_no_numbers(paper: ImageAdapter, tmp_path: Path) -> None:
     paper.save(tmp_path)
     save_file(dict(paper.weights) | {"review.w1": W1 * np.float32("nan")}, tmp_path / WEIGHTS)
+    without_checksum(tmp_path)
     with pytest.raises(AmeliError, match=r"review\.w1 has to hold finite float32 numbers"):
         ImageAdapter.load(tmp_path)
 
@@ -160,5 +172,6 @@ def test_weights_of_another_number_type(paper: ImageAdapter, tmp_path: Path) -> 
     paper.save(tmp_path)
     halves = {name: torch.from_numpy(w).to(torch.bfloat16) for name, w in paper.weights.items()}
     save_tensors(halves, tmp_path / WEIGHTS)
+    without_checksum(tmp_path)
     with pytest.raises(AmeliError, match="numbers of type BF16 instead of float32"):
         ImageAdapter.load(tmp_path)

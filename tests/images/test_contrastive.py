@@ -11,14 +11,8 @@ import pytest
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.images.adapter import ImageAdapter
-from ameli_llm.images.contrastive import (
-    ImageSearch,
-    Others,
-    Pairs,
-    TrainingSettings,
-    recall_at_1,
-    train_adapter,
-)
+from ameli_llm.images.contrastive import TrainingSettings, train_adapter
+from ameli_llm.images.pairs import ImageSearch, Others, Pairs, recall_at_1
 
 DIMENSION = 16
 
@@ -142,11 +136,11 @@ def test_candidates_teach_what_the_batch_cannot() -> None:
 def test_a_checkpoint_of_other_candidates_is_refused(pairs: Pairs, dev: ImageSearch, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=1)
     rows = np.roll(np.arange(200), 1)[:, None]
-    listed = replace(pairs, others=Others(pairs.entity, pairs.entity_id, rows))
+    listed = replace(pairs, others=Others(pairs.entity, pairs.product, rows))
     train_adapter(listed, dev, settings, checkpoints=tmp_path)
     for other, search in (
         (pairs, dev),
-        (replace(listed, others=Others(pairs.entity, pairs.entity_id, rows[::-1])), dev),
+        (replace(listed, others=Others(pairs.entity, pairs.product, rows[::-1])), dev),
         (listed, replace(dev, selected=True)),
     ):
         with pytest.raises(AmeliError, match="is the checkpoint of a training on other data"):

@@ -1,16 +1,15 @@
-"""``ameli-llm data``: check a dataset, make a synthetic one."""
+"""``ameli-llm data check``: what is in a dataset, and what is degraded."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from ameli_llm.cli.options import DatasetArgument, JsonOption, SplitOption
+from ameli_llm.cli.options import DatasetArgument, JsonOption
 from ameli_llm.cli.terminal import printable, progress, table
 
 if TYPE_CHECKING:
@@ -20,13 +19,9 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the group ``data`` to the app."""
-    group = typer.Typer(help="Check a dataset, make a synthetic one, halve a split.", no_args_is_help=True)
+def register(group: typer.Typer) -> None:
+    """Adds the command ``check`` to the group."""
     group.command("check")(check)
-    group.command("synth")(synth)
-    group.command("halves")(halves)
-    app.add_typer(group, name="data")
 
 
 def check(
@@ -34,10 +29,10 @@ def check(
     as_json: JsonOption = False,
     fast: bool = typer.Option(False, "--fast", help="Read only the headers of images."),
 ) -> None:
-    """Validate a dataset: statistics of the paper's Tables 2 and 3, and every degraded input.
+    """Validate a dataset, with the statistics of Tables 2 and 3.
 
-    Exit code 1 when something makes results meaningless: no products or reviews, repeated ids, gold
-    products outside the KB that do not say so.
+    Names every degraded input. Exit code 1 when something makes results meaningless: no products or reviews,
+    repeated ids, gold products outside the KB that do not say so.
     """
     from ameli_llm.dataset.check import check_dataset
     from ameli_llm.dataset.load import load_dataset
@@ -45,47 +40,15 @@ def check(
     with progress() as show:
         result = check_dataset(load_dataset(dataset), decode=not fast, progress=show)
     if as_json:
-        typer.echo(json.dumps({"dataset": str(dataset), **_as_json(result)}))
+        typer.echo(json.dumps({"dataset": str(dataset), **check_json(result)}))
     else:
-        _print(result)
+        print_check(result)
     if not result.passed:
         raise typer.Exit(1)
 
 
-def synth(
-    out: Path = typer.Argument(..., metavar="OUT", help="Folder to write; must be empty or absent."),
-    products: int = typer.Option(200, "--products", min=20, max=35_598, help="Products in the KB."),
-    reviews: int = typer.Option(300, "--reviews", min=1, help="Reviews over all splits."),
-    seed: int = typer.Option(0, "--seed", help="Same seed, same bytes."),
-    difficulty: float = typer.Option(0.5, "--difficulty", min=0.0, max=1.0, help="0 easy, 1 hard."),
-    images: bool = typer.Option(True, "--images/--no-images", help="Draw the pictures."),
-) -> None:
-    """Write a synthetic twin of AMELI: products, reviews with gold, images; train, dev and test."""
-    from ameli_llm.dataset.synth import write_twin
-
-    with progress() as show:
-        write_twin(out, products=products, reviews=reviews, seed=seed, difficulty=difficulty, progress=show)
-    typer.echo(str(out))
-
-
-def halves(
-    dataset: DatasetArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make.")],
-    split: SplitOption = "dev",
-) -> None:
-    """Cut a split into two halves without a gold product in common: tune on one, report the other.
-
-    Writes two datasets: in DIR/a, dev is the first half and test the second; in DIR/b the other way round.
-    """
-    from ameli_llm.dataset.halves import write_halves
-    from ameli_llm.dataset.load import load_dataset
-
-    first, second = write_halves(load_dataset(dataset), split, out)
-    typer.echo(f"{out / 'a'}: dev {first}, test {second} reviews")
-    typer.echo(f"{out / 'b'}: dev {second}, test {first} reviews")
-
-
-def _as_json(result: Check) -> dict[str, object]:
+def check_json(result: Check) -> dict[str, object]:
+    """What ``--json`` says of a check."""
     return {
         "passed": result.passed,
         "digest": result.digest,
@@ -103,7 +66,8 @@ def _as_json(result: Check) -> dict[str, object]:
     }
 
 
-def _print(result: Check) -> None:
+def print_check(result: Check) -> None:
+    """The statistics of the paper's Tables 2 and 3, and the findings."""
     if result.splits:
         table(["", *(split.name for split in result.splits)], _split_rows(result.splits))
     kb = result.kb

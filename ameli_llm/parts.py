@@ -1,0 +1,101 @@
+"""Makes the extractors and the comparator of a configuration, and rehearses the templates that they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ameli_llm.attributes import EXTRACTORS
+from ameli_llm.attributes.extractor import ExtractionTask, Extractor
+from ameli_llm.attributes.values.statistics import KBStatistics
+from ameli_llm.comparison import COMPARATORS
+from ameli_llm.comparison.comparator import Comparator
+from ameli_llm.config import RunConfig
+from ameli_llm.engines.engine import Engine
+from ameli_llm.paths import cache_dir
+from ameli_llm.prompting.example import example, vocabulary_of
+from ameli_llm.prompting.preview import Recorder
+from ameli_llm.resolution import ENGINE
+from ameli_llm.templates import load_template
+
+TEMPLATE = "template"
+"""Name of the parameter by which an extractor or a comparator says that it sends a template."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Makes the parts of a resolved configuration.
+
+    ``prompts`` is a folder of own templates, which go before the packaged ones; ``image_path`` leads from the
+    name of a review's image to its file.
+    """
+
+    config: RunConfig
+    engine: Engine | None
+    prompts: Path | None
+    image_path: Callable[[str], Path | None]
+
+    def extractors(self, held: Mapping[str, Extractor]) -> dict[str, Extractor]:
+        """The extractors by name; those ``held`` are not made again. Raises AmeliError."""
+        names = self.config.attributes.extractors or ()
+        return {name: held[name] if name in held else self._extractor(name) for name in names}
+
+    def comparator(self, statistics: Callable[[], KBStatistics]) -> Comparator | None:
+        """The comparator, None for "none"; ``statistics`` are counted if it needs them. Raises AmeliError."""
+        chosen = self.config.comparison
+        if chosen.comparator == "none":
+            return None
+        offered: dict[str, Callable[[], Any]] = {
+            ENGINE: lambda: self.engine,
+            TEMPLATE: lambda: self._comparison_template,
+            "prompts": lambda: self.prompts,
+            "orders": lambda: chosen.orders,
+            "seed": lambda: self.config.seed,
+            "statistics": statistics,
+            "precision": lambda: self.config.attributes.precision,
+        }
+        comparator: Comparator = COMPARATORS.make(chosen.comparator, offered)
+        return comparator
+
+    def templates(self) -> dict[str, str]:
+        """Names of the templates that are sent, each with its identity.
+
+        Each asks for an invented review first, of an engine that answers nothing. Raises AmeliError for one
+        that is not there, is not sound, or is for another method.
+        """
+        rehearsed = Parts(self.config, Recorder(), self.prompts, self.image_path)
+        task = example()
+        sent: dict[str, str] = {}
+        for name in self.config.attributes.extractors or ():
+            if TEMPLATE in EXTRACTORS.needs(name):
+                rehearsed._extractor(name).extract([ExtractionTask(task.review, vocabulary_of(task))])
+                template = self.config.attributes.template
+                sent[template] = load_template(template, self.prompts).identity
+        comparator = self.config.comparison.comparator
+        if comparator != "none" and TEMPLATE in COMPARATORS.needs(comparator):
+            made = rehearsed.comparator(lambda: KBStatistics.of(task.attributes))
+            if made is not None:
+                made.compare([task])
+            template = self._comparison_template
+            sent[template] = load_template(template, self.prompts).identity
+        return sent
+
+    @property
+    def _comparison_template(self) -> str:
+        return self.config.comparison.template or f"compare/{self.config.comparison.comparator}"
+
+    def _extractor(self, name: str) -> Extractor:
+        chosen = self.config.attributes
+        offered: dict[str, Callable[[], Any]] = {
+            ENGINE: lambda: self.engine,
+            TEMPLATE: lambda: chosen.template,
+            "prompts": lambda: self.prompts,
+            "image_path": lambda: self.image_path,
+            "ocr_engine": lambda: chosen.ocr_engine,
+            "ocr_model": lambda: chosen.ocr_model,
+            "cache_dir": lambda: cache_dir() / "ocr",
+        }
+        extractor: Extractor = EXTRACTORS.make(name, offered)
+        return extractor

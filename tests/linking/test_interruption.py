@@ -1,0 +1,133 @@
+"""Ctrl-C, SIGTERM and a reader that goes away, sent to real processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ameli_llm.interruption import ANEW, GOES_ON, Interrupted, interruptible
+
+ROOT = Path(__file__).parents[2]
+NOT_IGNORED = ("env", "--default-signal=INT")  # a suite that runs in the background has Ctrl-C ignored
+
+
+def repeated(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each review 40 times, under ids of their own: twenty batches."""
+    return [review | {"review_id": 100 * n + i} for n in range(40) for i, review in enumerate(reviews)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_link_says_how_far_it_came_and_goes_on(
+    start: Callable[..., subprocess.Popen[str]],
+    here: Callable[..., Any],
+    copied: Callable[..., Path],
+    in_index: tuple[str, str],
+    cheap: tuple[str, ...],
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    run = tmp_path / "run"
+    words = ["link", copied(repeated), "--split", "test", *in_index, *cheap, "--out", run]
+    predictions = run / "predictions.jsonl"
+    with start(*words, before=NOT_IGNORED) as process:
+        while process.poll() is None and not (predictions.exists() and predictions.stat().st_size):
+            time.sleep(0.002)
+        os.kill(process.pid, number)
+        out, err = process.communicate(timeout=280)
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    said = re.fullmatch(r"interrupted at linking (\d+)/320; the same command goes on", err.splitlines()[-1])
+    assert said, err
+    kept = len(predictions.read_text("utf-8").splitlines())
+    assert 0 < int(said[1]) <= kept < 320
+    assert here(*words, "--json").json["fresh"] == 320 - kept
+
+
+def test_data_check_says_how_far_it_came(start: Callable[..., subprocess.Popen[str]], dataset: Path) -> None:
+    with start("data", "check", dataset, before=NOT_IGNORED) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert re.fullmatch(r"images: \d+/\d+\n", first)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert re.fullmatch(r"interrupted at images \d+/\d+; the same command starts anew", last), err
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from ameli_llm.interruption import Interrupted, interruptible\n"
+        "with interruptible():\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except Interrupted: print('first', flush=True); os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here')\n"
+    )
+    done = subprocess.run(
+        [*NOT_IGNORED, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "first\n", "")
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    code = (
+        "import os, signal\n"
+        "from ameli_llm.interruption import interruptible\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with interruptible(): os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("reached", "then", "line"),
+    [
+        ("linking 120/542", GOES_ON, "interrupted at linking 120/542; the same command goes on"),
+        ("images 3/24", ANEW, "interrupted at images 3/24; the same command starts anew"),
+        ("", ANEW, "interrupted; the same command starts anew"),
+        ("", "", "interrupted"),
+    ],
+)
+def test_the_line(reached: str, then: str, line: str) -> None:
+    with pytest.raises(Interrupted) as caught, interruptible():
+        signal.raise_signal(signal.SIGTERM)
+    caught.value.reached, caught.value.then = reached, then
+    assert (str(caught.value), caught.value.exit_code) == (line, 143)
+
+
+def test_handlers_are_as_before() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with interruptible():
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("arguments", [("prompts", "list"), ("prompts", "show", "extract/json"), ("--help",)])
+def test_nobody_reads(start: Callable[..., subprocess.Popen[str]], arguments: tuple[str, ...]) -> None:
+    with start(*arguments) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(timeout=280)) == ("", 141)
+
+
+@pytest.mark.parametrize("arguments", [("prompts", "list"), ("doctor",)])
+def test_a_full_disk_behind_stdout(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "ameli_llm", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2, "error: Cannot write the result: No space left on device.\n"
+    )  # fmt: skip

@@ -1,0 +1,118 @@
+"""An open pipeline: what its variants share with it, and what is closed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ameli_llm import pipeline as module
+from ameli_llm.config import EngineConfig, RunConfig, override
+from ameli_llm.dataset.load import load_dataset
+from ameli_llm.dataset.synth import write_twin
+from ameli_llm.errors import AmeliError
+from ameli_llm.pipeline import Pipeline, open_pipeline
+from eval.experiment import link_variants
+from retrieval.index import Index
+
+CHEAP = ("retrieval.weights={title: 1.0}", "retrieval.image_encoder=none", "attributes.extractors=[rules]")
+SERVED = ("engine.name=transformers", "engine.model=some")
+
+
+@dataclass
+class Opened:
+    """What was opened and closed while a test ran."""
+
+    engines: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    indexes: int = 0
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "twin"
+    write_twin(root, products=20, reviews=12, seed=2, images=False)
+    return root
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """Counts what the pipeline opens; its engine answers nothing, and its index is a real one."""
+    seen = Opened()
+
+    class Counted:
+        name, model, revision = "counted", "some", "1"
+        batch_size = workers = 1
+
+        def __init__(self, config: EngineConfig) -> None:
+            seen.engines.append(config.model)
+
+        def close(self) -> None:
+            seen.closed.append("engine")
+
+    def index_closed(index: Index) -> None:
+        seen.closed.append("index")
+        close(index)
+
+    def open_counted(*arguments: object) -> Index:
+        seen.indexes += 1
+        return open_index(*arguments)
+
+    close, open_index = Index.close, module.open_or_build_index
+    monkeypatch.setattr(Index, "close", index_closed)
+    monkeypatch.setattr(module, "open_or_build_index", open_counted)
+    monkeypatch.setattr(module, "open_engine", lambda config: Counted(config.engine))
+    return seen
+
+
+def config(*settings: str) -> RunConfig:
+    return override(RunConfig(), [*CHEAP, *settings])
+
+
+@pytest.fixture
+def served(twin: Path, opened: Opened) -> Iterator[Pipeline]:
+    with open_pipeline(load_dataset(twin), config(*SERVED)) as pipeline:
+        yield pipeline
+
+
+def test_engine_and_index_are_closed(twin: Path, opened: Opened) -> None:
+    with open_pipeline(load_dataset(twin), config(*SERVED)):
+        assert (opened.engines, opened.indexes, opened.closed) == (["some"], 1, [])
+    assert opened.closed == ["engine", "index"]
+
+
+def test_a_part_that_cannot_be_made_leaves_nothing_open(twin: Path, opened: Opened) -> None:
+    wrong = config(*SERVED, "comparison.template=compare/gone")
+    with pytest.raises(AmeliError, match="compare/gone"), open_pipeline(load_dataset(twin), wrong):
+        pass
+    assert sorted(opened.closed) == ["engine", "index"]
+
+
+def test_no_engine_is_opened_where_nothing_asks_it(twin: Path, opened: Opened) -> None:
+    with open_pipeline(load_dataset(twin), config(*SERVED, "comparison.comparator=none")) as pipeline:
+        assert (pipeline.engine, pipeline.spec()["engine"], opened.engines) == (None, None, [])
+
+
+def test_a_variant_shares_what_is_open(served: Pipeline, opened: Opened) -> None:
+    changed = config(*SERVED, "fusion.text=2", "comparison.comparator=pairwise")
+    variant = served.variant(changed)
+    assert variant.index is served.index
+    assert variant.engine is served.engine
+    assert variant.flow.extractors["rules"] is served.flow.extractors["rules"]
+    assert (variant.flow.fusion.text, variant.flow.comparator.name) == (2.0, "pairwise")
+    assert list(variant.templates) == ["compare/pairwise"]
+    assert served.variant(config()).engine is None
+    assert opened.indexes == 1
+    with pytest.raises(ValueError, match="differ in encoders or engine"):
+        served.variant(config("engine.name=transformers", "engine.model=other"))
+
+
+def test_linking_variants_opens_each_model_once(twin: Path, opened: Opened, tmp_path: Path) -> None:
+    data = load_dataset(twin)
+    configs = {"a": config(), "b": config("fusion.text=0"), "c": config("comparison.comparator=none")}
+    made = dict(link_variants(data, data.split("test"), configs, tmp_path, lambda *_: None))
+    assert list(made) == ["a", "b", "c"]
+    assert all((tmp_path / name / "metrics.json").is_file() for name in made)
+    assert (opened.indexes, opened.closed) == (1, ["index"])

@@ -1,0 +1,81 @@
+"""What a configuration leaves open, and what it asks for in vain: before anything is opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from ameli_llm.config import RunConfig, override
+from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.resolution import asks_model, model_free, resolve, shares
+
+SERVED = "engine.name=vllm_server"
+
+
+def config(*settings: str) -> RunConfig:
+    return override(RunConfig(), list(settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "extractors", "comparator", "asks"),
+    [
+        ((), ("rules", "ocr"), "rules", False),
+        ((SERVED,), ("rules", "ocr", "llm"), "listwise", True),
+        ((SERVED, "comparison.comparator=pairwise"), ("rules", "ocr", "llm"), "pairwise", True),
+        ((SERVED, "attributes.extractors=[rules]", "comparison.comparator=none"), ("rules",), "none", False),
+        ((SERVED, "attributes.extractors=[rules]"), ("rules",), "listwise", True),
+    ],
+)
+def test_what_is_left_open_follows_the_engine(
+    settings: tuple[str, ...], extractors: tuple[str, ...], comparator: str, asks: bool
+) -> None:
+    resolved = resolve(config(*settings))
+    assert resolved.attributes.extractors == extractors
+    assert resolved.comparison.comparator == comparator
+    assert asks_model(resolved) is asks
+    assert resolve(resolved) == resolved
+
+
+@pytest.mark.parametrize("setting", ["attributes.extractors=[llm]", "comparison.comparator=entail"])
+def test_a_part_that_asks_a_model_needs_an_engine(setting: str) -> None:
+    with pytest.raises(AmeliError, match="asks a model, and the configuration names no engine"):
+        resolve(config(setting))
+
+
+def test_more_candidates_than_letters() -> None:
+    with pytest.raises(AmeliError) as caught:
+        resolve(config(SERVED, "retrieval.candidates=53"))
+    assert str(caught.value) == (
+        "The comparator 'listwise' compares at most 52 candidates, and retrieval.candidates is 53. "
+        "Lower retrieval.candidates, or choose another comparator."
+    )
+    resolve(config(SERVED, "retrieval.candidates=52"))
+    resolve(config(SERVED, "retrieval.candidates=53", "comparison.comparator=entail"))
+
+
+@pytest.mark.parametrize("setting", ["comparison.comparator=gues", "attributes.extractors=[gues]"])
+def test_an_unknown_part(setting: str) -> None:
+    with pytest.raises(UnknownNameError, match="'gues'"):
+        resolve(config(setting))
+
+
+def test_without_a_model_the_rest_stays() -> None:
+    free = model_free(config(SERVED, "retrieval.candidates=5", "attributes.extractors=[rules,llm]"))
+    assert free == resolve(config("retrieval.candidates=5", "attributes.extractors=[rules]"))
+    assert model_free(config("comparison.comparator=none")).comparison.comparator == "none"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ((), ("retrieval.weights={title: 1}",), True),
+        ((), ("retrieval.image_encoder=none",), False),
+        ((SERVED,), (SERVED, "comparison.comparator=none"), True),
+        ((SERVED,), (), True),  # the other asks no model
+        ((), (SERVED,), False),
+        ((SERVED, "engine.model=a"), (SERVED, "engine.model=b"), False),
+    ],
+)
+def test_what_can_share_an_open_index_and_model(
+    one: tuple[str, ...], other: tuple[str, ...], together: bool
+) -> None:
+    assert shares(resolve(config(*one)), resolve(config(*other))) is together

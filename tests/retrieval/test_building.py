@@ -1,0 +1,290 @@
+"""Where an index lies, what it takes over, and what happens when two processes want it at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ameli_llm.config import RetrievalConfig
+from ameli_llm.dataset.load import Dataset
+from ameli_llm.errors import AmeliError
+from ameli_llm.paths import index_dir
+from ameli_llm.types import Product, Review
+from retrieval.building import build_index
+from retrieval.candidates import CandidateFinder
+from retrieval.generations import current, writer
+from retrieval.index import Index, open_index
+from retrieval.seal import seal
+
+Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
+BARE = RetrievalConfig(image_encoder="none")
+BOTH = RetrievalConfig()
+
+
+def place_of(dataset: Dataset, config: RetrievalConfig) -> Path:
+    """The folder in the cache."""
+    return index_dir(dataset.key, config)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AMELI_LLM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class TestPlace:
+    def test_each_pair_of_encoders_has_a_folder_beside_the_others(self, cache: Path, tmp_path: Path) -> None:
+        configs = [
+            *(RetrievalConfig(), RetrievalConfig(image_encoder="none"), RetrievalConfig(text_model="other")),
+            RetrievalConfig(image_encoder="resnet", image_model="resnet50"),
+            RetrievalConfig(image_encoder="resnet", image_model="../resnet50/"),
+        ]
+        places = [place_of(Dataset(tmp_path / "kb", []), config) for config in configs]
+        assert len(set(places)) == len(configs)
+        assert {place.parent.parent for place in places} == {cache / "index"}
+        assert len({place.parent for place in places}) == 1
+        assert [place.name.rpartition("-")[0] for place in places] == [
+            *("sbert-descriptor", "sbert-none", "sbert-descriptor", "sbert-resnet", "sbert-resnet"),
+        ]
+
+    def test_what_does_not_decide_the_vectors_does_not_decide_the_place(
+        self, cache: Path, tmp_path: Path
+    ) -> None:
+        other = RetrievalConfig(weights={"bm25": 1.0}, pool=10, search="chroma", prior="score")
+        dataset = Dataset(tmp_path / "kb", [])
+        assert place_of(dataset, other) == place_of(dataset, RetrievalConfig())
+
+    def test_datasets_of_one_name_do_not_share(self, cache: Path, tmp_path: Path) -> None:
+        one, other = (Dataset(tmp_path / home / "kb", []) for home in "ab")
+        assert place_of(one, BOTH) != place_of(other, BOTH)
+
+
+@pytest.mark.usefixtures("cache")
+class TestEncoders:
+    def test_going_back_and_forth_makes_nothing_again(self, dataset: Dataset, count_encoded: Count) -> None:
+        places = [place_of(dataset, config) for config in (BARE, BOTH)]
+        assert count_encoded(dataset, places[0], BARE) == {"texts": 6}
+        assert count_encoded(dataset, places[1], BOTH) == {"images": 5}
+        generations = [current(place) for place in places]
+        for _ in range(2):
+            assert count_encoded(dataset, places[0], BARE) == {}
+            assert count_encoded(dataset, places[1], BOTH) == {}
+        assert [current(place) for place in places] == generations
+
+    def test_what_is_taken_over_is_the_same(self, dataset: Dataset) -> None:
+        with build_index(dataset, place_of(dataset, BARE), BARE) as bare:
+            place = place_of(dataset, BOTH)
+            with build_index(dataset, place, BOTH) as both:
+                assert np.array_equal(both.text_vectors, bare.text_vectors)
+                assert both.manifest.text == bare.manifest.text
+                assert both.manifest.kb_version != bare.manifest.kb_version
+            assert len(open_index(place, BOTH, dataset.digest)) == 6
+
+    def test_images_are_taken_over_too(
+        self, dataset: Dataset, count_encoded: Count, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The packaged text model under another name: other texts, the same images."""
+        from retrieval.encoders import sbert
+
+        packaged = sbert._folder(sbert.PACKAGED)
+        assert packaged is not None
+        (tmp_path / "copy").symlink_to(packaged)
+        other = BOTH.model_copy(update={"text_model": str(tmp_path / "copy")})
+        build_index(dataset, place_of(dataset, BOTH), BOTH).close()
+        assert count_encoded(dataset, place_of(dataset, other), other) == {"texts": 6}
+
+    def test_a_damaged_one_is_not_taken_over(self, dataset: Dataset, count_encoded: Count) -> None:
+        count_encoded(dataset, place_of(dataset, BARE), BARE)
+        place = current(place_of(dataset, BARE))
+        assert place is not None
+        content = (place / "text.npy").read_bytes()
+        (place / "text.npy").write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+        assert count_encoded(dataset, place_of(dataset, BOTH), BOTH) == {"texts": 6, "images": 5}
+
+    def test_a_folder_that_the_user_names_has_no_neighbours(
+        self, dataset: Dataset, count_encoded: Count, tmp_path: Path
+    ) -> None:
+        assert count_encoded(dataset, tmp_path / "mine", BARE) == {"texts": 6}
+        assert count_encoded(dataset, tmp_path / "other", BARE) == {"texts": 6}
+
+
+class TestEmpty:
+    def test_an_index_of_nothing_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            AmeliError, match=r"The dataset in .* has no products: the knowledge base is empty"
+        ):
+            build_index(Dataset(tmp_path, []), tmp_path / "index", BOTH)
+        assert not (tmp_path / "index").exists()
+
+    def test_the_last_product_cannot_be_deleted(self, index: Index, config: RetrievalConfig) -> None:
+        with pytest.raises(AmeliError, match=r"The index in .* has no products: the knowledge base is empty"):
+            index.delete(index.product_ids)
+        assert len(open_index(index.folder, config)) == 6
+
+    def test_products_without_a_word_have_no_scores_of_words(self, tmp_path: Path) -> None:
+        dataset = Dataset(tmp_path, [Product(1, "!!!"), Product(2, "")])
+        words = BARE.model_copy(update={"weights": dict.fromkeys(("bm25", "header", "tfidf", "title"), 1.0)})
+        with build_index(dataset, tmp_path / "index", words) as index:
+            finder = CandidateFinder(index, dataset, words)
+            scores = finder.scores([Review(1, "good", "very good", "thing")])
+            assert set(scores) == set(words.weights)
+            assert [matrix.tolist() for matrix in scores.values()] == [[[0.0, 0.0]]] * 4
+            assert finder.scores([])["tfidf"].shape == (0, 2)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("content", ['{"format": 3, "a":' * 100_000, "[" * 100_000, "\x00", "[]", "3"])
+    def test_a_manifest_that_is_none(self, dataset: Dataset, folder: Path, content: str) -> None:
+        place = current(folder)
+        assert place is not None
+        (place / "manifest.json").write_text(content)
+        assert len(build_index(dataset, folder, BOTH)) == 6
+
+    @pytest.mark.parametrize("line", ['{"id":' * 100_000, "[" * 100_000, "3", "{}", '{"id": 1, "images": 3}'])
+    def test_entries_that_are_none_though_their_checksum_fits(
+        self, dataset: Dataset, folder: Path, line: str
+    ) -> None:
+        place = current(folder)
+        assert place is not None
+        (place / "entries.jsonl").write_text(line + "\n")
+        seal(place, "manifest.json", "entries.jsonl", "text.npy", "image.npy", "image_owner.npy")
+        with pytest.raises(AmeliError, match=r"is damaged: .*Type: ameli-llm index DATASET"):
+            open_index(folder, BOTH)
+        assert len(build_index(dataset, folder, BOTH)) == 6
+
+    @pytest.mark.parametrize("field", ["kb_version", "dataset_digest", "revision"])
+    def test_a_manifest_of_one_other_character(self, folder: Path, field: str) -> None:
+        """It would read well, and stamp results with another knowledge base or encoder."""
+        place = current(folder)
+        assert place is not None
+        text = (place / "manifest.json").read_text()
+        at = text.index(f'"{field}": "') + len(f'"{field}": "')
+        (place / "manifest.json").write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
+        with pytest.raises(AmeliError, match=r"is damaged: manifest\.json has changed\."):
+            open_index(folder, BOTH)
+
+
+@pytest.fixture
+def waits() -> Iterator[threading.Event]:
+    """Set as soon as this process says that it waits for another one."""
+    event = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().endswith("; waiting until it is done."):
+                event.set()
+
+    listener = Listener()
+    logging.getLogger("retrieval.locking").addHandler(listener)
+    yield event
+    logging.getLogger("retrieval.locking").removeHandler(listener)
+
+
+class TestWaiting:
+    def test_an_index_that_is_being_made_is_waited_for(
+        self, folder: Path, tmp_path: Path, waits: threading.Event
+    ) -> None:
+        place, holds = tmp_path / "shared", threading.Event()
+
+        def other() -> None:
+            with writer(place):
+                holds.set()
+                waits.wait(60)
+                shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert holds.wait(60)
+        assert len(open_index(place, BOTH)) == 6
+        thread.join()
+        assert waits.is_set()
+
+    def test_nobody_writes_and_there_is_none(self, tmp_path: Path, waits: threading.Event) -> None:
+        with pytest.raises(AmeliError, match="No index in"):
+            open_index(tmp_path / "none", BOTH)
+        with writer(tmp_path / "none"):
+            pass
+        with pytest.raises(AmeliError, match="No index in"):
+            open_index(tmp_path / "none", BOTH)
+        assert not waits.is_set()
+
+    def test_a_second_process_takes_over_what_the_first_has_built(
+        self, dataset: Dataset, folder: Path, tmp_path: Path
+    ) -> None:
+        place = tmp_path / "shared"
+        with writer(place):
+            child = start("index", dataset.root, "--out", place)
+            told = read_until(child, "waiting")
+            shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
+        stdout, stderr = child.communicate(timeout=280)
+        assert child.returncode == 0, stderr
+        assert told == f"Another process is writing the index in {place}; waiting until it is done.\n"
+        assert stderr == ""
+        assert "products  " in stdout
+        assert current(place) is not None
+        assert [path.name for path in place.glob("gen-*")] == [path.name for path in folder.glob("gen-*")]
+
+    def test_one_that_finds_something_else_builds_itself(
+        self, dataset: Dataset, folder: Path, tmp_path: Path
+    ) -> None:
+        """The first process made another encoder's index, or was killed."""
+        place = tmp_path / "shared"
+        config = tmp_path / "bare.yaml"
+        config.write_text("retrieval: {image_encoder: none, weights: {bm25: 1}}")
+        with writer(place):
+            child = start("index", dataset.root, "--out", place, "--config", config)
+            read_until(child, "waiting")
+            shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
+        _, stderr = child.communicate(timeout=280)
+        assert child.returncode == 0, stderr
+        assert open_index(place, BARE).manifest.image is None
+
+    def test_who_waits_can_be_interrupted(self, dataset: Dataset, tmp_path: Path) -> None:
+        with writer(tmp_path / "shared"):
+            child = start("index", dataset.root, "--out", tmp_path / "shared")
+            read_until(child, "waiting")
+            child.send_signal(signal.SIGINT)
+            child.communicate(timeout=280)
+        assert child.returncode != 0
+        assert [path.name for path in (tmp_path / "shared").iterdir()] == ["writer.lock"]
+
+    def test_two_at_once_on_an_empty_cache_embed_once(self, dataset: Dataset, cache: Path) -> None:
+        children = [start("index", dataset.root) for _ in range(2)]
+        stderr = [child.communicate(timeout=280)[1] for child in children]
+        assert [child.returncode for child in children] == [0, 0], stderr
+        assert "".join(stderr).count("texts: 6/6") == 1
+        assert "".join(stderr).count("images: 5/5") == 1
+        place = place_of(dataset, BOTH)
+        assert len(list(place.glob("gen-*"))) == 1
+        with open_index(place, BOTH, dataset.digest) as index:
+            assert len(index) == 6
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    environment: dict[str, Any] = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ameli_llm.cli", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def read_until(child: subprocess.Popen[str], word: str) -> str:
+    assert child.stderr is not None
+    for line in child.stderr:
+        if word in line:
+            return line
+    raise AssertionError(f"the process ended without {word!r}")
