@@ -174,7 +174,7 @@ def test_a_closed_linker_says_so(open_linker: Open, reviews: Records) -> None:
         linker.check,
         linker.__enter__,
     ):
-        with pytest.raises(AmeliError, match=r"^The linker is closed\. Link inside its with block"):
+        with pytest.raises(AmeliError, match=r"^The linker is closed\. Use it inside its with block"):
             use()
 
 
