@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +83,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The small world, its products and reviews renamed, and one more file among the baselines."""
     folder = tmp_path_factory.mktemp("more")
     (folder / "longest.py").write_text(LONGEST)
-    with small_world(tmp_path_factory.mktemp("world")) as made:
-        rename(made.twin)
+    with small_world(tmp_path_factory) as made:
+        twin = Path(shutil.copytree(made.twin, folder / "twin"))
+        rename(twin)
         package.__path__.append(str(folder))
-        yield made
+        yield replace(made, twin=twin)
         package.__path__.remove(str(folder))
         sys.modules.pop("eval.baselines.longest", None)
 
