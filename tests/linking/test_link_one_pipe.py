@@ -182,7 +182,8 @@ def begin(cache: Path, dataset: Path, index: Any, cheap: tuple[str, ...]) -> Ite
     yield run
     for process in started:
         process.kill()
-        process.communicate()
+        with process:  # closes its pipes
+            pass
 
 
 def exchange(process: subprocess.Popen[bytes], line: bytes) -> Any:
