@@ -59,6 +59,6 @@ def test_opening_without_an_extra_says_what_to_type(missing: tuple[str, ...], tm
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     done = python(code, tmp_path)
-    assert done.stdout.startswith("MissingDependencyError "), done.stdout + done.stderr
+    assert done.stdout.startswith("MissingPackageError "), done.stdout + done.stderr
     assert "uv pip install" in done.stdout
     assert "retrieval" in done.stdout
