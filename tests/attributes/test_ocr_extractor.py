@@ -163,7 +163,7 @@ def test_an_unknown_image_is_missing() -> None:
 
 
 def test_easyocr_without_weights_says_what_is_missing(draw: Callable[..., str], tmp_path: Path) -> None:
-    extractor = create(lambda name: tmp_path / name, engine="easyocr", model=str(tmp_path))
+    extractor = create(lambda name: tmp_path / name, ocr_engine="easyocr", ocr_model=str(tmp_path))
     task = ExtractionTask(Review(1, images=(draw("a.png", "x"),)), VOCABULARY)
     with pytest.raises(MissingDependencyError) as caught:
         extractor.extract([task])

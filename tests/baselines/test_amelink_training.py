@@ -13,7 +13,7 @@ import pytest
 from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.images.weights import WeightsDamagedError
 from ameli_llm.types import Candidate
-from eval.baselines import BASELINES, amelink
+from eval.baselines import amelink
 from eval.baselines.amelink.combination import expected_hits
 from eval.baselines.amelink.models import Summary
 from eval.baselines.amelink.settings import MINILM, AmelinkSettings
@@ -50,7 +50,7 @@ class World:
         return amelink.train(self.material, self.train, self.dev, self.root / out, settings, variants)
 
     def make(self, out: str, variant: str = "full") -> Baseline:
-        return BASELINES.load("amelink")(self.material, self.root / out, variant, 0)  # type: ignore[no-any-return]
+        return amelink.create(self.material, self.root / out, variant)
 
 
 @pytest.fixture(scope="module")

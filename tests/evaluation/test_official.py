@@ -184,7 +184,7 @@ def test_gold_in_the_dictionary_is_not_compared_and_counts_in_recall() -> None:
         1.0,
         0.0,
     ]
-    assert leaking.leaks.gold_inserted == 1
+    assert leaking.metrics["leaks"].gold_inserted == 1
     assert SAYS["gold_in_score_dict"] in leaking.metrics["protocol"].reproduced
 
 

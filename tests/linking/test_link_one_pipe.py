@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -182,8 +183,10 @@ def begin(cache: Path, dataset: Path, index: Any, cheap: tuple[str, ...]) -> Ite
     yield run
     for process in started:
         process.kill()
-        with process:  # closes its pipes
-            pass
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 def exchange(process: subprocess.Popen[bytes], line: bytes) -> Any:

@@ -13,7 +13,7 @@ from ameli_llm.config import EngineConfig, RunConfig, override
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.dataset.synth import write_twin
 from ameli_llm.errors import AmeliError
-from ameli_llm.pipeline import Pipeline, open_pipeline
+from ameli_llm.pipeline import Pipeline, assemble, open_pipeline
 from eval.experiment import link_variants
 from retrieval.index import Index
 
@@ -84,10 +84,16 @@ def test_engine_and_index_are_closed(twin: Path, opened: Opened) -> None:
 
 
 def test_a_part_that_cannot_be_made_leaves_nothing_open(twin: Path, opened: Opened) -> None:
-    wrong = config(*SERVED, "comparison.template=compare/gone")
-    with pytest.raises(AmeliError, match="compare/gone"), open_pipeline(load_dataset(twin), wrong):
-        pass
+    wrong = config(*SERVED, "retrieval.weights={gone: 1}")
+    with pytest.raises(AmeliError, match="No retriever named 'gone'"):
+        assemble(load_dataset(twin), wrong)
     assert sorted(opened.closed) == ["engine", "index"]
+
+
+def test_a_wrong_template_is_found_before_anything_is_opened(twin: Path, opened: Opened) -> None:
+    with pytest.raises(AmeliError, match="compare/gone"):
+        assemble(load_dataset(twin), config(*SERVED, "comparison.template=compare/gone"))
+    assert (opened.engines, opened.indexes) == ([], 0)
 
 
 def test_no_engine_is_opened_where_nothing_asks_it(twin: Path, opened: Opened) -> None:
