@@ -30,7 +30,8 @@ def build_index(
     While another process builds in ``folder``, waits, and then takes over what it built. Raises AmeliError
     when there are no products, the disk is full, or an encoder is not at hand; the index is then as it was.
     """
-    require_products(dataset.products, f"The dataset {dataset.name!r}")
+    where = f"in {dataset.root}" if dataset.root else repr(dataset.name)
+    require_products(dataset.products, f"The dataset {where}")
     with generations.writer(folder) as waited:
         if waited and (made := _made_meanwhile(dataset, folder, config)):
             return made

@@ -191,6 +191,32 @@ def waits() -> Iterator[threading.Event]:
     logging.getLogger("retrieval.locking").removeHandler(listener)
 
 
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a command of its own process; what a failed test leaves running is ended."""
+    children: list[subprocess.Popen[str]] = []
+
+    def run(*words: object) -> subprocess.Popen[str]:
+        environment: dict[str, Any] = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        child = subprocess.Popen(
+            [sys.executable, "-m", "ameli_llm", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        children.append(child)
+        return child
+
+    yield run
+    for child in children:
+        with child:
+            child.kill()
+
+
 class TestWaiting:
     def test_an_index_that_is_being_made_is_waited_for(
         self, folder: Path, tmp_path: Path, waits: threading.Event
@@ -220,7 +246,7 @@ class TestWaiting:
         assert not waits.is_set()
 
     def test_a_second_process_takes_over_what_the_first_has_built(
-        self, dataset: Dataset, folder: Path, tmp_path: Path
+        self, dataset: Dataset, folder: Path, tmp_path: Path, start: Start
     ) -> None:
         place = tmp_path / "shared"
         with writer(place):
@@ -236,7 +262,7 @@ class TestWaiting:
         assert [path.name for path in place.glob("gen-*")] == [path.name for path in folder.glob("gen-*")]
 
     def test_one_that_finds_something_else_builds_itself(
-        self, dataset: Dataset, folder: Path, tmp_path: Path
+        self, dataset: Dataset, folder: Path, tmp_path: Path, start: Start
     ) -> None:
         """The first process made another encoder's index, or was killed."""
         place = tmp_path / "shared"
@@ -250,7 +276,7 @@ class TestWaiting:
         assert child.returncode == 0, stderr
         assert open_index(place, BARE).manifest.image is None
 
-    def test_who_waits_can_be_interrupted(self, dataset: Dataset, tmp_path: Path) -> None:
+    def test_who_waits_can_be_interrupted(self, dataset: Dataset, tmp_path: Path, start: Start) -> None:
         with writer(tmp_path / "shared"):
             child = start("index", dataset.root, "--out", tmp_path / "shared")
             read_until(child, "waiting")
@@ -259,7 +285,9 @@ class TestWaiting:
         assert child.returncode != 0
         assert [path.name for path in (tmp_path / "shared").iterdir()] == ["writer.lock"]
 
-    def test_two_at_once_on_an_empty_cache_embed_once(self, dataset: Dataset, cache: Path) -> None:
+    def test_two_at_once_on_an_empty_cache_embed_once(
+        self, dataset: Dataset, cache: Path, start: Start
+    ) -> None:
         children = [start("index", dataset.root) for _ in range(2)]
         stderr = [child.communicate(timeout=280)[1] for child in children]
         assert [child.returncode for child in children] == [0, 0], stderr
@@ -269,17 +297,6 @@ class TestWaiting:
         assert len(list(place.glob("gen-*"))) == 1
         with open_index(place, BOTH, dataset.digest) as index:
             assert len(index) == 6
-
-
-def start(*words: object) -> subprocess.Popen[str]:
-    environment: dict[str, Any] = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "ameli_llm.cli", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
 
 
 def read_until(child: subprocess.Popen[str], word: str) -> str:
