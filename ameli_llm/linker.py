@@ -6,17 +6,16 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from ameli_llm.config import RunConfig, load_config, override
 from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.dataset.objects import AnyPath, make_dataset, read_review
-from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
 from ameli_llm.parallel import abatched, aenumerate, ain_parallel, batched, in_parallel
 from ameli_llm.pipeline import Pipeline, assemble
+from ameli_llm.sharing import Shared
 from ameli_llm.types import Attributes, Link, Product, Progress, Review
 
 AnyProduct: TypeAlias = Product | Mapping[str, Any]
@@ -48,9 +47,7 @@ class Linker:
     def __init__(self, pipeline: Pipeline, images: AnyPath = ".") -> None:
         self._pipeline = pipeline
         self._images = images
-        self._use = threading.Condition()
-        self._under_way = 0
-        self._closed = False
+        self._shared = Shared("linker", pipeline.close)
         self._asking = threading.Lock()
         self._asked = False
 
@@ -66,6 +63,7 @@ class Linker:
         index: AnyPath | None = None,
         images: AnyPath = ".",
         name: str | None = None,
+        prompts: AnyPath | None = None,
         progress: Progress | None = None,
     ) -> Linker:
         """Opens a dataset folder, a file of products, or products themselves; makes the index if need be.
@@ -78,6 +76,7 @@ class Linker:
         - ``images``: the folder that image paths in dictionaries are relative to.
         - ``name``: products of one name share an index, in which only what changed is embedded anew. Without
           it, every other list of products has an index of its own.
+        - ``prompts``: a folder of own templates, which go first.
         - ``progress`` is called with the stage, how much of it is done, and how much there is.
 
         Encoders are loaded here, and no model is asked anything yet. Raises AmeliError on a wrong product,
@@ -92,7 +91,7 @@ class Linker:
         """
         resolved = _configuration(config, engine, model, settings)
         dataset = _dataset(knowledge_base, images, name)
-        pipeline = assemble(dataset, resolved, None if index is None else Path(index), progress)
+        pipeline = assemble(dataset, resolved, _path(index), progress, _path(prompts))
         try:
             pipeline.warm_up()
         except BaseException:
@@ -157,20 +156,20 @@ class Linker:
                 print(link.review_id, link.state)
         ```
         """
-        self._require_open()
+        self._shared.require_open()
         read = (self._read(position, review) for position, review in enumerate(reviews, start=1))
         batches = in_parallel(self.link_batch, batched(read, self.batch_size), self.workers, ordered=True)
         return (link for batch in batches for link in batch)
 
     def link_batch(self, reviews: Sequence[Review]) -> list[Link]:
         """Links reviews that go through each stage together, in order. Raises as ``link`` does."""
-        with self._in_use():
+        with self._shared.in_use():
             self._ask_once()
             return self._pipeline.flow.link(reviews)
 
     def check(self) -> None:
         """Asks the model its test questions now and not before the first review. Raises as ``link`` does."""
-        with self._in_use():
+        with self._shared.in_use():
             self._ask_once()
 
     async def alink(self, review: AnyReview) -> Link:
@@ -194,7 +193,7 @@ class Linker:
         self, reviews: Iterable[AnyReview] | AsyncIterable[AnyReview]
     ) -> AsyncIterator[Link]:
         """As ``link_many``; an iterable that is not asynchronous is read in the event loop."""
-        self._require_open()
+        self._shared.require_open()
         read = (self._read(position, review) async for position, review in aenumerate(reviews, 1))
         batches = abatched(read, self.batch_size)
         async for batch in ain_parallel(self.link_batch, batches, self.workers):
@@ -203,14 +202,10 @@ class Linker:
 
     def close(self) -> None:
         """Frees index, encoders and model, after the batches under way; a second call does nothing."""
-        with self._use:
-            closed, self._closed = self._closed, True
-            self._use.wait_for(lambda: not self._under_way)
-            if not closed:
-                self._pipeline.close()
+        self._shared.close()
 
     def __enter__(self) -> Self:
-        self._require_open()
+        self._shared.require_open()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -225,33 +220,17 @@ class Linker:
     def _read(self, position: int, review: AnyReview) -> Review:
         return read_review(review, f"review {position}", default_id=position, images=self._images)
 
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        with self._use:
-            self._require_open()
-            self._under_way += 1
-        try:
-            yield
-        finally:
-            with self._use:
-                self._under_way -= 1
-                self._use.notify_all()
-
     def _ask_once(self) -> None:
         with self._asking:
             if not self._asked:
                 self._pipeline.canary()
                 self._asked = True
 
-    def _require_open(self) -> None:
-        if self._closed:
-            raise AmeliError("The linker is closed.", hint="Link inside its with block, or open another one.")
-
 
 def _configuration(
     config: AnyPath | RunConfig | None, engine: str, model: str, settings: Sequence[str]
 ) -> RunConfig:
-    base = config if isinstance(config, RunConfig) else load_config(None if config is None else Path(config))
+    base = config if isinstance(config, RunConfig) else load_config(_path(config))
     named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
     return override(base, [*named, *settings])
 
@@ -260,3 +239,7 @@ def _dataset(knowledge_base: AnyPath | Iterable[AnyProduct], images: AnyPath, na
     if isinstance(knowledge_base, str | os.PathLike):
         return load_dataset(Path(knowledge_base))
     return make_dataset(knowledge_base, images=images, name=name)
+
+
+def _path(given: AnyPath | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -13,19 +13,23 @@ pytest_plugins = ["tests.plugin_vllm"]
 LONGEST = ("linking", "baselines", "retrieval", "attributes", "training")
 """Folders that take longest, which are dealt first so that no process is left alone with one at the end."""
 
+SERVED = ("tests/engines/test_vllm_server_real.py", "tests/linking/test_link_with_vllm.py")
+"""Files whose tests share one vLLM server: one process takes them all, before everything else."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of the vLLM server are one group, so that it starts once, and are the first that are dealt."""
+    """Sorts the tests into the order in which they are dealt."""
     if not hasattr(config, "workerinput"):
         return
     folders = {name: rank for rank, name in enumerate(LONGEST, start=1)}
 
     def rank(item: pytest.Item) -> int:
-        if "vllm_server" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("vllm_server"))
-            return 0
-        return folders.get(item.path.parent.name, len(folders) + 1)
+        served = item.nodeid.partition("::")[0] in SERVED
+        assert served or "vllm_server" not in getattr(item, "fixturenames", ()), (
+            f"{item.path} is not in SERVED"
+        )
+        return 0 if served else folders.get(item.path.parent.name, len(folders) + 1)
 
     items.sort(key=rank)
 
@@ -33,14 +37,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """One process takes the tests of a file, so that they share the file's fixtures."""
-    from xdist.scheduler import LoadGroupScheduling
+    from xdist.scheduler import LoadFileScheduling
 
-    class FilesAndGroups(LoadGroupScheduling):
+    class FilesAndServer(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            group: str = super()._split_scope(nodeid)
-            return group.partition("::")[0]
+            file: str = super()._split_scope(nodeid)
+            return "vllm_server" if file in SERVED else file
 
-    return FilesAndGroups(config, log) if config.getvalue("dist") == "loadgroup" else None
+    return FilesAndServer(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

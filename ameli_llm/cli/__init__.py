@@ -16,9 +16,9 @@ import typer
 from typer.core import TyperGroup
 
 import ameli_llm
-from ameli_llm.cli.interruption import Interrupted, interruptible
 from ameli_llm.cli.terminal import printable
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import Interrupted, interruptible
 
 NAME = "ameli-llm"
 SECTIONS = {

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.link import resolve_config
 from ameli_llm.cli.options import (
     ConfigOption,
@@ -24,6 +23,7 @@ from ameli_llm.cli.options import (
 )
 from ameli_llm.cli.results import failures_json, print_failures
 from ameli_llm.cli.terminal import progress, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.ablations import AblationRow

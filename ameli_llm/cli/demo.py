@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import GOES_ON
 
 PRODUCTS = 150
 REVIEWS = 400

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import (
     ConfigOption,
     DatasetArgument,
@@ -23,6 +22,7 @@ from ameli_llm.cli.options import (
 )
 from ameli_llm.cli.results import failures_json, print_failures, print_json, print_scores
 from ameli_llm.cli.terminal import progress, say
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from ameli_llm.config import RunConfig

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ameli_llm.cli.options import ConfigOption, EngineOption, IndexOption, ModelOption, SettingsOption
+from ameli_llm.cli.options import (
+    ConfigOption,
+    EngineOption,
+    IndexOption,
+    ModelOption,
+    PromptsOption,
+    SettingsOption,
+)
 from ameli_llm.cli.terminal import printable, progress
 from ameli_llm.errors import AmeliError
 
@@ -49,6 +54,7 @@ def link_one(
     engine: EngineOption = "",
     model: ModelOption = "",
     index: IndexOption = None,
+    prompts: PromptsOption = None,
     settings: SettingsOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the review's line of predictions.jsonl.")
@@ -66,19 +72,19 @@ def link_one(
     given = {"body": body, "header": header, "mention": mention, "images": image}
     review = {name: value for name, value in given.items() if value}
     alone = any(value is not None for value in given.values())
-    with _ending_quietly():
-        with progress() as show:
-            linker = Linker.open(
-                knowledge_base,
-                config=config,
-                engine=engine,
-                model=model,
-                settings=settings or (),
-                index=index,
-                progress=show,
-            )
-        with linker:
-            failed = _answer_one(linker, review, as_json) if alone else _answer_lines(linker)
+    with progress() as show:
+        linker = Linker.open(
+            knowledge_base,
+            config=config,
+            engine=engine,
+            model=model,
+            settings=settings or (),
+            index=index,
+            prompts=prompts,
+            progress=show,
+        )
+    with linker:
+        failed = _answer_one(linker, review, as_json) if alone else _answer_lines(linker)
     if failed:
         raise typer.Exit(1)
 
@@ -147,13 +153,3 @@ def _write(line: str) -> None:
     # As UTF-8 whatever the locale, and at once: the reader may be waiting for this line.
     sys.stdout.buffer.write(line.encode("utf-8", "replace") + b"\n")
     sys.stdout.buffer.flush()
-
-
-@contextmanager
-def _ending_quietly() -> Iterator[None]:
-    """A reader that has gone ends the command without a word."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        raise typer.Exit(0) from None

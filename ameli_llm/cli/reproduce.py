@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.link import resolve_config
 from ameli_llm.cli.options import (
     ConfigOption,
@@ -23,6 +22,7 @@ from ameli_llm.cli.options import (
     complete_split,
 )
 from ameli_llm.cli.terminal import printable, progress, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.tables import Table

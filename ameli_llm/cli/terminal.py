@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from ameli_llm.cli.interruption import ANEW, Interrupted
+from ameli_llm.interruption import ANEW, Interrupted
 from ameli_llm.types import Progress
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.dataset.records import ReviewRecord
-from ameli_llm.dataset.writing import write_copy
+from ameli_llm.dataset.writing import new_folder, write_copy
 from ameli_llm.errors import AmeliError
 
 
@@ -24,11 +24,9 @@ def write_halves(dataset: Dataset, split: str, out: Path) -> tuple[int, int]:
     parts: tuple[list[Any], list[Any]] = ([], [])
     for record in dataset.split_records(split):
         parts[_half(record.parse(ReviewRecord))].append(record.value)
-    try:
+    with new_folder(out) as draft:
         for name, (dev, test) in (("a", parts), ("b", parts[::-1])):
-            write_copy(dataset, out / name, {"dev": dev, "test": test})
-    except OSError as error:
-        raise AmeliError(f"Cannot write {out}: {error.strerror or error}.") from error
+            write_copy(dataset, draft / name, {"dev": dev, "test": test})
     return len(parts[0]), len(parts[1])
 
 

@@ -190,7 +190,7 @@ class _Reading:
 
     def variables(self, tree: Tree, where: str, stack: tuple[str, ...]) -> frozenset[str]:
         """The variables that ``tree`` uses, and those of what it includes."""
-        used = variables(tree)
+        used = variables(tree, where)
         if self._allowed is not None:
             self.problems += variable_problems(tree, where, self._allowed)
         for name in includes(tree):

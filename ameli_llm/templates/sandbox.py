@@ -169,15 +169,23 @@ def includes(tree: nodes.Template) -> list[str]:
     return [str(name.value) for name in found if isinstance(name, nodes.Const)]
 
 
-def variables(tree: nodes.Template) -> frozenset[str]:
-    """The variables that ``tree`` uses."""
-    return frozenset(meta.find_undeclared_variables(tree))
+def variables(tree: nodes.Template, where: str) -> frozenset[str]:
+    """The variables that ``tree`` uses.
+
+    Jinja finds them by compiling, which computes constants: a tree with something that is not allowed is only
+    looked through, and a name that it sets anywhere does not count.
+    """
+    if next(node_problems(tree, where), None) is None:
+        return frozenset(meta.find_undeclared_variables(tree))
+    names = list(tree.find_all(nodes.Name))
+    made = {node.name for node in names if node.ctx != "load"} | {"loop"}
+    return frozenset(node.name for node in names) - made
 
 
 def variable_problems(tree: nodes.Template, where: str, allowed: frozenset[str]) -> Iterator[AmeliError]:
     """Every variable that is not ``allowed``, with file and first line; what is called is no variable."""
     called = [call.node for call in tree.find_all(nodes.Call)]
-    for name in sorted(variables(tree) - allowed):
+    for name in sorted(variables(tree, where) - allowed):
         uses = [node for node in tree.find_all(nodes.Name) if node.name == name]
         if uses and all(any(node is call for call in called) for node in uses):
             continue

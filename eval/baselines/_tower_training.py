@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.images.adapter import residual
 from ameli_llm.types import Progress
+from eval.baselines._text_pairs import Numbers, TextPairs, TextSearch
 from eval.baselines._towers import Form, Sizes
 from eval.baselines.baseline import Floats
 
@@ -24,38 +23,7 @@ except ImportError as error:
 from ameli_llm.training.loop import Epoch, LoopSettings
 from ameli_llm.training.loop import train as run_loop
 
-Ids = npt.NDArray[np.int64]
 SEARCH_STEP = 256
-
-
-@dataclass(frozen=True)
-class TextPairs:
-    """Review image i, [n, d], shows a product whose text is row ``text[i]`` of the texts.
-
-    It is told from the other texts of its batch, to which each pair adds its ``others`` [n, k], rows of texts
-    and -1 for none; where the others are its ``own``, from those alone.
-    """
-
-    images: Floats
-    text: Ids
-    others: Ids | None = None
-    own: bool = False
-
-
-@dataclass(frozen=True)
-class TextSearch:
-    """Review images [m, d] with the review of each (``review_row``, from 0), to be searched among products.
-
-    ``gold`` holds the text row of each review's product, ``counts`` how many products share each text.
-    ``lists`` [q, k] has the text rows of each review's candidates, gold's among them, -1 for none: where they
-    are given, these are the products.
-    """
-
-    images: Floats
-    review_row: Ids
-    gold: Ids
-    counts: Ids
-    lists: Ids | None = None
 
 
 class TowerModule(torch.nn.Module):
@@ -129,7 +97,7 @@ def train_towers(
     module = TowerModule(form, sizes, means, settings.seed)
     vectors = torch.from_numpy(np.ascontiguousarray(texts))
 
-    def loss(chosen: Ids) -> torch.Tensor:
+    def loss(chosen: Numbers) -> torch.Tensor:
         photos = module.image(torch.from_numpy(pairs.images[chosen]))
         gold = torch.from_numpy(pairs.text[chosen])
         texts_of = gold[:, None]

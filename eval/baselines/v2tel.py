@@ -10,21 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Progress
-from eval.baselines import _folder, _lists
+from eval.baselines import _folder
 from eval.baselines._folder import Trained
 from eval.baselines._images import (
-    no_images,
     require_choice,
     require_images,
-    review_images,
     task_images,
 )
 from eval.baselines._names import image_title, text_title
@@ -37,18 +34,14 @@ from eval.baselines._settings import (
     LearningRate,
     Temperature,
 )
+from eval.baselines._text_pairs import Loss, text_pairs, text_search
 from eval.baselines._texts import EntityTexts, Text, entity_texts, has_text_tower, text_dimension
 from eval.baselines._towers import DESCRIPTION, Form, Sizes, Towers
 from eval.baselines.baseline import Floats, Preset, Scored, TableRow, Task
 from eval.baselines.material import Material
 from eval.baselines.options import Option, changed
 
-if TYPE_CHECKING:
-    from eval.baselines._tower_training import TextPairs, TextSearch
-
 NAME = "v2tel"
-
-Loss: TypeAlias = Literal["batch", "batch+candidates", "candidates"]
 
 
 @dataclass(frozen=True)
@@ -233,8 +226,9 @@ def train(
     from eval.baselines._tower_training import train_towers
 
     texts = entity_texts(material, settings.text, progress)
-    pairs = _pairs(material, train, texts, settings, progress)
-    search = _search(material, dev, texts, settings, progress)
+    seen = settings.loss, settings.images, settings.gold_image
+    pairs = text_pairs(material, train, texts, *seen, progress)
+    search = text_search(material, dev, texts, *seen, progress)
     form: Form = settings.form if has_text_tower(material) else "projection"
     sizes = _sizes(form, settings, material.image_dimension, text_dimension(material))
     weights, history = train_towers(
@@ -266,80 +260,6 @@ def _sizes(form: Form, settings: Settings, image: int, text: int) -> Sizes:
     if form == "projection":
         return Sizes(image, text, settings.hidden or 256, settings.common)
     return Sizes(image, text, settings.hidden or max(1, image // 4), image)
-
-
-def _pairs(
-    material: Material, fold: Fold, texts: EntityTexts, settings: Settings, progress: Progress | None
-) -> TextPairs:
-    """A pair for each review image whose product has a text.
-
-    Where the loss is over candidates, its others are the candidates' texts that are not the product's own;
-    reviews without any are left out where there is nothing else to tell it from.
-    """
-    from eval.baselines._tower_training import TextPairs
-
-    beside = _lists.beside(fold, settings.images, settings.gold_image)
-    lists = _lists.others(fold) if settings.loss != "batch" else {}
-    shown = [np.zeros((0, material.image_dimension), dtype=np.float32)]
-    rows: list[int] = []
-    others: list[list[int]] = []
-    found = review_images(material, fold.reviews, settings.images, progress, beside)
-    for review, vectors in zip(fold.reviews, found, strict=True):
-        row = texts.row.get(fold.gold[review.id], -1)
-        against = [one for one in texts.rows(lists.get(review.id, ())) if one not in (row, -1)]
-        if row >= 0 and (against or settings.loss != "candidates"):
-            shown.append(vectors)
-            rows += [row] * len(vectors)
-            others += [against] * len(vectors)
-    return TextPairs(
-        np.concatenate(shown),
-        np.array(rows, dtype=np.int64),
-        _padded(others) if lists else None,
-        own=settings.loss == "candidates",
-    )
-
-
-def _search(
-    material: Material, fold: Fold, texts: EntityTexts, settings: Settings, progress: Progress | None
-) -> TextSearch:
-    """The reviews with a usable image whose product has a text and is, for F1, among the candidates.
-
-    Raises AmeliError when there is none.
-    """
-    from eval.baselines._tower_training import TextSearch
-
-    beside = _lists.beside(fold, settings.images, settings.gold_image)
-    lists = _lists.retrieved(fold) if settings.loss == "candidates" else None
-    found = review_images(material, fold.reviews, settings.images, progress, beside)
-    usable = [
-        (review, vectors)
-        for review, vectors in zip(fold.reviews, found, strict=True)
-        if len(vectors) and fold.gold[review.id] in texts.row
-    ]
-    if not usable:
-        raise no_images(fold)
-    if lists is not None:
-        usable = [(review, vectors) for review, vectors in usable if fold.gold[review.id] in lists[review.id]]
-    if not usable:
-        raise AmeliError(
-            f"No review of {fold.name} with a readable image has its gold product among its candidates.",
-            hint="Use a larger dev split, or more candidates.",
-        )
-    return TextSearch(
-        images=np.concatenate([vectors for _, vectors in usable]),
-        review_row=np.repeat(np.arange(len(usable)), [len(vectors) for _, vectors in usable]),
-        gold=np.array([texts.row[fold.gold[review.id]] for review, _ in usable], dtype=np.int64),
-        counts=np.bincount(list(texts.row.values()), minlength=len(texts.vectors)),
-        lists=None if lists is None else _padded([texts.rows(lists[review.id]) for review, _ in usable]),
-    )
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
-    """[n, k], with -1 behind the shorter ones."""
-    found = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
-    for row, several in enumerate(rows):
-        found[row, : len(several)] = several
-    return found
 
 
 def _stamps(material: Material) -> dict[str, str]:

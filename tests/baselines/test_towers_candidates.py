@@ -16,7 +16,8 @@ from ameli_llm.training.loop import LoopSettings
 from ameli_llm.types import Review
 from eval.baselines import _lists, v2tel, v2vel
 from eval.baselines._images import image_pairs
-from eval.baselines._tower_training import TextPairs, TextSearch, train_towers
+from eval.baselines._text_pairs import TextPairs, TextSearch
+from eval.baselines._tower_training import train_towers
 from eval.baselines._towers import Sizes
 from eval.baselines.baseline import Floats
 from tests.baselines.towers_world import World, make_world

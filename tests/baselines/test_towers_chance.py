@@ -12,7 +12,8 @@ from scipy.stats import binom
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Candidate, Review
-from eval.baselines._tower_training import TextSearch, TowerModule, accuracy
+from eval.baselines._text_pairs import TextSearch
+from eval.baselines._tower_training import TowerModule, accuracy
 from eval.baselines._towers import Sizes
 from eval.baselines.baseline import Task
 from eval.baselines.declared import Declared

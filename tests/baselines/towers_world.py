@@ -116,16 +116,16 @@ def make_world(
 
     ``name`` makes ids of the numbers of products and reviews.
     """
-    for name in ("product_images", "review_images", "index"):
-        (root / name).mkdir(parents=True)
+    for folder in ("product_images", "review_images", "index"):
+        (root / folder).mkdir(parents=True)
     products, reviews, gold, held = [], [], {}, set()
     looks = [(c, k) for c in range(COLOURS) for k in range(KINDS)]
     for number, (colour, kind) in enumerate(looks):
         id_, bare = 100 + number, number == len(looks) - 1
         images = () if bare else tuple(f"{id_}-{view}.txt" for view in range(views))
-        for view, name in enumerate(images):
+        for view, picture in enumerate(images):
             look = f"{(colour + view) % COLOURS} {kind} 0"
-            (root / "product_images" / name).write_text(look)
+            (root / "product_images" / picture).write_text(look)
         text = "" if bare else f"colour {colour} kind {kind}"
         if id_ % 4 == 0 or bare:
             held.add(name(id_))

@@ -16,10 +16,11 @@ from ameli_llm.ties import ranked
 from ameli_llm.types import Review, State
 from eval.baselines.answers import answers
 from eval.baselines.baseline import Scored
+from eval.baselines.declared import Wanted
 from eval.baselines.tasks import tasks
 from eval.evaluation import evaluate
 from eval.published import published
-from eval.table5.rows import measure, published_rows
+from eval.table5.rows import baseline_rows, measure
 from eval.tuning.refusion import Refusion, ScoreTable
 
 K, REVIEWS, DEPTH = 10, 1500, 20
@@ -197,7 +198,7 @@ def test_the_table_calls_only_a_preference_significant(write_run: Callable[..., 
     ]
     config = {"config": {"retrieval": {"candidates": K, "depth": DEPTH}}}
     runs = [write_run(each, gold, name, config) for name, each in (("blind", rows), ("knowing", knowing))]
-    two = published_rows(published("table5"))[:2]
+    two = baseline_rows(published("table5"), Wanted())[:2]
     blind, seeing = (one.against_chance for one in measure(list(zip(two, runs, strict=True))))
     assert blind.chance == seeing.chance == pytest.approx(1 / K)
     assert blind.p > 0.05

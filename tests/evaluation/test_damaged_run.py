@@ -124,8 +124,7 @@ def test_every_value_may_be_another(run: RunFolder, file: str) -> None:
         # Not every value at every place: each place meets two of them, and report and compare take turns.
         for value in (HOSTILE[number % len(HOSTILE)], HOSTILE[(number + 6) % len(HOSTILE)]):
             path.write_text(json.dumps(_changed(content, place, value)) + "".join(["\n", *others]))
-            command, *words = [("report", run.path), ("compare", run.path, run.path)][number % 2]
-            refusal = _refusal(command, *words)
+            refusal = _refusal(("report", "compare")[number % 2], *[run.path] * (1 + number % 2))
             refused += refusal is not None
             assert refusal is None or "\n" not in refusal
     assert refused or file in ("reviews.json", "products.json")

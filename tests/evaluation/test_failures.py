@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import evaluate as commands
-from ameli_llm.cli.results import print_failures
+from ameli_llm.cli import results
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.failures import LONGEST, failure_kinds
 from eval.paired import compare
@@ -67,14 +67,14 @@ def test_a_hostile_message_is_one_short_printable_line(
     kinds = failure_kinds([failed(1, "\x1b[31mred\nnext\u202e" + "x" * 100_000)])
     assert kinds[0].message.startswith("\ufffd[31mred next\ufffdx")
     assert len(kinds[0].message) == LONGEST
-    print_failures(kinds)
+    results.print_failures(kinds)
     assert "\x1b" not in capsys.readouterr().out
 
 
 def test_beyond_the_commonest_only_the_number_is_printed(
     failed: Failed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_failures(failure_kinds([failed(i, "abcde"[i]) for i in range(5)]))
+    results.print_failures(failure_kinds([failed(i, "abcde"[i]) for i in range(5)]))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[:5] == [
         "failed reviews",

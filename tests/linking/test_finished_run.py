@@ -19,7 +19,7 @@ Linked = tuple[Path, list[object]]
 def again(linked: Linked, here: Callable[..., Any], tmp_path: Path) -> tuple[Path, Callable[[], Any]]:
     """A copy of a finished run, and its link command."""
     run, words = linked
-    mine = tmp_path / "run"
+    mine = tmp_path / run.name  # which the report shows
     shutil.copytree(run, mine)
     return mine, lambda: here(*[mine if word == run else word for word in words])
 

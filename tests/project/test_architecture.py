@@ -86,6 +86,7 @@ def test_imports_point_down() -> None:
         f"{path.relative_to(ROOT)}:{line} imports {module}"
         for path in SOURCES
         for module, line in imported(path)
+        if module_name(path) != "ameli_llm"  # the package's face, which imports nothing before it is asked
         if floor(module) > floor(module_name(path))
     ]
     assert wrong == []

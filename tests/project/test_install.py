@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from ameli_llm.doctor import EXTRAS
 from ameli_llm.errors import MissingPackageError
 from ameli_llm.install import constraints, install_line
+from ameli_llm.machine import CORE
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -84,7 +86,11 @@ def test_no_other_file_has_a_line_of_its_own(folder: str) -> None:
 
 def test_every_extra_that_is_named_exists() -> None:
     sources = [p for folder in ("ameli_llm", "retrieval", "eval") for p in (ROOT / folder).rglob("*.py")]
-    calls = re.compile(r'MissingPackageError\(.*?"([\w-]+)"\)')
+    calls = re.compile(r'MissingPackageError\(\s*f?"[^"]*",\s*"([\w-]+)"')
     named = {extra for path in sources for extra in calls.findall(path.read_text(encoding="utf-8"))}
-    assert named == {"retrieval", "ocr"}
-    assert named <= EXTRAS.keys()
+    assert named == {"retrieval", "ocr", "parquet"}
+
+
+def test_doctor_knows_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["optional-dependencies"].keys() == EXTRAS.keys() - {CORE}

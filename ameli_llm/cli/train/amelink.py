@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
 from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.cli.training import CandidatesOption
 from ameli_llm.errors import AmeliError
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.baselines.amelink.models import Summary

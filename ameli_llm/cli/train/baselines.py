@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress
 from ameli_llm.cli.training import CandidatesOption, show_training
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from eval.baselines.declared import Declared

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, say, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from ameli_llm.images.adapter import ImageAdapter

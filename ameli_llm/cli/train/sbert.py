@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ameli_llm.cli.interruption import GOES_ON
 from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
 from ameli_llm.cli.terminal import progress, say, table
+from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
     from retrieval.finetuning.description import FineTuned

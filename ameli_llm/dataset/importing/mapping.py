@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ameli_llm.dataset.importing.fields import FIELDS, Kind
 from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.files import first_error
 
 KINDS: tuple[Kind, ...] = ("products", "reviews")
 
@@ -73,9 +74,7 @@ def read_mapping(path: Path) -> ImportMapping:
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise AmeliError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise AmeliError(f"{path}: {where}: {first['msg']}.") from None
+        raise AmeliError(f"{path}: {first_error(error)}.") from None
     for kind in KINDS:
         for field in mapping.of(kind).columns.values():
             _known(kind, field)

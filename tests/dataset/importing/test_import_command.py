@@ -138,7 +138,7 @@ def test_mapping_is_written_and_read(
         (["{products}", "--encoding", "utf-16", "--out", "{out}"], "{products} is not UTF-16 throughout."),
         (
             ["{products}", "--mapping", "{products}", "--out", "{out}"],
-            "{products}: the file: Input should be",
+            "{products}: Input should be",
         ),
         (["{products}", "--split", "all", "--out", "{out}"], "No split named 'all'."),
         (["{products}", "--out", "{root}"], "{root} exists. Choose another --out, or delete it."),

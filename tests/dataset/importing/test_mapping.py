@@ -90,7 +90,7 @@ def test_a_short_mapping_leaves_the_rest_to_be_guessed(folder: Folder, tmp_path:
         ("product: {}", ": product: Extra inputs are not permitted."),
         ("products: {columns: [a]}", ": products.columns: Input should be a valid dictionary."),
         ("split: tset", ": split: Input should be 'train', 'dev' or 'test'."),
-        ("- 1", ": the file: Input should be a valid dictionary"),
+        ("- 1", ": Input should be a valid dictionary"),
         ("\x00", " is not YAML: "),
         ("[" * 5000, " is not YAML: "),
     ],

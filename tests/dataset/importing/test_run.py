@@ -316,7 +316,7 @@ import_dataset(plan_import([Path(sys.argv[1])]), Path(sys.argv[2]), progress=sho
 
 
 def test_a_killed_import_leaves_no_dataset_and_the_next_one_tidies_up(folder: Folder) -> None:
-    path = folder.write("p.csv", "id,name\n" + "".join(f"{n},name {n}\n" for n in range(50_000)))
+    path = folder.write("p.csv", "id,name\n" + "".join(f"{n},name {n}\n" for n in range(20_000)))
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(path), str(folder.out)], stdout=subprocess.PIPE, text=True
     )

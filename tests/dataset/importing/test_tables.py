@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 from ameli_llm.dataset.importing.losses import Losses
 from ameli_llm.dataset.importing.tables import open_table
 from ameli_llm.dataset.importing.tables.json_lines import MAX_LINE
-from ameli_llm.errors import AmeliError
+from ameli_llm.errors import AmeliError, MissingPackageError
 
 Read = Callable[..., tuple[list[dict[str, Any]], dict[str, int]]]
 TWO = [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]
@@ -233,6 +234,17 @@ def test_damaged_parquet(parquet: Callable[[str, str], Path]) -> None:
             list(open_table(path).rows(Losses()))
         assert str(error.value).startswith(f"Cannot read {path}: ")
         assert "\n" not in str(error.value)
+
+
+def test_parquet_without_its_package(
+    parquet: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = open_table(parquet("a.parquet", "SELECT 1 AS id"))
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(MissingPackageError) as error:
+        list(table.rows(Losses()))
+    assert str(error.value).startswith("Parquet files are read by duckdb, which is not installed. Type: ")
+    assert "[parquet]" in str(error.value)
 
 
 def test_files_that_cannot_be_imported(tmp_path: Path) -> None:

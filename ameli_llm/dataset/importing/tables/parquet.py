@@ -9,7 +9,7 @@ from typing import Any
 
 from ameli_llm.dataset.importing.losses import Losses
 from ameli_llm.dataset.importing.tables.table import Row, Table
-from ameli_llm.errors import AmeliError, MissingDependencyError
+from ameli_llm.errors import AmeliError, MissingPackageError
 
 MEMORY = "1GB"
 _BATCH = 500
@@ -49,8 +49,6 @@ def _duckdb() -> Any:
     try:
         import duckdb
     except ImportError as error:
-        raise MissingDependencyError(
-            "Parquet files are read by duckdb, which is not installed.",
-            hint="Type: uv pip install -c constraints.txt -e '.[parquet]'",
-        ) from error
+        message = "Parquet files are read by duckdb, which is not installed."
+        raise MissingPackageError("duckdb", "parquet", message) from error
     return duckdb
