@@ -161,6 +161,15 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+def chosen(base: RunConfig, engine: str, model: str, settings: Sequence[str]) -> RunConfig:
+    """The configuration with an engine's and a model's name ("": as they are) and settings on top.
+
+    Raises AmeliError as ``override`` does.
+    """
+    named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
+    return override(base, [*named, *settings])
+
+
 def override(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     """The configuration with dotted ``KEY=VALUE`` settings on top; values are YAML.
 

@@ -77,10 +77,9 @@ def link(
 
 def resolve_config(path: Path | None, engine: str, model: str, settings: Sequence[str]) -> RunConfig:
     """The configuration file with the command line's overrides on top."""
-    from ameli_llm.config import load_config, override
+    from ameli_llm.config import chosen, load_config
 
-    named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
-    return override(load_config(path), [*named, *settings])
+    return chosen(load_config(path), engine, model, settings)
 
 
 def show_outcome(outcome: Outcome, as_json: bool) -> None:
