@@ -16,7 +16,6 @@ from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.engines import ENGINES
 from ameli_llm.engines.cache import CachedEngine
-from ameli_llm.engines.engine import Engine
 from ameli_llm.errors import AmeliError
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId
@@ -44,7 +43,7 @@ class Pipeline:
     index: Index
     dataset: Dataset
     config: RunConfig
-    engine: Engine | None
+    engine: CachedEngine | None
     templates: Mapping[str, str]
     prompts: Path | None = None
 
@@ -57,6 +56,11 @@ class Pipeline:
     def workers(self) -> int:
         """Batches to have under way at once."""
         return self.engine.workers if self.engine else 1
+
+    @property
+    def requests(self) -> int:
+        """Requests sent to the model since it was opened; the canary and the reply cache do not count."""
+        return self.engine.misses if self.engine else 0
 
     def canary(self) -> None:
         """Asks the model two questions whose answers are known. Raises AmeliError when it fails."""
@@ -86,7 +90,7 @@ class Pipeline:
         engine = self.engine if asks_model(config) else None
         parts = Parts(config, engine, self.prompts, self.dataset.review_image)
         templates = parts.templates()
-        return _assembled(self.dataset, parts, templates, self.index, self.flow.attributes, self)
+        return _assembled(self.dataset, parts, engine, templates, self.index, self.flow.attributes, self)
 
     def close(self) -> None:
         """Frees the model and the index."""
@@ -169,7 +173,7 @@ def assemble(
         try:
             attributes = {product.id: attribute_dictionary(product) for product in dataset.products.values()}
             parts = Parts(config, engine, prompts, dataset.review_image)
-            return _assembled(dataset, parts, templates, opened, attributes)
+            return _assembled(dataset, parts, engine, templates, opened, attributes)
         except BaseException:
             opened.close()
             raise
@@ -179,7 +183,7 @@ def assemble(
         raise
 
 
-def open_engine(config: RunConfig) -> Engine:
+def open_engine(config: RunConfig) -> CachedEngine:
     """The engine that the configuration names, behind the reply cache.
 
     It has not been asked anything yet: whoever starts work with it calls its canary first.
@@ -190,6 +194,7 @@ def open_engine(config: RunConfig) -> Engine:
 def _assembled(
     dataset: Dataset,
     parts: Parts,
+    engine: CachedEngine | None,
     templates: Mapping[str, str],
     index: Index,
     attributes: Mapping[EntityId, Attributes],
@@ -210,7 +215,7 @@ def _assembled(
         candidates=config.retrieval.candidates,
         depth=config.retrieval.depth,
     )
-    return Pipeline(flow, finder, index, dataset, config, parts.engine, templates, parts.prompts)
+    return Pipeline(flow, finder, index, dataset, config, engine, templates, parts.prompts)
 
 
 def _same_but_names(one: RunConfig, other: RunConfig) -> bool:

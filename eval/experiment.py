@@ -123,7 +123,7 @@ def _link(
     manifest |= {"versions": provenance.versions(), "git": provenance.commit()}
     manifest = opened({**manifest, "end": None, "reviews": len(reviews)})
     folder.write_manifest(manifest)
-    began = time.monotonic()
+    began, sent = time.monotonic(), pipeline.requests
     run(
         flow.link,
         reviews,
@@ -134,7 +134,7 @@ def _link(
         workers=pipeline.workers,
         progress=lambda done, total: progress("linking", done, total),
     )
-    folder.write_manifest(closed(manifest, time.monotonic() - began))
+    folder.write_manifest(closed(manifest, time.monotonic() - began, pipeline.requests - sent))
 
 
 def _is_whole(folder: RunFolder, split: Split, ids: Set[ReviewId]) -> bool:

@@ -107,7 +107,12 @@ class RunComparison:
         failures = {"a": content.pop("failed_a"), "b": content.pop("failed_b"), "kinds": kinds}
         sides = {"a": self.a, "b": self.b}
         time = {
-            name: {"seconds": one.seconds, "reviews_per_second": one.reviews_per_second}
+            name: {
+                "seconds": one.seconds,
+                "reviews_per_second": one.reviews_per_second,
+                "requests": one.requests,
+                "requests_per_second": one.requests_per_second,
+            }
             for name, one in sides.items()
         }
         document = {**content.pop("answered"), **content, "failures": failures}

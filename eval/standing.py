@@ -1,7 +1,8 @@
 """How far a run is: reviews done of those asked for, and how long linking them took.
 
 ``run.json`` knows: ``reviews`` is the number asked for, ``sessions`` the times that linking worked at it
-(``start``, and ``seconds`` until its last review), ``end`` when it was finished.
+(``start``, ``seconds`` until its last review, ``requests`` that a model was sent), ``end`` when it was
+finished.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ameli_llm.runs import RunFolder
 class _Session(BaseModel):
     start: AwareDatetime
     seconds: float | None = Field(None, ge=0)
+    requests: int | None = Field(None, ge=0)
 
 
 class _Record(BaseModel):
@@ -37,13 +39,20 @@ class Standing:
     """``done`` reviews of those ``asked`` for, None where the run does not say.
 
     ``seconds`` are those that linking worked, pauses between sessions not counted; from ``start`` to ``end``
-    where a run has no sessions; None where it is not known.
+    where a run has no sessions. ``requests`` are those that reached a model and not the reply cache. Both are
+    None where they are not known: of a session that was killed, the requests are not.
     """
 
     done: int
     asked: int | None
     finished: bool
     seconds: float | None
+    requests: int | None = None
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """Requests to a model by wall time; None where either is not known."""
+        return self.requests / self.seconds if self.seconds and self.requests is not None else None
 
     @property
     def reviews_per_second(self) -> float | None:
@@ -66,7 +75,9 @@ def standing(run: RunFolder, done: int) -> Standing:
         seconds = max(0.0, (record.end - record.start).total_seconds())
     else:
         seconds = None
-    return Standing(done, record.reviews, record.end is not None and whole, seconds)
+    sent = [one.requests for one in record.sessions or ()]
+    requests = sum(n for n in sent if n is not None) if sent and None not in sent else None
+    return Standing(done, record.reviews, record.end is not None and whole, seconds, requests)
 
 
 def settled(run: RunFolder, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +94,7 @@ def settled(run: RunFolder, manifest: Mapping[str, Any]) -> dict[str, Any]:
             "seconds": max(0.0, round(last - one.start.timestamp(), 3))
             if one.seconds is None
             else one.seconds,
+            "requests": one.requests,
         }
         for one in record.sessions or ()
     ]
@@ -91,13 +103,15 @@ def settled(run: RunFolder, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def opened(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest with a session that begins now."""
-    return {**manifest, "sessions": [*manifest["sessions"], {"start": provenance.now(), "seconds": None}]}
+    begun = {"start": provenance.now(), "seconds": None, "requests": None}
+    return {**manifest, "sessions": [*manifest["sessions"], begun]}
 
 
-def closed(manifest: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """The manifest with its last session ended after ``seconds``."""
+def closed(manifest: Mapping[str, Any], seconds: float, requests: int) -> dict[str, Any]:
+    """The manifest with its last session ended after ``seconds``, in which a model got ``requests``."""
     *others, last = manifest["sessions"]
-    return {**manifest, "sessions": [*others, {**last, "seconds": round(seconds, 3)}]}
+    last = {**last, "seconds": round(seconds, 3), "requests": requests}
+    return {**manifest, "sessions": [*others, last]}
 
 
 def _record(run: RunFolder, manifest: Mapping[str, Any]) -> _Record:

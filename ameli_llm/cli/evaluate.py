@@ -206,8 +206,9 @@ def _listed(ids: Sequence[ReviewId]) -> str:
 def _paces(compared: RunComparison) -> Iterator[str]:
     """Wall time of the runs: linking works at several reviews at a time."""
     for name, run in (("A", compared.a), ("B", compared.b)):
-        pace = run.reviews_per_second
         if run.seconds is None:
             yield f"wall time of {name}: unknown"
-        else:
-            yield f"wall time of {name}: {run.seconds:.1f} s" + (f", {pace:.2f} reviews/s" if pace else "")
+            continue
+        paces = {"reviews": run.reviews_per_second, "requests": run.requests_per_second}
+        shown = (f"{pace:.2f} {what}/s" for what, pace in paces.items() if pace)
+        yield ", ".join([f"wall time of {name}: {run.seconds:.1f} s", *shown])

@@ -157,5 +157,10 @@ def test_the_pace_is_by_wall_time(outage: tuple[RunFolder, RunFolder]) -> None:
         _compared(a.path, b.path).stdout
     )
     printed = json.loads(_compared(a.path, b.path, "--json").stdout)
-    assert printed["time"]["b"] == {"seconds": 10.0, "reviews_per_second": 0.8}
+    assert printed["time"]["b"] == {
+        "seconds": 10.0,
+        "reviews_per_second": 0.8,
+        "requests": None,
+        "requests_per_second": None,
+    }
     assert "seconds" not in printed

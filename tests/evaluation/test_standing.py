@@ -79,8 +79,9 @@ def test_a_finished_run_says_nothing(run: Run, manifest: dict[str, Any]) -> None
     assert '<p class="unfinished">' not in (path / "report.html").read_text()
 
 
-SESSION = {"start": "2025-01-01T00:00:00+00:00", "seconds": 1.5}
-OPEN = {**SESSION, "seconds": None}
+SESSION = {"start": "2025-01-01T00:00:00+00:00", "seconds": 1.5, "requests": 6}
+OPEN = {**SESSION, "seconds": None, "requests": None}
+OLD = {"start": "2025-01-01T00:00:00+00:00", "seconds": 1.5}
 
 
 @pytest.mark.parametrize(
@@ -100,12 +101,31 @@ def test_wall_time_leaves_pauses_out(
     assert (found.seconds, found.reviews_per_second) == (seconds, pace)
 
 
+@pytest.mark.parametrize(
+    ("sessions", "requests", "pace"),
+    [
+        ([SESSION, SESSION], 12, 4.0),
+        ([SESSION, {**SESSION, "requests": 0}], 6, 2.0),
+        ([{**SESSION, "requests": 0}], 0, 0.0),
+        ([SESSION, OPEN], None, None),  # what was sent before a kill is not known
+        ([SESSION, OLD], None, None),
+        ([], None, None),
+    ],
+)
+def test_requests_of_all_sessions_by_wall_time(
+    run: Run, sessions: list[dict[str, Any]], requests: int | None, pace: float | None
+) -> None:
+    found = standing(run("run", sessions=sessions), 3)
+    assert (found.requests, found.requests_per_second) == (requests, pace)
+
+
 def test_a_killed_session_ends_at_the_last_review_written(run: Run) -> None:
     folder = run("run", end=None, sessions=[OPEN])
     os.utime(folder.path / "predictions.jsonl", (1735689607.25, 1735689607.25))
     manifest = opened(settled(folder, folder.manifest()))
     assert [one["seconds"] for one in manifest["sessions"]] == [7.25, None]
-    assert [one["seconds"] for one in closed(manifest, 2.0)["sessions"]] == [7.25, 2.0]
+    ended = closed(manifest, 2.0, 9)["sessions"]
+    assert [(one["seconds"], one["requests"]) for one in ended] == [(7.25, None), (2.0, 9)]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,11 @@ def at(base_url: str, out: Path, **settings: object) -> tuple[object, ...]:
     return "--out", out, *(w for k, v in options.items() for w in ("--set", f"engine.{k}={v}"))
 
 
+def sessions(run: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((run / "run.json").read_text(encoding="utf-8"))["sessions"]
+    return found
+
+
 def metrics_but_cached(run: Path) -> str:
     """Without the tokens that the server had in its cache, which a request asked again finds there."""
     return re.sub(r'"cached": \d+', "", metrics_but_seconds(run))
@@ -58,6 +63,7 @@ def test_extraction_and_comparison_go_through_the_model_once(
         done = here(*words, *at(relay.base_url, first))
         assert done.code == 0, done
         assert relay.calls == CANARY + 2 * REVIEWS
+        assert [one["requests"] for one in sessions(first)] == [2 * REVIEWS]
         conforms(first, REVIEWS)
         rows = lines(first)
         assert all(row["tokens"]["prompt"] > 100 and row["tokens"]["completion"] > 1 for row in rows)
@@ -73,6 +79,7 @@ def test_extraction_and_comparison_go_through_the_model_once(
         relay.calls = 0
         assert here(*words, *at(relay.base_url, second)).code == 0
         unusable = sum(row["state"] == "invalid_output" for row in rows)
+        assert [one["requests"] for one in sessions(second)] == [unusable], "the reply cache is no request"
         assert relay.calls == CANARY + unusable, "only what was answered unusably is asked for again"
     assert metrics_but_cached(second) == metrics_but_cached(first)
 
