@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
-from ameli_llm.config import RunConfig, load_config, override
+from ameli_llm.config import RunConfig, chosen, load_config
 from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.dataset.objects import AnyPath, make_dataset, read_review
 from ameli_llm.ids import EntityId
@@ -39,8 +39,8 @@ class Linker:
     with Linker.open(products) as linker:
         link = linker.link({"body": "Love my red one with its 500 watts", "mention": "blender"})
         assert link.best.entity_id == "B1"
-        for verdict in link.verdicts:
-            print(verdict.key, verdict.verdict, verdict.evidence.text)
+        proofs = {one.key: (one.verdict, one.evidence.text) for one in link.verdicts}
+        assert proofs == {"Color": ("agree", "red"), "Power": ("agree", "500 watts")}
     ```
     """
 
@@ -85,11 +85,12 @@ class Linker:
 
         ```python
         linker = Linker.open("DATASET", settings=["retrieval.candidates=5"])
-        print(len(linker.products), "products")
+        assert linker.config.retrieval.candidates == 5
         linker.close()
         ```
         """
-        resolved = _configuration(config, engine, model, settings)
+        base = config if isinstance(config, RunConfig) else load_config(_path(config))
+        resolved = chosen(base, engine, model, settings)
         dataset = _dataset(knowledge_base, images, name)
         pipeline = assemble(dataset, resolved, _path(index), progress, _path(prompts))
         try:
@@ -134,9 +135,8 @@ class Linker:
         ```python
         with Linker.open("DATASET") as linker:
             link = linker.link({"header": "Great", "body": "The black one is quiet.", "mention": "blender"})
-            print(link.state, link.entity_id, link.confidence)
-            if link.entity_id is not None:
-                print(linker.products[link.entity_id].name)
+            assert link.state in ("linked", "nil", "abstained") and 0 <= link.confidence <= 1
+            name = linker.products[link.best.entity_id].name
         ```
         """
         return self.link_batch([self._read(1, review)])[0]
@@ -152,8 +152,8 @@ class Linker:
         ```python
         reviews = ({"body": f"It holds {litres} litres."} for litres in range(1, 40))
         with Linker.open("DATASET") as linker:
-            for link in linker.link_many(reviews):
-                print(link.review_id, link.state)
+            ids = [link.review_id for link in linker.link_many(reviews)]
+        assert ids == list(range(1, 40))
         ```
         """
         self._shared.require_open()
@@ -184,7 +184,8 @@ class Linker:
                 return await asyncio.gather(linker.alink({"body": "Red"}), linker.alink({"body": "Blue"}))
 
 
-        print([link.state for link in asyncio.run(both())])
+        red, blue = asyncio.run(both())
+        assert red.best is not None and blue.best is not None
         ```
         """
         return await asyncio.to_thread(self.link, review)
@@ -225,14 +226,6 @@ class Linker:
             if not self._asked:
                 self._pipeline.canary()
                 self._asked = True
-
-
-def _configuration(
-    config: AnyPath | RunConfig | None, engine: str, model: str, settings: Sequence[str]
-) -> RunConfig:
-    base = config if isinstance(config, RunConfig) else load_config(_path(config))
-    named = [f"engine.name={engine}"] * bool(engine) + [f"engine.model={model}"] * bool(model)
-    return override(base, [*named, *settings])
 
 
 def _dataset(knowledge_base: AnyPath | Iterable[AnyProduct], images: AnyPath, name: str | None) -> Dataset:
