@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ameli_llm import cli
+from tests.command import Done, command
 from tests.retrieval.tiny_sbert import write_tiny_sbert
 from tests.shared_setup import twin_of
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What a command with --json printed."""
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-
-def command(*words: object) -> Done:
-    """The real entry point in this process."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["ameli-llm", *map(str, words)])
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 @dataclass(frozen=True)

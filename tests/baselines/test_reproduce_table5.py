@@ -13,7 +13,8 @@ from ameli_llm.dataset.load import load_dataset
 from ameli_llm.runs import RunFolder
 from eval.measures.judged import judge
 from eval.measures.statistics import Interval, exact_mcnemar
-from tests.baselines.table5_world import Done, World, command, small_world
+from tests.baselines.table5_world import World, small_world
+from tests.command import Done, command
 
 ROWS = [
     *("random", "v2vel", "v2tel", "v2vtel"),

@@ -10,41 +10,17 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.command import Done, command
 from tests.shared_setup import made_once, twin_of
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left: exit code, stdout and stderr."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The one line of the error; fails when there is more, or a traceback."""
-        assert self.code == 2, self
-        assert "Traceback" not in self.err
-        assert self.out == ""
-        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, self.err
-        assert self.err.endswith(f"{lines[0]}\n"), self.err
-        return lines[0].removeprefix("error: ")
-
-    @property
-    def json(self) -> Any:
-        """The one JSON object of ``--json``."""
-        return json.loads(self.out)
 
 
 def begin(cache: Path, *arguments: object, before: Sequence[str] = ()) -> subprocess.Popen[str]:
@@ -101,22 +77,9 @@ def ameli(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Done]:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """here(*arguments): the same entry point in this process, which has its imports behind it."""
-    from ameli_llm import cli
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ameli-llm", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        shown = capsys.readouterr()
-        return Done(code, shown.out, shown.err)
-
-    return run
+def here() -> Callable[..., Done]:
+    """here(*arguments): the same entry point in this process."""
+    return command
 
 
 def bomb() -> bytes:
@@ -166,7 +129,10 @@ def hostile_reviews(images: Sequence[str]) -> list[dict[str, Any]]:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 products and 40 reviews; the train split is hostile, and so are some product pictures."""
     twin = twin_of(tmp_path_factory, products=24, reviews=40, seed=1)
-    return made_once(tmp_path_factory, "hostile", lambda folder: make_hostile(twin, folder / "twin")) / "twin"
+    return (
+        made_once(tmp_path_factory, "hostile", lambda folder: make_hostile(twin, folder / "hostile"))
+        / "hostile"
+    )
 
 
 def make_hostile(twin: Path, root: Path) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from ameli_llm import pipeline as module
-from ameli_llm.config import EngineConfig, RunConfig, override
+from ameli_llm.config import RunConfig, override
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.dataset.synth import write_twin
+from ameli_llm.engines.cache import CachedEngine
 from ameli_llm.errors import AmeliError
 from ameli_llm.pipeline import Pipeline, assemble, open_pipeline
 from eval.experiment import link_variants
 from retrieval.index import Index
 
 CHEAP = ("retrieval.weights={title: 1.0}", "retrieval.image_encoder=none", "attributes.extractors=[rules]")
-SERVED = ("engine.name=transformers", "engine.model=some")
 
 
 @dataclass
@@ -39,32 +39,38 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
-    """Counts what the pipeline opens; its engine answers nothing, and its index is a real one."""
+    """Counts what the pipeline really opens and closes."""
     seen = Opened()
 
-    class Counted:
-        name, model, revision = "counted", "some", "1"
-        batch_size = workers = 1
+    def engine_opened(config: RunConfig) -> CachedEngine:
+        seen.engines.append(config.engine.model)
+        return open_engine(config)
 
-        def __init__(self, config: EngineConfig) -> None:
-            seen.engines.append(config.model)
-
-        def close(self) -> None:
-            seen.closed.append("engine")
-
-    def index_closed(index: Index) -> None:
-        seen.closed.append("index")
-        close(index)
-
-    def open_counted(*arguments: object) -> Index:
+    def index_opened(*arguments: object) -> Index:
         seen.indexes += 1
         return open_index(*arguments)
 
-    close, open_index = Index.close, module.open_or_build_index
+    def engine_closed(engine: CachedEngine) -> None:
+        seen.closed.append("engine")
+        close_engine(engine)
+
+    def index_closed(index: Index) -> None:
+        seen.closed.append("index")
+        close_index(index)
+
+    open_engine, open_index = module.open_engine, module.open_or_build_index
+    close_engine, close_index = CachedEngine.close, Index.close
+    monkeypatch.setattr(module, "open_engine", engine_opened)
+    monkeypatch.setattr(module, "open_or_build_index", index_opened)
+    monkeypatch.setattr(CachedEngine, "close", engine_closed)
     monkeypatch.setattr(Index, "close", index_closed)
-    monkeypatch.setattr(module, "open_or_build_index", open_counted)
-    monkeypatch.setattr(module, "open_engine", lambda config: Counted(config.engine))
     return seen
+
+
+@pytest.fixture(scope="module")
+def asks(tiny_model: Path) -> tuple[str, ...]:
+    """Settings under which a real model, made by the tests, is asked."""
+    return "engine.name=transformers", f"engine.model={tiny_model}"
 
 
 def config(*settings: str) -> RunConfig:
@@ -72,37 +78,45 @@ def config(*settings: str) -> RunConfig:
 
 
 @pytest.fixture
-def served(twin: Path, opened: Opened) -> Iterator[Pipeline]:
-    with open_pipeline(load_dataset(twin), config(*SERVED)) as pipeline:
+def served(twin: Path, opened: Opened, asks: tuple[str, ...]) -> Iterator[Pipeline]:
+    with open_pipeline(load_dataset(twin), config(*asks)) as pipeline:
         yield pipeline
 
 
-def test_engine_and_index_are_closed(twin: Path, opened: Opened) -> None:
-    with open_pipeline(load_dataset(twin), config(*SERVED)):
-        assert (opened.engines, opened.indexes, opened.closed) == (["some"], 1, [])
+def test_engine_and_index_are_closed(twin: Path, opened: Opened, asks: tuple[str, ...]) -> None:
+    with open_pipeline(load_dataset(twin), config(*asks)):
+        assert (opened.engines, opened.indexes, opened.closed) == (
+            [asks[1].removeprefix("engine.model=")],
+            1,
+            [],
+        )
     assert opened.closed == ["engine", "index"]
 
 
-def test_a_part_that_cannot_be_made_leaves_nothing_open(twin: Path, opened: Opened) -> None:
-    wrong = config(*SERVED, "retrieval.weights={gone: 1}")
+def test_a_part_that_cannot_be_made_leaves_nothing_open(
+    twin: Path, opened: Opened, asks: tuple[str, ...]
+) -> None:
+    wrong = config(*asks, "retrieval.weights={gone: 1}")
     with pytest.raises(AmeliError, match="No retriever named 'gone'"):
         assemble(load_dataset(twin), wrong)
     assert sorted(opened.closed) == ["engine", "index"]
 
 
-def test_a_wrong_template_is_found_before_anything_is_opened(twin: Path, opened: Opened) -> None:
+def test_a_wrong_template_is_found_before_anything_is_opened(
+    twin: Path, opened: Opened, asks: tuple[str, ...]
+) -> None:
     with pytest.raises(AmeliError, match="compare/gone"):
-        assemble(load_dataset(twin), config(*SERVED, "comparison.template=compare/gone"))
+        assemble(load_dataset(twin), config(*asks, "comparison.template=compare/gone"))
     assert (opened.engines, opened.indexes) == ([], 0)
 
 
-def test_no_engine_is_opened_where_nothing_asks_it(twin: Path, opened: Opened) -> None:
-    with open_pipeline(load_dataset(twin), config(*SERVED, "comparison.comparator=none")) as pipeline:
+def test_no_engine_is_opened_where_nothing_asks_it(twin: Path, opened: Opened, asks: tuple[str, ...]) -> None:
+    with open_pipeline(load_dataset(twin), config(*asks, "comparison.comparator=none")) as pipeline:
         assert (pipeline.engine, pipeline.spec()["engine"], opened.engines) == (None, None, [])
 
 
-def test_a_variant_shares_what_is_open(served: Pipeline, opened: Opened) -> None:
-    changed = config(*SERVED, "fusion.text=2", "comparison.comparator=pairwise")
+def test_a_variant_shares_what_is_open(served: Pipeline, opened: Opened, asks: tuple[str, ...]) -> None:
+    changed = config(*asks, "fusion.text=2", "comparison.comparator=pairwise")
     variant = served.variant(changed)
     assert variant.index is served.index
     assert variant.engine is served.engine

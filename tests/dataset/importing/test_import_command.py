@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import json
 import re
 import shlex
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ameli_llm import cli
 from ameli_llm.dataset.load import load_dataset
+from tests.command import command
 
 if TYPE_CHECKING:
     from tests.dataset.importing.conftest import Folder
@@ -24,26 +21,6 @@ REVIEWS = (
     '{"sku": "007", "summary": "Great", "reviewText": "My red kettle.", "photos": ["https://x.org/b.jpg"]}\n'
 )
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """run(*words): the real entry point in this process: exit code, stdout, stderr."""
-
-    def start(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ameli-llm", *map(str, words)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return start
-
 
 @pytest.fixture
 def tables(folder: Folder) -> tuple[Path, Path]:
@@ -51,10 +28,10 @@ def tables(folder: Folder) -> tuple[Path, Path]:
     return folder.write("products.csv", PRODUCTS), folder.write("reviews.jsonl", REVIEWS + "{\n")
 
 
-def test_what_it_prints(run: Run, folder: Folder, tables: tuple[Path, Path]) -> None:
-    code, out, err = run("data", "import", *tables, "--out", folder.out, "--split", "dev")
-    assert code == 0, err
-    head, _, rest = out.partition("                             dev\n")
+def test_what_it_prints(folder: Folder, tables: tuple[Path, Path]) -> None:
+    done = command("data", "import", *tables, "--out", folder.out, "--split", "dev")
+    assert done.code == 0, done.err
+    head, _, rest = done.out.partition("                             dev\n")
     assert head == (
         f"products: {tables[0]}\n"
         "column    becomes    filled  for instance\n"
@@ -85,10 +62,10 @@ def test_what_it_prints(run: Run, folder: Folder, tables: tuple[Path, Path]) -> 
     assert list(load_dataset(folder.out).products) == ["007", "008"]
 
 
-def test_json(run: Run, folder: Folder, tables: tuple[Path, Path]) -> None:
-    code, out, _ = run("data", "import", *tables, "--out", folder.out, "--json")
-    assert code == 0
-    report = json.loads(out)
+def test_json(folder: Folder, tables: tuple[Path, Path]) -> None:
+    done = command("data", "import", *tables, "--out", folder.out, "--json")
+    assert done.code == 0
+    report = done.json
     assert list(report) == ["dataset", "mapping", "rows", "products", "reviews", "images", "losses", "check"]
     assert report["mapping"]["products"]["columns"]["sku"] == "id"
     assert (report["products"], report["reviews"], report["images"]) == (2, {"test": 1}, 1)
@@ -101,28 +78,26 @@ def test_json(run: Run, folder: Folder, tables: tuple[Path, Path]) -> None:
     assert report["check"]["passed"] is True
 
 
-def test_the_check_decides_the_exit_code(run: Run, folder: Folder) -> None:
+def test_the_check_decides_the_exit_code(folder: Folder) -> None:
     path = folder.write("p.csv", "id,name\n1,a\n")
-    code, out, _ = run("data", "import", path, "--out", folder.out)
-    assert code == 1
-    assert "error: no_reviews: 1\n" in out
+    done = command("data", "import", path, "--out", folder.out)
+    assert done.code == 1
+    assert "error: no_reviews: 1\n" in done.out
 
 
-def test_mapping_is_written_and_read(
-    run: Run, folder: Folder, tables: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_mapping_is_written_and_read(folder: Folder, tables: tuple[Path, Path], tmp_path: Path) -> None:
     mapping = tmp_path / "map.yaml"
-    code, out, _ = run("data", "import", *tables, "--write-mapping", mapping, "--map", "Color=ignore")
-    assert (code, out.splitlines()[-1]) == (0, str(mapping))
+    done = command("data", "import", *tables, "--write-mapping", mapping, "--map", "Color=ignore")
+    assert (done.code, done.out.splitlines()[-1]) == (0, str(mapping))
     assert not folder.out.exists()
     text = mapping.read_text("utf-8")
     assert "Color: ignore" in text
     mapping.write_text(text.replace("title: name", "title: ignore").replace("Color: ignore", "Color: name"))
-    code, _, _ = run("data", "import", "--mapping", mapping, "--out", folder.out)
-    assert code == 0
+    done = command("data", "import", "--mapping", mapping, "--out", folder.out)
+    assert done.code == 0
     assert load_dataset(folder.out).products["008"].name == "Blue"
-    code, _, err = run("data", "import", *tables, "--write-mapping", mapping)
-    assert (code, err) == (
+    done = command("data", "import", *tables, "--write-mapping", mapping)
+    assert (done.code, done.err) == (
         2,
         f"error: {mapping} exists. Choose another --write-mapping, or delete it.\n",
     )
@@ -145,23 +120,23 @@ def test_mapping_is_written_and_read(
         (["{products}", "--out", "{products}/x"], "Cannot write {products}/x: "),
     ],
 )
-def test_errors(words: list[str], message: str, run: Run, folder: Folder, tables: tuple[Path, Path]) -> None:
+def test_errors(words: list[str], message: str, folder: Folder, tables: tuple[Path, Path]) -> None:
     places = {"products": tables[0], "out": folder.out, "root": folder.root}
-    code, _, err = run("data", "import", *(word.format(**places) for word in words))
-    assert code == 2
-    assert err.startswith(f"error: {message.format(**places)}")
-    assert err.count("\n") == 1
+    done = command("data", "import", *(word.format(**places) for word in words))
+    assert done.code == 2
+    assert done.err.startswith(f"error: {message.format(**places)}")
+    assert done.err.count("\n") == 1
     assert not folder.out.exists()
 
 
-def test_files_cannot_steer_the_terminal(run: Run, folder: Folder) -> None:
+def test_files_cannot_steer_the_terminal(folder: Folder) -> None:
     path = folder.write("p.csv", "id,name,\x1b[31mred\n1,\x1b]0;a\x07,\x1b[2J\n2,b,../\x1b[31m\n")
-    _, out, err = run("data", "import", path, "--out", folder.out, "--map", "\x1b[31mred=images")
-    assert "\x1b" not in out + err
-    assert "\ufffd[31mred" in out
+    done = command("data", "import", path, "--out", folder.out, "--map", "\x1b[31mred=images")
+    assert "\x1b" not in done.out + done.err
+    assert "\ufffd[31mred" in done.out
 
 
-def test_the_example_of_the_page(run: Run, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_the_page(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     section = PAGE.read_text("utf-8").partition("## Importing tables\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)
     files = [text.partition("\n") for kind, text in blocks if kind in ("csv", "json")]
@@ -172,10 +147,10 @@ def test_the_example_of_the_page(run: Run, folder: Folder, monkeypatch: pytest.M
     for name, _, content in files:
         folder.write(name.removeprefix("# "), content)
     folder.image("photos/red.jpg")
-    for number, command in enumerate(commands):
-        code, out, err = run(*shlex.split(command)[1:])
-        assert code == 0, err
-        assert number > 0 or out.startswith(printed)
+    for number, line in enumerate(commands):
+        done = command(*shlex.split(line)[1:])
+        assert done.code == 0, done.err
+        assert number > 0 or done.out.startswith(printed)
     dataset = load_dataset(folder.root / "shop")
     assert list(dataset.products) == ["B00X1", "007"]
     assert dict(dataset.split("test").gold) == {1: "B00X1", 2: "007", 3: None}
