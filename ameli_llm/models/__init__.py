@@ -1,0 +1,17 @@
+"""Models that need no hub: what packages carry, and what is made of it once, in the cache."""
+
+from ameli_llm.models.known import KNOWN, KnownModel, instruction_model, is_known, known_model, serve_line
+from ameli_llm.models.places import Standing, found_folder, model_folder, standing
+
+__all__ = [
+    "KNOWN",
+    "KnownModel",
+    "Standing",
+    "found_folder",
+    "instruction_model",
+    "is_known",
+    "known_model",
+    "model_folder",
+    "serve_line",
+    "standing",
+]
