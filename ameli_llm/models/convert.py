@@ -13,7 +13,7 @@ from ameli_llm.errors import MissingPackageError
 
 Step: TypeAlias = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
-VERSION = 1
+CONVERSION = 1
 """To be raised with every change of what is written: folders of another version are not used."""
 
 

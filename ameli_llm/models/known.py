@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ameli_llm.errors import AmeliError, UnknownNameError
 
 Role: TypeAlias = Literal["instruction model", "text encoder", "image encoder"]
+INSTRUCTION: Role = "instruction model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class KnownModel:
 KNOWN = (
     KnownModel(
         name="smollm2",
-        role="instruction model",
+        role=INSTRUCTION,
         purpose="the base to fine-tune; of no use for this task as it is",
         licence="Apache-2.0",
         megabytes=272,
@@ -72,7 +74,7 @@ KNOWN = (
     ),
     KnownModel(
         name="smollm2-ameli",
-        role="instruction model",
+        role=INSTRUCTION,
         purpose="smollm2 with this project's adapter: extracts and compares",
         licence="Apache-2.0",
         megabytes=272,
@@ -129,17 +131,27 @@ def known_model(name: str) -> KnownModel:
 def instruction_model(name: str) -> KnownModel:
     """As ``known_model``; raises AmeliError for one that answers no instructions."""
     model = known_model(name)
-    if model.role != "instruction model":
-        fitting = ", ".join(other.name for other in KNOWN if other.role == "instruction model")
+    if model.role != INSTRUCTION:
+        fitting = ", ".join(other.name for other in KNOWN if other.role == INSTRUCTION)
         raise AmeliError(
             f"{name} is no instruction model, but {_a(model.role)}.", hint=f"Take one of: {fitting}."
         )
     return model
 
 
+def made_name(folder: str) -> str:
+    """The known model that a folder of this name in the cache is: "smollm2" for "smollm2-2b27e3ac3120".
+
+    "" for other folders.
+    """
+    match = re.fullmatch(r"(.+)-[0-9a-f]{12}", folder)
+    return match[1] if match and is_known(match[1]) else ""
+
+
 def serve_line(name: str) -> str:
-    """The command that serves a known model under its name."""
-    return f"vllm serve $(ameli-llm models path {name}) --served-model-name {name}"
+    """The command that serves a known instruction model under its name; "" for other names."""
+    served = any(model.name == name and model.role == INSTRUCTION for model in KNOWN)
+    return f"vllm serve $(ameli-llm models path {name}) --served-model-name {name}" if served else ""
 
 
 def _a(role: str) -> str:

@@ -12,11 +12,12 @@ from typing import Literal
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.files import make_folder
 from ameli_llm.install import install_line
-from ameli_llm.models import convert, merge
+from ameli_llm.models.convert import CONVERSION, convert_gguf
 from ameli_llm.models.known import FromGguf, InPackage, KnownModel, WithAdapter, known_model
+from ameli_llm.models.lora import CONFIG, MERGING, WEIGHTS, write_merged
 from ameli_llm.paths import cache_dir
 from ameli_llm.seal import file_checksum, flaw, open_sealed
-from ameli_llm.types import Progress
+from ameli_llm.types import Progress, no_progress
 
 ADAPTERS = Path(__file__).parent / "adapters"
 """The adapters of this distribution, a folder each."""
@@ -54,6 +55,8 @@ def found_folder(name: str) -> Path:
     Raises AmeliError, with what to type, when it is not here or has no folder.
     """
     model = known_model(name)
+    if isinstance(model.source, WithAdapter):
+        _adapter(model.source)
     found = standing(model)
     if found.state != "here":
         raise AmeliError(f"{name} is not here: {found.detail}.", hint=f"Type: {found.fix}")
@@ -62,7 +65,7 @@ def found_folder(name: str) -> Path:
     return found.folder
 
 
-def model_folder(name: str, progress: Progress = lambda stage, done, total: None) -> Path:
+def model_folder(name: str, progress: Progress = no_progress) -> Path:
     """The folder of a known model: an ordinary model folder, made on first use from the installed package.
 
     Made once, by one process while others wait; it appears whole or not at all, and is made again when a
@@ -87,7 +90,7 @@ def _standing_made(model: KnownModel, source: FromGguf | WithAdapter) -> Standin
     try:
         place = _place(model, source)
     except AmeliError as error:
-        return Standing("missing", error.message.rstrip("."), fix=error.hint.removeprefix("Type: "))
+        return Standing("missing", "its adapter is not in this installation", fix=error.hint)
     found = flaw(place)
     if not found:
         return Standing("here", "in the cache", place)
@@ -111,10 +114,10 @@ def _write(model: KnownModel, progress: Progress, out: Path) -> None:
     step = partial(progress, f"making {model.name}")
     if isinstance(model.source, FromGguf):
         file = _packaged_file(model, model.source)
-        convert.convert_gguf(file, out, model.source.tools, model.extra, step)
+        convert_gguf(file, out, model.source.tools, model.extra, step)
     elif isinstance(model.source, WithAdapter):
         base = model_folder(model.source.base, progress)
-        merge.write_merged(base, model.source.base, _adapter(model.source), out, step)
+        write_merged(base, model.source.base, _adapter(model.source), out, step)
 
 
 def _packaged_file(model: KnownModel, source: FromGguf) -> Path:
@@ -153,11 +156,11 @@ def _place(model: KnownModel, source: FromGguf | WithAdapter) -> Path:
 def _identity(source: FromGguf | WithAdapter | InPackage | None) -> str:
     """12 hex digits of what a model is made from. Raises AmeliError where no adapter is shipped."""
     if isinstance(source, FromGguf):
-        parts = [source.sha256, str(convert.VERSION)]
+        parts = [source.sha256, str(CONVERSION)]
     elif isinstance(source, WithAdapter):
         adapter = _adapter(source)
-        parts = [_identity(known_model(source.base).source), str(merge.VERSION)]
-        parts += [file_checksum(adapter / name) for name in merge.ADAPTER_FILES]
+        parts = [_identity(known_model(source.base).source), str(MERGING)]
+        parts += [file_checksum(adapter / name) for name in (CONFIG, WEIGHTS)]
     else:
         raise AssertionError("only what is made has an identity")
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
@@ -165,10 +168,10 @@ def _identity(source: FromGguf | WithAdapter | InPackage | None) -> str:
 
 def _adapter(source: WithAdapter) -> Path:
     folder = ADAPTERS / source.adapter
-    absent = [name for name in merge.ADAPTER_FILES if not (folder / name).is_file()]
+    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if absent:
         raise AmeliError(
             f"This installation has no adapter for {source.base}: {folder} lacks {absent[0]}.",
-            hint=f"Take the model {source.base}, or merge an adapter of your own.",
+            hint=f"Take the model {source.base}, or one that you have trained.",
         )
     return folder
