@@ -22,7 +22,7 @@ from ameli_llm.ids import EntityId
 from ameli_llm.parts import Parts
 from ameli_llm.paths import cache_dir, index_dir
 from ameli_llm.resolution import asks_model, resolve, shares
-from ameli_llm.types import Attributes, Progress, Review
+from ameli_llm.types import Attributes, Progress, Review, no_progress
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.index import Index, open_index
@@ -167,7 +167,7 @@ def assemble(
     """As ``open_pipeline``, but left open; what was opened is closed when a part cannot be made."""
     config = resolve(config)
     templates = Parts(config, None, prompts, dataset.review_image).templates()
-    engine = open_engine(config) if asks_model(config) else None
+    engine = open_engine(config, progress) if asks_model(config) else None
     try:
         opened = open_or_build_index(dataset, config, index, progress)
         try:
@@ -183,12 +183,13 @@ def assemble(
         raise
 
 
-def open_engine(config: RunConfig) -> CachedEngine:
-    """The engine that the configuration names, behind the reply cache.
+def open_engine(config: RunConfig, progress: Progress | None = None) -> CachedEngine:
+    """The engine that the configuration names, behind the reply cache; a known model is made on first use.
 
     It has not been asked anything yet: whoever starts work with it calls its canary first.
     """
-    return CachedEngine(ENGINES.load(config.engine.name)(config.engine), cache_dir() / "replies.sqlite")
+    offered = {"config": lambda: config.engine, "progress": lambda: progress or no_progress}
+    return CachedEngine(ENGINES.make(config.engine.name, offered), cache_dir() / "replies.sqlite")
 
 
 def _assembled(

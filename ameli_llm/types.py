@@ -224,5 +224,10 @@ Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """The progress that nobody watches."""
+
+
 Vocabulary: TypeAlias = Mapping[str, tuple[str, ...]]
 """Attribute keys and the raw values that occur among a review's candidates, never derived from gold."""

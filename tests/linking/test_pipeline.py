@@ -42,9 +42,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     """Counts what the pipeline really opens and closes."""
     seen = Opened()
 
-    def engine_opened(config: RunConfig) -> CachedEngine:
+    def engine_opened(config: RunConfig, *others: object) -> CachedEngine:
         seen.engines.append(config.engine.model)
-        return open_engine(config)
+        return open_engine(config, *others)
 
     def index_opened(*arguments: object) -> Index:
         seen.indexes += 1

