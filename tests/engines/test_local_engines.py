@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ def ask(text: str, **options: object) -> ChatRequest:
 def engine(tiny_model: Path) -> Iterator[Transformers]:
     import torch
 
-    loaded = transformers.create(EngineConfig(name="transformers", model=str(tiny_model)))
+    loaded = transformers.create(EngineConfig(name="transformers", model=str(tiny_model), dtype="float32"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more of them only get in each other's way on a model of this size
     yield loaded
@@ -115,14 +114,6 @@ def test_a_choice_is_scored_exactly_over_all_its_tokens(engine: Transformers, ti
     assert reply.usage == Usage(prompt=len(prompt["input_ids"]), completion=1)
 
 
-def test_choices_are_the_same_bits_whatever_the_batch(engine: Transformers) -> None:
-    requests = [ask("y" * length, choices=("A", "B", "C")) for length in (1, 30, 300)]
-    together = engine.chat(requests)
-    for order in itertools.permutations(range(3)):
-        shuffled = engine.chat([requests[place] for place in order])
-        assert shuffled == [together[place] for place in order]
-
-
 def test_sampling_follows_the_seed(engine: Transformers) -> None:
     def sample(seed: int) -> str:
         return engine.chat([ask("z", schema=SCHEMA, temperature=1.5, top_p=0.95, seed=seed)])[0].text
@@ -147,7 +138,7 @@ def test_a_closed_engine_fails_every_request(tiny_model: Path) -> None:
 def test_a_model_without_a_chat_template_gets_the_messages_joined(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path)
     (folder / "chat_template.jinja").unlink()
-    engine = transformers.create(EngineConfig(name="transformers", model=str(folder)))
+    engine = transformers.create(EngineConfig(name="transformers", model=str(folder), dtype="float32"))
     joined, completed = engine.chat(
         [ask("c", choices=("A", "B")), ChatRequest((Message("user", "Be brief.\n\nc"),), choices=("A", "B"))]
     )
