@@ -87,7 +87,8 @@ class EngineConfig(_Section):
     name: str = Field("none", description="engine file in ameli_llm/engines, or none")
     model: str = Field("", description="model name or path")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="number format of a model in this process; auto: bfloat16 where the CPU has it"
+        "auto",
+        description="numbers of a model in this process; auto: bfloat16 on a CPU that has it (vllm: as saved)",
     )
     base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")

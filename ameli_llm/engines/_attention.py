@@ -54,7 +54,7 @@ AttentionMaskInterface.register(FOLDED, sdpa_mask)
 
 
 class RoomyLayer(DynamicLayer):
-    """Keys and values of one layer in a buffer with room for ``room`` tokens: a step writes, it copies nothing.
+    """Keys and values of one layer in a buffer with room for ``room`` tokens: steps write, nothing is copied.
 
     Whatever a model's layer looks at (a sliding window), all tokens stay: its mask leaves the others out.
     """

@@ -41,7 +41,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class _Leaf:
-    """Sequences after a pass: their positions, their rows' cache, and logits [rows, vocabulary] of the next."""
+    """Sequences after a pass: their positions, the cache of their rows, logits [rows, vocabulary]."""
 
     places: list[int]
     cache: Cache
@@ -68,7 +68,7 @@ class Network:
             model.set_attn_implementation(FOLDED)
 
     def following(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, torch.Tensor]]:
-        """Each sequence's position with the float32 logits [vocabulary] of what follows it, in any order.
+        """Each sequence's position with float32 logits [vocabulary] of what follows it, in any order.
 
         The last step, from the network's state to logits, is in float32 whatever the model is in: in bfloat16
         the logits of two choices would be equal too often.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 LEAST_SAVED = 64
 """Tokens that a step of its own has to save: about what a pass through a small network costs besides."""
@@ -31,7 +32,7 @@ def grouped(sequences: Sequence[Sequence[int]]) -> Group:
     token is asked for. The result does not depend on the order of the sequences but for positions.
     """
     order = sorted(range(len(sequences)), key=lambda at: sequences[at])
-    shared = [_shared(sequences[one], sequences[other]) for one, other in zip(order, order[1:], strict=False)]
+    shared = [_shared(sequences[one], sequences[other]) for one, other in pairwise(order)]
     length = min(shared, default=0)
     return _group(order, shared, length if len(shared) * length >= LEAST_SAVED else 0)
 

@@ -1,4 +1,4 @@
-"""Who chooses the tokens of a reply: the likeliest or a sampled one, within a JSON schema where there is one."""
+"""Chooses the tokens of a reply: the likeliest or sampled ones, within a JSON schema where there is one."""
 
 from __future__ import annotations
 

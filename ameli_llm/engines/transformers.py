@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _local
+from ameli_llm.engines._context import excess
 from ameli_llm.engines._reply import choice_reply, engine_error, text_reply
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.errors import AmeliError
@@ -70,7 +71,7 @@ class Transformers:
             raise _local.cannot_load(config, error) from error
         self._end = _end_tokens(network, self._tokenizer)
         self._network: Network | None = Network(network)
-        self.context = self._network.context
+        self._context = self._network.context
         self._grammars = Grammars(self._tokenizer, self._network.vocabulary, self._end)
         commit = getattr(network.config, "_commit_hash", None)
         self.revision = _local.revision(source, commit, f"transformers-{hf.__version__}-{dtype}")
@@ -83,7 +84,7 @@ class Transformers:
         writing: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             try:
-                prompt = self._encode(request)
+                prompt = _local.prompt_tokens(self._tokenizer, request)
                 self._check_length(request, len(prompt))
             except Exception as error:  # chat templates raise whatever they like
                 replies[index] = _failed(error)
@@ -95,9 +96,9 @@ class Transformers:
             replies.update(zip(prompts, answers, strict=True))
         return [replies[index] for index in range(len(requests))]
 
-    def count(self, requests: Sequence[ChatRequest]) -> list[int]:
-        """Tokens of each prompt, chat template included."""
-        return [len(self._encode(request)) for request in requests]
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """By how many tokens each prompt and its reply exceed what the model has positions for."""
+        return excess(requests, self._context, self._count)
 
     def canary(self) -> None:
         """Asks for a choice and for a JSON object. Raises AmeliError."""
@@ -107,6 +108,9 @@ class Transformers:
         """Drops the model; later requests are engine errors."""
         with self._lock:
             self._network = None
+
+    def _count(self, requests: Sequence[ChatRequest]) -> list[int]:
+        return _local.prompt_lengths(self._tokenizer, requests)
 
     def _answer(
         self, answer: _Answer, requests: Sequence[ChatRequest], prompts: Sequence[list[int]]
@@ -126,28 +130,11 @@ class Transformers:
                 return [reply for one, prompt in pairs for reply in self._answer(answer, [one], [prompt])]
             return [_failed(error)]
 
-    def _encode(self, request: ChatRequest) -> list[int]:
-        tokenizer = self._tokenizer
-        if request.completion:
-            text, special = request.messages[-1].content, True
-        elif tokenizer.chat_template is None:
-            text, special = "\n\n".join(message.content for message in request.messages), True
-        else:
-            turns = [{"role": message.role, "content": message.content} for message in request.messages]
-            text, special = (
-                tokenizer.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
-                ),
-                False,
-            )
-        prompt: list[int] = tokenizer(text, add_special_tokens=special)["input_ids"]
-        return prompt
-
     def _check_length(self, request: ChatRequest, length: int) -> None:
-        if self.context is not None and length + request.max_tokens > self.context:
+        if self._context is not None and length + request.max_tokens > self._context:
             raise AmeliError(
                 f"prompt of {length} tokens and max_tokens={request.max_tokens} exceed the model's "
-                f"{self.context}"
+                f"{self._context}"
             )
 
     def _choose(

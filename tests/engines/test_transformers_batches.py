@@ -100,7 +100,7 @@ def test_a_shared_beginning_is_computed_once(engine: Transformers, monkeypatch: 
     requests = [
         ask(review, f"Statement {number}.", choices=("A", "B")) for review in REVIEWS for number in range(9)
     ]
-    lengths = engine.count(requests)
+    lengths = engine._count(requests)
     engine.chat(requests)
     assert sum(computed) < sum(lengths) / 5
     assert len(computed) == 5  # the system prompt; each review; the ends of each review's statements
@@ -186,8 +186,9 @@ def test_auto_takes_what_the_cpu_is_fast_in(tiny_model: Path) -> None:
 
 def test_logits_in_bfloat16_are_not_rounded_once_more(tmp_path: Path) -> None:
     """Two choices with nearly equal logits: bfloat16 logits would tie them."""
-    from ameli_llm.engines._network import Network
     from transformers import AutoModelForCausalLM
+
+    from ameli_llm.engines._network import Network
 
     folder = make_tiny_model(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
