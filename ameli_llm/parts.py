@@ -13,6 +13,7 @@ from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison import COMPARATORS
 from ameli_llm.comparison.comparator import Comparator, ComparisonTask
 from ameli_llm.config import RunConfig
+from ameli_llm.engines.choices import LETTERS
 from ameli_llm.engines.engine import ChatRequest, Engine
 from ameli_llm.errors import AmeliError
 from ameli_llm.paths import cache_dir
@@ -76,7 +77,7 @@ class Parts:
         tokens than any letter. The engine must be there.
         """
         assert self.engine is not None
-        task = unspeakable(self.config.retrieval.candidates)
+        task = unspeakable(min(self.config.retrieval.candidates, len(LETTERS)))
         for name, requests in self._rehearsed(Cramped(), task).items():
             most = max(self.engine.excess(requests), default=0)
             if most:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,20 @@ def test_a_missing_package_says_what_to_type() -> None:
     )
 
 
+def tokens_of(folder: Path, request: ChatRequest) -> int:
+    from transformers import AutoTokenizer
+
+    return len(_local.prompt_tokens(AutoTokenizer.from_pretrained(folder), request))
+
+
+def test_the_excess_is_counted_by_the_model_s_tokenizer(engine: Transformers, tiny_model: Path) -> None:
+    long = ask("word " * 5000)
+    most = 4096 - tokens_of(tiny_model, long)
+    assert engine.excess([ask("a"), long]) == [0, 256 - most]
+    fits = ask("word " * 700, max_tokens=4096 - tokens_of(tiny_model, ask("word " * 700)))
+    assert engine.excess([fits, replace(fits, max_tokens=fits.max_tokens + 1)]) == [0, 1]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # vllm's own imports warn
 def test_vllm_in_this_process(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +230,8 @@ def test_vllm_in_this_process(tiny_model: Path, monkeypatch: pytest.MonkeyPatch)
     assert words.failure is not None
     assert words.failure.message.startswith("template compare/x@1: choice 'none of these' is not one token")
     assert all(len(reply.choice_logprobs or {}) == 26 for reply in many)
+    short, too_long = engine.excess(requests[2:4])
+    assert (short, too_long) == (0, tokens_of(tiny_model, requests[3]) + 256 - 4096)
     engine.close()
     engine.close()
     assert engine.chat(requests[:1])[0].failure is not None
