@@ -88,7 +88,7 @@ class EngineConfig(_Section):
     model: str = Field("", description="model name or path")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="numbers of a model in this process; auto: bfloat16 on a CPU that has it (vllm: as saved)",
+        description="numbers of a model in this process; auto: bfloat16 if the CPU has it; vllm: as saved",
     )
     base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")

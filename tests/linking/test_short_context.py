@@ -17,17 +17,10 @@ CONTEXT = 800
 
 @pytest.fixture
 def words(dataset: Path, in_index: tuple[str, str]) -> tuple[object, ...]:
-    settings = (
-        "retrieval.weights={title: 1.0}",
-        "attributes.extractors=[rules, llm]",
-        "engine.dtype=float32",
-    )
+    settings = ("retrieval.weights={title: 1.0}", "attributes.extractors=[rules, llm]")
     options = [word for setting in settings for word in ("--set", setting)]
-    return (
-        *("link", dataset, "--split", "test", "--limit", 6, "--engine", "transformers"),
-        *in_index,
-        *options,
-    )
+    run = ("link", dataset, "--split", "test", "--limit", 6, "--engine", "transformers")
+    return *run, *in_index, *options
 
 
 def test_prompts_that_exceed_the_context_shrink(
@@ -38,7 +31,7 @@ def test_prompts_that_exceed_the_context_shrink(
     tokens = {}
     for name, model in (("small", small), ("large", large)):
         done = here(*words, "--model", model, "--out", tmp_path / f"run-{name}")
-        found = lines(tmp_path / f"run-{name}" / "predictions.jsonl")
+        found = lines(tmp_path / f"run-{name}")
         assert done.code == 0, done.err
         assert len(found) == 6
         assert {line["status"] for line in found} <= {"linked", "nil", "abstained"}, found
@@ -56,4 +49,4 @@ def test_a_template_that_never_fits_is_an_error_before_the_run(
         f"Template 'extract/json' does not fit into the context of '{model}': with 10 "
     )
     assert "tokens too long. Take a model or a server with a longer context" in done.error
-    assert not (tmp_path / "run" / "predictions.jsonl").exists()
+    assert lines(tmp_path / "run") == []
