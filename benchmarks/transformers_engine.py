@@ -162,7 +162,7 @@ def main() -> int:
 
 def _tasks(root: Path, reviews: int, candidates: int, seed: int) -> Iterator[ComparisonTask]:
     # The dev split is a part of the reviews: enough are written that it holds as many as are asked for.
-    write_twin(root, products=300, reviews=reviews * 8, seed=seed, images=False)
+    write_twin(root, products=300, reviews=reviews * 12, seed=seed, images=False)
     dataset = load_dataset(root)
     products = list(dataset.products.values())
     extractor = rules.create()
