@@ -86,7 +86,7 @@ class EngineConfig(_Section):
 
     name: str = Field("none", description="engine file in ameli_llm/engines, or none")
     model: str = Field(
-        "", description="a name of `ameli-llm models list`, of the hub or of a server, or a folder"
+        "", description="known model (`models list`), name at the hub or the server, or a folder"
     )
     base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")

@@ -61,8 +61,8 @@ def test_a_server_without_the_known_model_says_how_to_start_one(scripted_server:
     with engine(scripted_server.base_url, model="smollm2") as asked, pytest.raises(AmeliError) as raised:
         asked.canary()
     assert raised.value.hint == (
-        "It serves: a. Start it with "
-        "`vllm serve $(ameli-llm models path smollm2) --served-model-name smollm2`."
+        "It serves: a. Start it with `python -m vllm.entrypoints.openai.api_server "
+        "--model $(ameli-llm models path smollm2) --served-model-name smollm2`."
     )
 
 
