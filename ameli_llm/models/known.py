@@ -27,7 +27,7 @@ class FromGguf:
     module: str
     file: str
     sha256: str
-    tools: tuple[str, ...] = ("torch", "transformers", "gguf", "accelerate")
+    tools: tuple[str, ...] = ("torch", "transformers", "safetensors", "gguf", "accelerate")
 
 
 @dataclass(frozen=True, slots=True)
