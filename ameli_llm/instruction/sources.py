@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from ameli_llm.attributes.extractor import ExtractionTask
 from ameli_llm.attributes.rules import RulesExtractor
 from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 from ameli_llm.dataset.attributes import attribute_dictionary
-from ameli_llm.dataset.dataset import Dataset
+from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.instruction.shopper import Subject, tell
 from ameli_llm.instruction.told import Fact, Told
@@ -26,6 +27,9 @@ CANDIDATES = 10
 
 _MISSING = 0.1
 """Share of reviews whose product is not among the candidates."""
+
+_OTHER = 104_729
+"""Added to the seed for what is judged on."""
 
 _FROM_ONE_SHELF = 12
 """Reviews of one invented category before the next one is made."""
@@ -141,6 +145,25 @@ class Reviews:
         own = attribute_dictionary(self._products[gold])
         facts = tuple(fact for value in found.values if (fact := _fact(value, own)) is not None)
         return Told(review, facts, candidates, attributes) if facts else None
+
+
+def sources_of(datasets: Sequence[Path], seed: int) -> tuple[list[Source], list[Source]]:
+    """What to train on, and what to judge on: of datasets, or without one of invented knowledge bases.
+
+    A dataset gives text about its products, and the reviews of its splits train and dev where it has them.
+    Raises AmeliError for a folder that is no dataset.
+    """
+    train: list[Source] = []
+    dev: list[Source] = []
+    for folder in datasets:
+        dataset = load_dataset(folder)
+        train.append(Products(dataset, seed))
+        dev.append(Products(dataset, seed + _OTHER))
+        for split, chosen in (("train", train), ("dev", dev)):
+            reviews = Reviews(dataset, split, seed) if split in dataset.splits() else None
+            if reviews is not None and len(reviews):
+                chosen.append(reviews)
+    return train or [Invented(seed)], dev or [Invented(seed + _OTHER)]
 
 
 def nearest(at: int, attributes: Sequence[Attributes], rng: np.random.Generator) -> list[int]:
