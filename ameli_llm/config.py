@@ -99,7 +99,9 @@ class EngineConfig(_Section):
     """The instruction model."""
 
     name: str = Field("none", description="engine file in ameli_llm/engines, or none")
-    model: str = Field("", description="model name or path")
+    model: str = Field(
+        "", description="known model (`models list`), name at the hub or the server, or a folder"
+    )
     base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")
     timeout: float = Field(120.0, gt=0, le=86_400, description="seconds before a request counts as failed")

@@ -1,4 +1,4 @@
-"""Where files live that are neither the dataset nor the run: indexes, OCR results and model replies."""
+"""Where files live that are neither the dataset nor the run: indexes, OCR results, replies, models."""
 
 from __future__ import annotations
 
