@@ -30,6 +30,7 @@ HEAVY = (
 )
 TRAINS_WITH_TORCH = {
     "ameli_llm.images.contrastive",
+    "ameli_llm.instruction.network",
     "ameli_llm.training.loop",
     "eval.baselines._tower_training",
     "eval.baselines.amelink.encoder",
