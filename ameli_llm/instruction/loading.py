@@ -19,9 +19,9 @@ def load(
 ) -> tuple[Any, Any]:
     """The network of the model in ``folder``, to be trained in its adapter only, and its tokenizer.
 
-    The adapter is drawn by ``seed``; its weights are float32, the others bf16 with ``low``, else float32. With
-    rank 0 there is no adapter: all weights are trained, as float32. Raises MissingPackageError, and AmeliError
-    for a model that cannot be loaded, has no chat template or no such matrices.
+    The adapter is drawn by ``seed``; its weights are float32, the others bf16 with ``low``, else float32.
+    With rank 0 there is no adapter: all weights are trained, as float32. Raises MissingPackageError, and
+    AmeliError for a model that cannot be loaded, has no chat template or no such matrices.
     """
     torch, hf = require("torch", _EXTRA), require("transformers", _EXTRA)
     hf.utils.logging.disable_progress_bar()
