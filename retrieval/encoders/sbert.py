@@ -1,7 +1,7 @@
 """Text encoder of sentence-transformers models; all-MiniLM-L6-v2 comes as a package and needs no download.
 
-A BERT with mean pooling, as that one is, runs in ONNX Runtime without torch, whose import takes seconds; every
-other model runs in sentence-transformers.
+A BERT with mean pooling, as that one is, runs in ONNX Runtime without torch, whose import takes seconds.
+Every other model runs in sentence-transformers.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def _folder(model: str) -> Path | None:
 
 def _load(place: str) -> SentenceTransformer:
     try:
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingPackageError("sentence-transformers", "retrieval") from error
@@ -110,7 +111,7 @@ def _load(place: str) -> SentenceTransformer:
             return SentenceTransformer(
                 place, model_kwargs={"use_safetensors": True}, local_files_only=Path(place).is_dir()
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AmeliError(
             f"Cannot load the text model {place!r}: {first}",

@@ -25,7 +25,8 @@ TEXTS = sorted(
 )
 HEAVY = (
     *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
-    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr", "onnxruntime"),
+    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr"),
+    *("onnx", "onnxruntime", "tokenizers"),
 )
 TRAINS_WITH_TORCH = {
     "ameli_llm.images.contrastive",
