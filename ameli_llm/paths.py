@@ -1,4 +1,4 @@
-"""Where files live that are neither dataset nor run: indexes, encoders, OCR results and model replies."""
+"""Where files live that are neither dataset nor run: indexes, encoders, OCR results, replies, models."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import ameli_llm
 from ameli_llm.attributes.values.statistics import KBStatistics
-from ameli_llm.comparison.comparator import Comparator
+from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset
@@ -22,7 +22,7 @@ from ameli_llm.ids import EntityId
 from ameli_llm.parts import Parts
 from ameli_llm.paths import cache_dir, index_dir
 from ameli_llm.resolution import asks_model, resolve, shares
-from ameli_llm.types import Attributes, Progress, Review
+from ameli_llm.types import Attributes, Progress, Review, no_progress
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.index import Index, open_index
@@ -73,10 +73,10 @@ class Pipeline:
         for retriever in self.finder.retrievers.values():
             retriever.score(queries)
 
-    def comparator(self, config: RunConfig) -> Comparator | None:
-        """The comparator of another configuration, over the same index and engine."""
+    def panel(self, config: RunConfig) -> Panel | None:
+        """The comparators of another configuration, over the same index and engine."""
         parts = Parts(config, self.engine, self.prompts, self.dataset.review_image)
-        return parts.comparator(lambda: _statistics(self.flow.attributes, self.index))
+        return parts.panel(lambda: _statistics(self.flow.attributes, self.index))
 
     def variant(self, config: RunConfig) -> Pipeline:
         """A pipeline of another configuration that shares this one's index, model and extractors.
@@ -167,7 +167,7 @@ def assemble(
     """As ``open_pipeline``, but left open; what was opened is closed when a part cannot be made."""
     config = resolve(config)
     templates = Parts(config, None, prompts, dataset.review_image).templates()
-    engine = open_engine(config) if asks_model(config) else None
+    engine = open_engine(config, progress) if asks_model(config) else None
     try:
         opened = open_or_build_index(dataset, config, index, progress)
         try:
@@ -183,12 +183,13 @@ def assemble(
         raise
 
 
-def open_engine(config: RunConfig) -> CachedEngine:
-    """The engine that the configuration names, behind the reply cache.
+def open_engine(config: RunConfig, progress: Progress | None = None) -> CachedEngine:
+    """The engine that the configuration names, behind the reply cache; a known model is made on first use.
 
     It has not been asked anything yet: whoever starts work with it calls its canary first.
     """
-    return CachedEngine(ENGINES.load(config.engine.name)(config.engine), cache_dir() / "replies.sqlite")
+    offered = {"config": lambda: config.engine, "progress": lambda: progress or no_progress}
+    return CachedEngine(ENGINES.make(config.engine.name, offered), cache_dir() / "replies.sqlite")
 
 
 def _assembled(
@@ -209,7 +210,7 @@ def _assembled(
         attributes=attributes,
         source=finder,
         extractors=parts.extractors(held),
-        comparator=parts.comparator(lambda: _statistics(attributes, index)),
+        panel=parts.panel(lambda: _statistics(attributes, index)),
         merging=config.attributes,
         fusion=config.fusion,
         candidates=config.retrieval.candidates,

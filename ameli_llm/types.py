@@ -165,7 +165,8 @@ class RankedCandidate:
     """A candidate of a linked review; ``score`` ranks.
 
     Beyond the first K candidates nothing was compared: ``text_score`` and ``image_score`` are None there.
-    ``scores`` holds each retriever's own score.
+    ``scores`` holds each retriever's own score, ``text_scores`` each comparator's, of which ``text_score`` is
+    the weighted sum.
     """
 
     entity_id: EntityId
@@ -174,6 +175,7 @@ class RankedCandidate:
     image_score: float | None
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
+    text_scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,11 @@ Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """The progress that nobody watches."""
+
 
 Vocabulary: TypeAlias = Mapping[str, tuple[str, ...]]
 """Attribute keys and the raw values that occur among a review's candidates, never derived from gold."""

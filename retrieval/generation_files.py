@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.seal import flaw, seal
 from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest, read_manifest, write_manifest
-from retrieval.seal import flaw, seal
 from retrieval.snapshot import Entry, ImageEntry, Snapshot
 from retrieval.store import open_store
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ameli_llm import locking
 from ameli_llm.errors import AmeliError
-from retrieval import locking
 
 POINTER = "current"
 LOCK = "writer.lock"

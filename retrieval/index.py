@@ -18,9 +18,10 @@ import numpy.typing as npt
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
+from ameli_llm.seal import Write
 from ameli_llm.types import Product
 from retrieval import encoders, generations
-from retrieval.derived import Write, open_derived
+from retrieval.derived import open_derived
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.generation_files import CHROMA, read_generation, write_generation
 from retrieval.manifest import (

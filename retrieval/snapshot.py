@@ -15,10 +15,10 @@ import numpy.typing as npt
 from ameli_llm.dataset.images import ImageProblem
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId, id_order
+from ameli_llm.seal import file_checksum
 from ameli_llm.ties import chance
 from ameli_llm.types import Product, Progress
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
-from retrieval.seal import file_checksum
 from retrieval.texts import entity_text
 
 ImagePath: TypeAlias = Callable[[str], Path | None]

@@ -13,7 +13,7 @@ from tests.shared_setup import cache_of
 
 pytest_plugins = ["tests.plugin_vllm"]
 
-LONGEST = ("linking", "baselines", "retrieval", "attributes", "training")
+LONGEST = ("linking", "baselines", "retrieval", "models", "attributes", "training")
 """Folders that take longest, which are dealt first so that no process is left alone with one at the end."""
 
 SERVED = ("tests/engines/test_vllm_server_real.py", "tests/linking/test_link_with_vllm.py")

@@ -22,7 +22,7 @@ from ameli_llm.interruption import Interrupted, interruptible
 
 NAME = "ameli-llm"
 SECTIONS = {
-    "Start": ("demo", "doctor"),
+    "Start": ("demo", "doctor", "models"),
     "Data": ("data",),
     "Link": ("index", "retrieve", "tune", "link", "link-one"),
     "Measure": ("evaluate", "compare", "report", "ablate"),
@@ -79,13 +79,28 @@ def _groups() -> None:
         index,
         link,
         link_one,
+        models,
         prompts,
         reproduce,
         train,
         tune,
     )
 
-    groups = demo, doctor, data, index, tune, link, link_one, evaluate, ablate, prompts, train, reproduce
+    groups = (
+        demo,
+        doctor,
+        models,
+        data,
+        index,
+        tune,
+        link,
+        link_one,
+        evaluate,
+        ablate,
+        prompts,
+        train,
+        reproduce,
+    )
     if not app.registered_commands:
         for group in groups:
             group.register(app)

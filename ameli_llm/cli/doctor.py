@@ -10,8 +10,6 @@ import typer
 
 import ameli_llm
 from ameli_llm.cli.terminal import say
-from ameli_llm.doctor import examine
-from ameli_llm.machine import inspect_machine
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
     """Show what can be used here and what to type for the rest."""
+    from ameli_llm.doctor import examine
+    from ameli_llm.machine import inspect_machine
+
     machine = inspect_machine()
     findings = examine(machine)
     if as_json:

@@ -38,8 +38,12 @@ def create(
 
 
 @dataclass(frozen=True)
-class _Ask:
+class EntailAsk:
+    """A statement: the values of a key that the candidates at the positions ``holders`` share."""
+
     holders: tuple[int, ...]
+    key: str
+    values: tuple[str, ...]
     request: ChatRequest
 
 
@@ -61,9 +65,10 @@ class EntailComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; all scores are 0, without a request, when no attribute differs."""
-        return ask_and_read(self.engine, tasks, self._asks, self._read)
+        return ask_and_read(self.engine, tasks, self.asks, self._read)
 
-    def _asks(self, task: ComparisonTask) -> list[_Ask]:
+    def asks(self, task: ComparisonTask) -> list[EntailAsk]:
+        """What is asked about one task: each different statement of the candidates."""
         limits = self.template.front.limits
         shared = shared_values(task, limits)
         asks = []
@@ -74,13 +79,13 @@ class EntailComparator:
                     holders.setdefault(group, []).append(at)
             for group_holders in holders.values():
                 spelt_by = min(group_holders, key=lambda at: id_order(task.candidates[at].id))
-                value = value_text(task.attributes[spelt_by], key, limits)
-                values = {**shared, "key": key, "value": value}
-                choices = tuple(self.template.front.choices)
-                asks.append(_Ask(tuple(group_holders), request(self.template, values, choices=choices)))
+                attributes = task.attributes[spelt_by]
+                shown = {**shared, "key": key, "value": value_text(attributes, key, limits)}
+                sent = request(self.template, shown, choices=tuple(self.template.front.choices))
+                asks.append(EntailAsk(tuple(group_holders), key, attributes[key], sent))
         return asks
 
-    def _read(self, task: ComparisonTask, answers: Sequence[Answer[_Ask]]) -> Comparison:
+    def _read(self, task: ComparisonTask, answers: Sequence[Answer[EntailAsk]]) -> Comparison:
         odds: list[list[float]] = [[] for _ in task.candidates]
         for ask, choices in answers:
             yes, no = ask.request.choices[:2]

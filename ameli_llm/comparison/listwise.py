@@ -41,9 +41,18 @@ def create(
 
 
 @dataclass(frozen=True)
-class _Ask:
+class ListwiseAsk:
+    """The candidates in one order. ``order`` holds their positions in the task, in the order shown."""
+
     order: list[int]
     request: ChatRequest
+    none: str | None
+
+    @property
+    def meaning(self) -> dict[str, int | None]:
+        """The position of the candidate that each choice stands for, None for "none of these"."""
+        shown: dict[str, int | None] = dict(zip(labels(len(self.order)), self.order, strict=True))
+        return shown if self.none is None else {**shown, self.none: None}
 
 
 @dataclass(frozen=True)
@@ -62,9 +71,10 @@ class ListwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task. Raises AmeliError above 52 candidates."""
-        return ask_and_read(self.engine, tasks, self._asks, self._read)
+        return ask_and_read(self.engine, tasks, self.asks, self._read)
 
-    def _asks(self, task: ComparisonTask) -> list[_Ask]:
+    def asks(self, task: ComparisonTask) -> list[ListwiseAsk]:
+        """What is asked about one task: all candidates, once for each order."""
         keys = ordered_keys(task, range(len(task.candidates)), self.template.front.limits)
         orders = orders_of(task, self.orders, self.seed)
         # The prompt is as long in every order, so that the first one decides how many keys fit.
@@ -74,13 +84,14 @@ class ListwiseComparator:
             lambda n: prompt_estimate(self.template, self._values(task, keys[:n], orders[0])) <= limit,
         )
         return [
-            _Ask(
+            ListwiseAsk(
                 order,
                 request(
                     self.template,
                     self._values(task, keys[:fitting], order),
                     choices=self._choices(len(order)),
                 ),
+                self.template.front.none,
             )
             for order in orders
         ]
@@ -100,7 +111,7 @@ class ListwiseComparator:
         values = {"keys": list(keys), "candidates": candidates, "none_label": self.template.front.none}
         return {**shared_values(task, limits), **values}
 
-    def _read(self, task: ComparisonTask, answers: Sequence[Answer[_Ask]]) -> Comparison:
+    def _read(self, task: ComparisonTask, answers: Sequence[Answer[ListwiseAsk]]) -> Comparison:
         rows: list[list[float]] = []
         none = self.template.front.none
         for ask, choices in answers:

@@ -38,11 +38,19 @@ def create(
 
 
 @dataclass(frozen=True)
-class _Ask:
+class PairwiseAsk:
+    """The candidate at position ``rival`` beside the one at position 0."""
+
     order: int
     rival: int
     rival_first: bool
     request: ChatRequest
+
+    @property
+    def meaning(self) -> dict[str, int | None]:
+        """The position of the candidate that each choice stands for."""
+        pair = (self.rival, 0) if self.rival_first else (0, self.rival)
+        return dict(zip(self.request.choices, pair, strict=True))
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,10 @@ class PairwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; one request per order and candidate after the first."""
-        return ask_and_read(self.engine, tasks, self._asks, self._read)
+        return ask_and_read(self.engine, tasks, self.asks, self._read)
 
-    def _asks(self, task: ComparisonTask) -> list[_Ask]:
+    def asks(self, task: ComparisonTask) -> list[PairwiseAsk]:
+        """What is asked about one task: each candidate after the first, once for each order."""
         asks = []
         for rival in range(1, len(task.candidates)):
             drawn_by = id_number(task.review.id), id_number(task.candidates[rival].id)
@@ -76,7 +85,7 @@ class PairwiseComparator:
             for order in range(self.orders):
                 rival_first = starts_first == (order % 2 == 0)
                 pair = (rival, 0) if rival_first else (0, rival)
-                asks.append(_Ask(order, rival, rival_first, self._request(task, pair)))
+                asks.append(PairwiseAsk(order, rival, rival_first, self._request(task, pair)))
         return asks
 
     def _request(self, task: ComparisonTask, pair: tuple[int, int]) -> ChatRequest:
@@ -97,7 +106,7 @@ class PairwiseComparator:
         )
         return request(self.template, values(count), choices=choices)
 
-    def _read(self, task: ComparisonTask, answers: Sequence[Answer[_Ask]]) -> Comparison:
+    def _read(self, task: ComparisonTask, answers: Sequence[Answer[PairwiseAsk]]) -> Comparison:
         rows = [[0.0] * len(task.candidates) for _ in range(self.orders)]
         for ask, choices in answers:
             first, second = ask.request.choices

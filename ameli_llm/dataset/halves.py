@@ -8,8 +8,9 @@ from typing import Any
 
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.dataset.records import ReviewRecord
-from ameli_llm.dataset.writing import new_folder, write_copy
+from ameli_llm.dataset.writing import write_copy
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import new_folder
 
 
 def write_halves(dataset: Dataset, split: str, out: Path) -> tuple[int, int]:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from ameli_llm.dataset.dataset import Dataset
 from ameli_llm.dataset.records import ReviewRecord
 from ameli_llm.dataset.unique_ids import UniqueIds
-from ameli_llm.dataset.writing import new_folder, write_copy
+from ameli_llm.dataset.writing import write_copy
 from ameli_llm.errors import AmeliError
+from ameli_llm.files import new_folder
 
 NAMES = ("train", "dev", "test")
 

@@ -1,19 +1,16 @@
-"""Writes datasets in the plain layout, whole or not at all: records as JSON, pictures as links or copies."""
+"""Writes datasets in the plain layout: records as JSON, pictures as links or copies."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from ameli_llm.dataset.dataset import Dataset
 from ameli_llm.dataset.image_files import PRODUCT_FOLDERS, REVIEW_FOLDERS
-from ameli_llm.errors import AmeliError
 
 
 def write_copy(dataset: Dataset, place: Path, splits: Mapping[str, Sequence[Any]]) -> None:
@@ -56,47 +53,6 @@ def write_records(records: Iterable[Any], path: Path) -> None:
     with RecordFile(path) as file:
         for record in records:
             file.write(record)
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes ``out`` when all went well and vanishes otherwise.
-
-    It lies beside ``out``; one that a killed process left there is removed. Raises AmeliError when ``out``
-    holds files, or when something in the block cannot be written.
-    """
-    here = f"{platform.node()}-{os.getpid()}"
-    draft = out.absolute().with_name(f".{out.absolute().name}.{here}.draft")
-    try:
-        if out.is_file() or (out.is_dir() and any(out.iterdir())):
-            raise AmeliError(f"{out} exists.", hint="Choose another --out, or delete it.")
-        os.makedirs(draft.parent, exist_ok=True)
-        _remove_left_behind(draft.parent, f".{out.absolute().name}.{platform.node()}-")
-        draft.mkdir()
-        yield draft
-        os.replace(draft, out)
-    except OSError as error:
-        raise AmeliError(f"Cannot write {out}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _remove_left_behind(folder: Path, start: str) -> None:
-    """Removes the drafts of processes of this machine that are no more."""
-    for path in folder.iterdir():
-        number = path.name.removeprefix(start).removesuffix(".draft")
-        if path.name == f"{start}{number}.draft" and number.isdecimal() and not _runs(int(number)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -11,8 +11,14 @@ from ameli_llm.config import EngineConfig
 from ameli_llm.engines._reply import one_line
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.machine import find_gpus, vllm_build
+from ameli_llm.models import instruction_model, is_known, model_folder
+from ameli_llm.types import Progress
 
 _HEAD = 1 << 20
+_KINDS = (
+    "a name of `ameli-llm models list`, a model of the hub, or a folder with config.json, a tokenizer and "
+    "*.safetensors"
+)
 
 
 def package(name: str, engine: str) -> Any:
@@ -30,16 +36,24 @@ def model_name(config: EngineConfig) -> str:
     if not config.model:
         raise AmeliError(
             f"Engine {config.name!r} needs a model, and engine.model is empty.",
-            hint="Name a model of the hub, or a folder with config.json, a tokenizer and *.safetensors.",
+            hint=f"Name {_KINDS}.",
         )
     return config.model
+
+
+def weights(model: str, progress: Progress) -> str:
+    """Where the weights of the model named so are: a known model's folder, made on first use, or the name.
+
+    Raises AmeliError, and MissingPackageError when the package of a known model is not installed.
+    """
+    return str(model_folder(instruction_model(model).name, progress)) if is_known(model) else model
 
 
 def cannot_load(config: EngineConfig, error: Exception) -> AmeliError:
     """The error to raise when ``config.model`` does not load."""
     return AmeliError(
         f"Engine {config.name!r} cannot load {config.model!r}: {one_line(error)}",
-        hint="It takes a model of the hub, or a folder with config.json, a tokenizer and *.safetensors.",
+        hint=f"It takes {_KINDS}.",
     )
 
 
@@ -64,8 +78,8 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def revision(model: str, commit: object, build: str) -> str:
+def revision(source: str, commit: object, build: str) -> str:
     """Identity of the weights (folder fingerprint or hub commit) and of the software that runs them."""
-    folder = Path(model)
-    weights = fingerprint(folder) if folder.is_dir() else str(commit or "unknown")
-    return f"{weights}@{build}"
+    folder = Path(source)
+    identity = fingerprint(folder) if folder.is_dir() else str(commit or "unknown")
+    return f"{identity}@{build}"

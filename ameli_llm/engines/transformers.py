@@ -15,17 +15,17 @@ from ameli_llm.engines import _canary, _local
 from ameli_llm.engines._reply import choice_reply, engine_error, text_reply
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.errors import AmeliError
-from ameli_llm.types import Usage
+from ameli_llm.types import Progress, Usage, no_progress
 
 logger = logging.getLogger(__name__)
 
 
-def create(config: EngineConfig) -> Transformers:
-    """The engine with ``config.model`` loaded: a hub name, or a folder with safetensors.
+def create(config: EngineConfig, progress: Progress = no_progress) -> Transformers:
+    """The engine with ``config.model`` loaded: a known model, a hub name, or a folder with safetensors.
 
     Raises MissingDependencyError, and AmeliError when the model cannot be loaded.
     """
-    return Transformers(config)
+    return Transformers(config, progress)
 
 
 class Transformers:
@@ -43,18 +43,19 @@ class Transformers:
     batch_size = 8
     workers = 1
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, progress: Progress = no_progress) -> None:
         self.model = _local.model_name(config)
+        source = _local.weights(self.model, progress)
         self._torch = _local.package("torch", "transformers")
         self._hf = _local.package("transformers", "transformers")
         self._xgrammar = _local.package("xgrammar", "transformers")
         self._hf.utils.logging.disable_progress_bar()
         try:
             self._tokenizer = self._hf.AutoTokenizer.from_pretrained(
-                self.model, padding_side="left", trust_remote_code=False
+                source, padding_side="left", trust_remote_code=False
             )
             self._network = self._hf.AutoModelForCausalLM.from_pretrained(
-                self.model, dtype=self._torch.float32, use_safetensors=True, trust_remote_code=False
+                source, dtype=self._torch.float32, use_safetensors=True, trust_remote_code=False
             ).eval()
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise _local.cannot_load(config, error) from error
@@ -71,7 +72,7 @@ class Transformers:
         )
         commit = getattr(self._network.config, "_commit_hash", None)
         build = f"transformers-{self._hf.__version__}-float32"
-        self.revision = _local.revision(self.model, commit, build)
+        self.revision = _local.revision(source, commit, build)
         self._lock = threading.Lock()
 
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:

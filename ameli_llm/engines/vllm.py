@@ -12,19 +12,19 @@ from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _local
 from ameli_llm.engines._reply import choice_reply, engine_error, text_reply
 from ameli_llm.engines.engine import ChatReply, ChatRequest
-from ameli_llm.types import Usage
+from ameli_llm.types import Progress, Usage, no_progress
 
 logger = logging.getLogger(__name__)
 
 _MAX_LOGPROBS = 128
 
 
-def create(config: EngineConfig) -> Vllm:
-    """The engine with ``config.model`` loaded: a hub name, or a folder with safetensors.
+def create(config: EngineConfig, progress: Progress = no_progress) -> Vllm:
+    """The engine with ``config.model`` loaded: a known model, a hub name, or a folder with safetensors.
 
     Raises MissingDependencyError, and AmeliError when the model cannot be loaded.
     """
-    return Vllm(config)
+    return Vllm(config, progress)
 
 
 class Vllm:
@@ -39,16 +39,17 @@ class Vllm:
     batch_size = 256
     workers = 1
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, progress: Progress = no_progress) -> None:
         # vLLM logs to stdout, where this program's results go.
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         self.model = _local.model_name(config)
+        source = _local.weights(self.model, progress)
         self._vllm = _local.package("vllm", "vllm")
         platform = _local.package("vllm.platforms", "vllm").current_platform
         self._sampling = _local.package("vllm.sampling_params", "vllm")
         try:
             self._llm = self._vllm.LLM(
-                model=self.model,
+                model=source,
                 load_format="safetensors",
                 seed=0,
                 enforce_eager=platform.is_cpu(),
@@ -60,7 +61,7 @@ class Vllm:
             raise _local.cannot_load(config, error) from error
         commit = getattr(self._llm.model_config.hf_config, "_commit_hash", None)
         build = f"vllm-{self._vllm.__version__}-{str(self._llm.model_config.dtype).removeprefix('torch.')}"
-        self.revision = _local.revision(self.model, commit, build)
+        self.revision = _local.revision(source, commit, build)
         self._lock = threading.Lock()
 
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:

@@ -22,6 +22,7 @@ from ameli_llm.engines._reply import choice_reply, engine_error, one_line, text_
 from ameli_llm.engines._retry import Breaker, RetryPolicy, ServerDownError, Wait, describe, retryable
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.errors import AmeliError
+from ameli_llm.models import made_name, serve_line
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,8 @@ T = TypeVar("T")
 
 _MOST_TOP_LOGPROBS = 20  # the server's default limit (--max-logprobs)
 _MOST_LISTED = 10
-_START = (
-    "Start one with `vllm serve MODEL` (GPU) or `python -m vllm.entrypoints.openai.api_server --model MODEL` "
-    "(CPU build), and name its address, which ends in /v1, in engine.base_url."
+_SERVE = (
+    "`vllm serve MODEL` (GPU) or `python -m vllm.entrypoints.openai.api_server --model MODEL` (CPU build)"
 )
 _PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Overrides the model folder's generation_config.json, which the server would apply otherwise."""
@@ -174,7 +174,7 @@ class VllmServer:
                     version = "vllm-" + await self._ask("GET", self._version_address(), _wire.read_version)
                 except AmeliError:
                     version = "unknown server"
-                self._served = _Served(model, f"{models[model]}@{version}")
+                self._served = _Served(model, f"{_portable(models[model])}@{version}")
             return self._served
 
     def _pick(self, models: dict[str, str]) -> str:
@@ -182,9 +182,13 @@ class VllmServer:
         if asked in models:
             return asked
         if asked:
+            line = serve_line(asked)
+            other = (
+                f"Start it with `{line}`." if line else "Set engine.model to one of them, or leave it empty."
+            )
             raise AmeliError(
                 f"The server at {self._config.base_url} has no model {asked!r}.",
-                hint=f"It serves: {available}. Set engine.model to one of them, or leave it empty.",
+                hint=f"It serves: {available}. {other}",
             )
         if len(models) != 1:
             raise AmeliError(
@@ -221,7 +225,7 @@ class VllmServer:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             problem = f"malformed reply to {path}: {f'{where}: ' if where else ''}{first['msg']}"
-        raise AmeliError(f"{self._config.base_url}: {one_line(problem)}", hint=_START)
+        raise AmeliError(f"{self._config.base_url}: {one_line(problem)}", hint=_start(self._config.model))
 
     async def _attempt(self, method: str, path: str, body: dict[str, Any] | None) -> str:
         error: BaseException | None = None
@@ -239,6 +243,19 @@ class VllmServer:
             raise
         finally:
             self._breaker.record(error)
+
+
+def _start(model: str) -> str:
+    """What to type when no server answers."""
+    known = serve_line(model)
+    line = f"`{known}`" if known else _SERVE
+    return f"Start one with {line}, and name its address, which ends in /v1, in engine.base_url."
+
+
+def _portable(root: str) -> str:
+    """A known model's folder without those above it, which differ from machine to machine."""
+    last = root.rstrip("/").rpartition("/")[2]
+    return last if made_name(last) else root
 
 
 def _listed(models: Iterable[str]) -> str:

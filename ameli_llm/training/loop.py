@@ -43,6 +43,7 @@ class LoopSettings:
     ``weight_decay`` above 0, AdamW. ``warmup`` is the share of all optimizer steps in which the learning rate
     rises linearly; from there it falls linearly to 0. With 0 it is constant. ``clip`` is the greatest norm of
     the gradient, 0 for none. ``patience`` is how many epochs without a better score are waited for.
+    With ``fresh`` no example is seen twice: an epoch's positions go on where those of the last one ended.
     ``precision`` "auto" is mixed precision on a GPU, bf16 where it has that and fp16 elsewhere, and fp32 on
     the CPU. Raises AmeliError for values out of range.
     """
@@ -57,6 +58,7 @@ class LoopSettings:
     patience: int = 10
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     seed: int = 0
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         least = {"batch_size": 1, "accumulation": 1, "patience": 1}
@@ -129,12 +131,12 @@ def train(
 ) -> list[Epoch]:
     """All epochs; ``module`` then holds the weights of the ``best_epoch``, in evaluation mode.
 
-    ``loss`` gives the mean loss of the examples at these positions, 0 to ``count`` - 1, as a scalar on the
-    module's graph; it is called under autocast in training mode. ``score`` (more is better) is called
-    without gradients in evaluation mode and full precision. Only parameters that require gradients are
-    trained and kept, and the buffers beside them; the rest stays as it is, frozen submodules in evaluation
-    mode. The module stays on the device where it is. Torch's generators are seeded for the training and
-    restored afterwards.
+    ``count`` is the number of examples in an epoch. ``loss`` gives the mean loss of the examples at these
+    positions, counted from 0, as a scalar on the module's graph; it is called under autocast in training
+    mode. ``score`` (more is better) is called without gradients in evaluation mode and full precision. Only
+    parameters that require gradients are trained and kept, and the buffers beside them; the rest stays as it
+    is, frozen submodules in evaluation mode. The module stays on the device where it is. Torch's generators
+    are seeded for the training and restored afterwards.
 
     With ``checkpoints``, a folder, the state is kept there after every epoch, and within one every
     ``checkpoint_seconds`` at most, more rarely where writing takes long. Called again with the same
@@ -214,6 +216,8 @@ class _Training:
 
     def _train_epoch(self, store: Store | None, identity: str) -> None:
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(self.count)
+        if self.settings.fresh:
+            order += (self.epoch - 1) * self.count
         self.module.train()
         for _, part in _frozen(self.module):
             part.eval()

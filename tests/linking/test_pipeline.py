@@ -42,9 +42,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     """Counts what the pipeline really opens and closes."""
     seen = Opened()
 
-    def engine_opened(config: RunConfig) -> CachedEngine:
+    def engine_opened(config: RunConfig, *others: object) -> CachedEngine:
         seen.engines.append(config.engine.model)
-        return open_engine(config)
+        return open_engine(config, *others)
 
     def index_opened(*arguments: object) -> Index:
         seen.indexes += 1
@@ -121,7 +121,7 @@ def test_a_variant_shares_what_is_open(served: Pipeline, opened: Opened, asks: t
     assert variant.index is served.index
     assert variant.engine is served.engine
     assert variant.flow.extractors["rules"] is served.flow.extractors["rules"]
-    assert (variant.flow.fusion.text, variant.flow.comparator.name) == (2.0, "pairwise")
+    assert (variant.flow.fusion.text, variant.flow.panel.name) == (2.0, "pairwise")
     assert list(variant.templates) == ["compare/pairwise"]
     assert served.variant(config()).engine is None
     assert opened.indexes == 1

@@ -25,11 +25,12 @@ TEXTS = sorted(
 )
 HEAVY = (
     *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
+    *("gguf", "accelerate", "peft", "onnx", "onnxruntime", "tokenizers"),
     *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr"),
-    *("onnx", "onnxruntime", "tokenizers"),
 )
 TRAINS_WITH_TORCH = {
     "ameli_llm.images.contrastive",
+    "ameli_llm.instruction.network",
     "ameli_llm.training.loop",
     "eval.baselines._tower_training",
     "eval.baselines.amelink.encoder",
@@ -178,6 +179,7 @@ def test_a_core_install_can_import_everything_but_what_trains() -> None:
 
 LIGHT_COMMANDS = (
     *(["--help"], ["--version"], ["prompts", "list"], ["doctor"], ["doctor", "--json"]),
+    *(["models", "list"], ["models", "path", "all-MiniLM-L6-v2"]),
     *([command, "--help"] for command in ("evaluate", "compare", "report")),
 )
 

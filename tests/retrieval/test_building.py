@@ -20,12 +20,12 @@ from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.paths import index_dir
+from ameli_llm.seal import seal
 from ameli_llm.types import Product, Review
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.generations import current, writer
 from retrieval.index import Index, open_index
-from retrieval.seal import seal
 from tests.shared_setup import cache_of
 
 Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
@@ -188,9 +188,9 @@ def waits() -> Iterator[threading.Event]:
                 event.set()
 
     listener = Listener()
-    logging.getLogger("retrieval.locking").addHandler(listener)
+    logging.getLogger("ameli_llm.locking").addHandler(listener)
     yield event
-    logging.getLogger("retrieval.locking").removeHandler(listener)
+    logging.getLogger("ameli_llm.locking").removeHandler(listener)
 
 
 Start = Callable[..., subprocess.Popen[str]]

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ameli_llm import locking
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.errors import AmeliError
+from ameli_llm.seal import SEAL, flaw, seal
 from ameli_llm.types import Review
-from retrieval import locking
 from retrieval.index import Index, open_index
 from retrieval.retrievers import RETRIEVERS
 from retrieval.retrievers.retriever import make_queries
-from retrieval.seal import SEAL, flaw, seal
 
 REVIEWS = [
     Review(1, "Great blender", "My red Acme blender is quiet.", "Acme blender"),
@@ -204,14 +204,14 @@ def test_two_at_once_make_it_once(index: Index, config: RetrievalConfig) -> None
     holds, listener = threading.Event(), Listener()
     place.parent.mkdir()
     other = threading.Thread(target=first)
-    logging.getLogger("retrieval.locking").addHandler(listener)
+    logging.getLogger("ameli_llm.locking").addHandler(listener)
     try:
         other.start()
         assert holds.wait(60)
         with open_index(index.folder, config) as second:
             assert np.frombuffer(vectors(second)).tolist() == [7, 7, 7]
     finally:
-        logging.getLogger("retrieval.locking").removeHandler(listener)
+        logging.getLogger("ameli_llm.locking").removeHandler(listener)
         other.join()
 
 

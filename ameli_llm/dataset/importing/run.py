@@ -16,7 +16,8 @@ from ameli_llm.dataset.importing.plan import Plan
 from ameli_llm.dataset.importing.records import Note, ProductReader, Record, ReviewReader, check_record
 from ameli_llm.dataset.importing.tables.table import Row, Table
 from ameli_llm.dataset.records import clean
-from ameli_llm.dataset.writing import RecordFile, new_folder
+from ameli_llm.dataset.writing import RecordFile
+from ameli_llm.files import new_folder
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Progress
 

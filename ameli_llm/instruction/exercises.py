@@ -1,0 +1,124 @@
+"""Told reviews to exercises: prompts as the linker renders them, each with its right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ameli_llm.attributes import llm
+from ameli_llm.attributes.extractor import ExtractionTask
+from ameli_llm.comparison import entail, listwise, pairwise
+from ameli_llm.engines.engine import ChatRequest
+from ameli_llm.errors import AmeliError
+from ameli_llm.instruction import answers
+from ameli_llm.instruction.told import Fact, Told
+from ameli_llm.prompting.example import vocabulary_of
+from ameli_llm.prompting.preview import Recorder
+from ameli_llm.templates.load import Template, load_template
+
+_WITHOUT_STATED = 0.5
+"""Share of comparisons whose prompt shows nothing of what extraction found."""
+
+_STATED = 0.8
+"""Chance of a fact to be among what extraction found, in the other comparisons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A request as the linker sends it, with the reply that is right."""
+
+    request: ChatRequest
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """Examples of one template about one review: their prompts begin alike."""
+
+    template: str
+    examples: tuple[Example, ...]
+
+
+class Exercises:
+    """Makes exercises of one template; ``most`` of one review at most. Raises AmeliError.
+
+    Its answers have to follow from facts: a template for completions has free text as its answer.
+    """
+
+    def __init__(self, name: str, folder: Path | None = None, most: int = 8) -> None:
+        self.template: Template = load_template(name, folder)
+        makers: dict[str, Callable[[Told, np.random.Generator], Iterator[Example]]] = {
+            "json": self._extraction,
+            "entail": self._entailment,
+            "listwise": self._list,
+            "pairwise": self._pairs,
+        }
+        method = self.template.front.method
+        if method not in makers:
+            raise AmeliError(
+                f"The answers to template {name!r} cannot be derived from facts: its method is {method}.",
+                hint=f"Train for templates of the methods {', '.join(makers)}.",
+            )
+        self._make, self._folder, self._most = makers[method], folder, most
+
+    def of(self, told: Told, rng: np.random.Generator) -> Exercise | None:
+        """The exercise of one review; None when its facts decide no answer."""
+        examples = tuple(self._make(told, rng))
+        return Exercise(self.template.name, examples) if examples else None
+
+    def _extraction(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+        recorder = Recorder()
+        extractor = llm.create(recorder, self.template.name, self._folder)
+        extractor.extract([ExtractionTask(told.review, vocabulary_of(told.task()))])
+        for request in recorder.requests:
+            yield Example(request, answers.extraction(told, request))
+
+    def _entailment(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+        comparator = entail.create(Recorder(), self.template.name, prompts=self._folder)
+        found = [
+            Example(ask.request, answer)
+            for ask in comparator.asks(told.task(_stated(told, rng)))
+            if (answer := answers.entailment(told, ask)) is not None
+        ]
+        yield from _balanced(found, self._most, rng)
+
+    def _list(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+        seed = int(rng.integers(2**31))
+        comparator = listwise.create(Recorder(), self.template.name, 1, seed, self._folder)
+        for ask in comparator.asks(told.task(_stated(told, rng))):
+            answer = answers.choice(told, ask.meaning)
+            if answer is not None:
+                yield Example(ask.request, answer)
+
+    def _pairs(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+        seed = int(rng.integers(2**31))
+        comparator = pairwise.create(Recorder(), self.template.name, 1, seed, self._folder)
+        found = [
+            Example(ask.request, answer)
+            for ask in comparator.asks(told.task(_stated(told, rng)))
+            if (answer := answers.choice(told, ask.meaning)) is not None
+        ]
+        yield from _balanced(found, self._most, rng)
+
+
+def _stated(told: Told, rng: np.random.Generator) -> tuple[Fact, ...]:
+    """What extraction may have found: nothing in half of the prompts, else most of the facts."""
+    if rng.random() < _WITHOUT_STATED:
+        return ()
+    return tuple(fact for fact in told.facts if rng.random() < _STATED)
+
+
+def _balanced(examples: Sequence[Example], most: int, rng: np.random.Generator) -> list[Example]:
+    """At most ``most`` examples, of each answer as near to the same number as there are, in random order."""
+    by_answer: dict[str, list[Example]] = {}
+    for at in rng.permutation(len(examples)):
+        example = examples[int(at)]
+        by_answer.setdefault(example.answer, []).append(example)
+    chosen: list[Example] = []
+    while len(chosen) < most and any(by_answer.values()):
+        chosen += [group.pop() for group in by_answer.values() if group]
+    order = rng.permutation(min(len(chosen), most))
+    return [chosen[int(at)] for at in order]

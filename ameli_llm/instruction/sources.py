@@ -1,0 +1,205 @@
+"""Where told reviews come from: invented knowledge bases, the products of a dataset, its real reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ameli_llm.attributes.extractor import ExtractionTask
+from ameli_llm.attributes.rules import RulesExtractor
+from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
+from ameli_llm.dataset.attributes import attribute_dictionary
+from ameli_llm.dataset.load import Dataset, load_dataset
+from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.instruction.shopper import Subject, tell
+from ameli_llm.instruction.told import Fact, Told
+from ameli_llm.instruction.wording import said
+from ameli_llm.instruction.world import Shelf, invent
+from ameli_llm.prompting.example import vocabulary_of
+from ameli_llm.types import Attributes, AttributeValue, Product
+
+CANDIDATES = 10
+"""Products that a review is compared with (AMELI compares 10)."""
+
+_MISSING = 0.1
+"""Share of reviews whose product is not among the candidates."""
+
+_OTHER = 104_729
+"""Added to the seed for what is judged on."""
+
+_FROM_ONE_SHELF = 12
+"""Reviews of one invented category before the next one is made."""
+
+
+class Source(Protocol):
+    """An endless row of told reviews; the same row always gives the same one."""
+
+    @property
+    def identity(self) -> str:
+        """Names all that the rows depend on."""
+
+    def told(self, row: int) -> Told | None:
+        """The told review of a row, counted from 0; None where that one says nothing to learn from."""
+
+
+class Invented:
+    """Shopper-style text about invented products; each dozen rows is a category of its own."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.identity = f"invented {seed}"
+
+    def told(self, row: int) -> Told:
+        """A review of a product among its variants and others of its category."""
+        rng = np.random.default_rng((self._seed, 1, row))
+        shelf = _shelf(self._seed, row // _FROM_ONE_SHELF)
+        at = int(rng.integers(len(shelf.products)))
+        near = nearest(at, shelf.attributes, rng)
+        subject = Subject(
+            shelf.products[at],
+            shelf.attributes[at],
+            [shelf.products[other] for other in near],
+            [shelf.attributes[other] for other in near],
+            _pick(rng, shelf.mentions),
+            shelf.brand_names,
+            shelf.mentions,
+        )
+        return _maybe_without(tell(subject, row, shelf.say, rng), subject.product, rng)
+
+
+class Products:
+    """Shopper-style text about the products of a dataset, each beside the nearest of its category."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self._products = list(dataset.products.values())
+        self._attributes = [attribute_dictionary(product) for product in self._products]
+        self._by_category: dict[str, list[int]] = {}
+        for at, product in enumerate(self._products):
+            self._by_category.setdefault(product.leaf_category, []).append(at)
+        self._seed = seed
+        self.identity = f"products of {dataset.digest} {seed}"
+
+    def near(self, at: int, rng: np.random.Generator) -> list[int]:
+        """Positions of the products of the category that share most values with the one at ``at``."""
+        members = self._by_category[self._products[at].leaf_category]
+        known = [self._attributes[member] for member in members]
+        return [members[other] for other in nearest(members.index(at), known, rng)]
+
+    def told(self, row: int) -> Told | None:
+        """A review of any product; None for one that is alone in its category."""
+        rng = np.random.default_rng((self._seed, 2, row))
+        at = int(rng.integers(len(self._products)))
+        product, near = self._products[at], self.near(at, rng)
+        if not near:
+            return None
+        mention = product.leaf_category.lower() or "product"
+        subject = Subject(
+            product,
+            self._attributes[at],
+            [self._products[other] for other in near],
+            [self._attributes[other] for other in near],
+            mention,
+            ["another brand"],
+            [mention],
+        )
+        return _maybe_without(tell(subject, row + 1, said, rng), product, rng)
+
+
+class Reviews:
+    """Real reviews of a split whose gold product is known, with the facts that rules read in them.
+
+    A value counts as stated where the rules find it and the gold product has it, as denied where they find it
+    denied and the product has another: labels of high precision, not complete ones.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, seed: int) -> None:
+        chosen = dataset.split(split)
+        self._reviews = [review for review in chosen.reviews if chosen.gold.get(review.id) is not None]
+        self._gold: dict[ReviewId, EntityId | None] = dict(chosen.gold)
+        self._products = list(dataset.products.values())
+        self._place = {product.id: at for at, product in enumerate(self._products)}
+        self._near = Products(dataset, seed)
+        self._rules = RulesExtractor()
+        self._seed = seed
+        self.identity = f"reviews of {dataset.digest} {split} {seed}"
+
+    def __len__(self) -> int:
+        return len(self._reviews)
+
+    def told(self, row: int) -> Told | None:
+        """A real review; None where its product is unknown or nothing was read."""
+        rng = np.random.default_rng((self._seed, 3, row))
+        review = self._reviews[int(rng.integers(len(self._reviews)))]
+        gold = self._place.get(self._gold[review.id])
+        if gold is None:
+            return None
+        near = [gold, *self._near.near(gold, rng)]
+        candidates = tuple(self._products[near[int(at)]] for at in rng.permutation(len(near)))
+        attributes = tuple(attribute_dictionary(product) for product in candidates)
+        told = Told(review, (), candidates, attributes)
+        (found,) = self._rules.extract([ExtractionTask(review, vocabulary_of(told.task()))])
+        own = attribute_dictionary(self._products[gold])
+        facts = tuple(fact for value in found.values if (fact := _fact(value, own)) is not None)
+        return Told(review, facts, candidates, attributes) if facts else None
+
+
+def sources_of(datasets: Sequence[Path], seed: int) -> tuple[list[Source], list[Source]]:
+    """What to train on, and what to judge on: of datasets, or without one of invented knowledge bases.
+
+    A dataset gives text about its products, and the reviews of its splits train and dev where it has them.
+    Raises AmeliError for a folder that is no dataset.
+    """
+    train: list[Source] = []
+    dev: list[Source] = []
+    for folder in datasets:
+        dataset = load_dataset(folder)
+        train.append(Products(dataset, seed))
+        dev.append(Products(dataset, seed + _OTHER))
+        for split, chosen in (("train", train), ("dev", dev)):
+            reviews = Reviews(dataset, split, seed) if split in dataset.splits() else None
+            if reviews is not None and len(reviews):
+                chosen.append(reviews)
+    return train or [Invented(seed)], dev or [Invented(seed + _OTHER)]
+
+
+def nearest(at: int, attributes: Sequence[Attributes], rng: np.random.Generator) -> list[int]:
+    """Positions of the products that share most values with the one at ``at``; equal ones by chance."""
+    own = {(key, value) for key, values in attributes[at].items() for value in values}
+    shared = [
+        sum((key, value) in own for key, values in known.items() for value in values) for known in attributes
+    ]
+    others = [int(other) for other in rng.permutation(len(attributes)) if other != at]
+    return sorted(others, key=lambda other: -shared[other])[: CANDIDATES - 1]
+
+
+def _fact(value: AttributeValue, own: Attributes) -> Fact | None:
+    level = agreement(normalise(value.key, value.value), normalise_all(value.key, own.get(value.key, ())))
+    if level != (0 if value.negated else 1):
+        return None
+    return Fact(value.key, value.value, value.evidence.text, value.negated)
+
+
+def _maybe_without(told: Told, product: Product, rng: np.random.Generator) -> Told:
+    """The told review, now and then with its product taken from the candidates."""
+    if rng.random() >= _MISSING or len(told.candidates) < 3:
+        return told
+    kept = [at for at, candidate in enumerate(told.candidates) if candidate.id != product.id]
+    return Told(
+        told.review,
+        told.facts,
+        tuple(told.candidates[at] for at in kept),
+        tuple(told.attributes[at] for at in kept),
+    )
+
+
+@lru_cache(maxsize=4)
+def _shelf(seed: int, number: int) -> Shelf:
+    return invent(seed + 1_000_003 * number, 1)[0]
+
+
+def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+    return options[int(rng.integers(len(options)))]
