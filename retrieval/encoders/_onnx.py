@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.paths import encoders_dir
-from retrieval.derived import Write, open_derived
+from retrieval.derived import open_derived
 from retrieval.encoders.encoder import Vectors, normalised
 
 FORMAT = 1
@@ -73,7 +73,7 @@ class Graph:
         return found
 
 
-def open_graph(revision: str, write: Write) -> Graph:
+def open_graph(revision: str, write: Callable[[Path], None]) -> Graph:
     """The graph of the weights ``revision``, from the cache; ``write`` makes it in an empty folder.
 
     It is made once; what is damaged is made again, and what another process is making is waited for. Where
