@@ -25,8 +25,8 @@ TEXTS = sorted(
 )
 HEAVY = (
     *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
-    *("gguf", "accelerate", "peft"),
-    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr", "onnxruntime"),
+    *("gguf", "accelerate", "peft", "onnx", "onnxruntime", "tokenizers"),
+    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr"),
 )
 TRAINS_WITH_TORCH = {
     "ameli_llm.images.contrastive",
