@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ameli_llm import address
@@ -73,19 +73,35 @@ class AttributesConfig(_Section):
 class ComparisonConfig(_Section):
     """How candidates are compared with the review."""
 
-    comparator: str = Field(
-        "",
-        description="comparator file in ameli_llm/comparison, or none; empty: rules or listwise",
+    comparators: tuple[str, ...] | None = Field(
+        None,
+        description="comparator files in ameli_llm/comparison; null: rules, and listwise with an engine",
     )
-    template: str = Field("", description="template; empty: the comparator's own")
+    weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="weight of each comparator's score in the text score; 1 if not named",
+    )
+    template: str = Field("", description="template of the comparator that asks a model; empty: its own")
     orders: int = Field(1, ge=1, le=10_000, description="candidate orders that the score is averaged over")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_comparator(cls, value: Any) -> Any:
+        """``comparator: NAME`` (none: no comparison) is short for a list of one."""
+        if not isinstance(value, dict) or "comparator" not in value:
+            return value
+        rest = {key: part for key, part in value.items() if key != "comparator"}
+        name = value["comparator"]
+        return rest | {"comparators": None if name == "" else () if name == "none" else (name,)}
 
 
 class EngineConfig(_Section):
     """The instruction model."""
 
     name: str = Field("none", description="engine file in ameli_llm/engines, or none")
-    model: str = Field("", description="model name or path")
+    model: str = Field(
+        "", description="known model (`models list`), name at the hub or the server, or a folder"
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description="numbers of a model in this process; auto: bfloat16 if the CPU has it; vllm: as saved",
@@ -226,7 +242,7 @@ def retriever_alone(config: RunConfig, name: str) -> RunConfig:
         update={
             "retrieval": config.retrieval.model_copy(update={"weights": {name: 1.0}, "prior": "off"}),
             "attributes": AttributesConfig(extractors=()),
-            "comparison": ComparisonConfig(comparator="none"),
+            "comparison": ComparisonConfig(comparators=()),
             "engine": EngineConfig(),
             "fusion": FusionConfig(retrieval=1.0, text=0.0, image=0.0),
         }

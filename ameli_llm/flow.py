@@ -10,7 +10,8 @@ from typing import Protocol
 
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
 from ameli_llm.attributes.merge import merge
-from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
+from ameli_llm.comparison.comparator import Comparison, ComparisonTask
+from ameli_llm.comparison.panel import Panel
 from ameli_llm.comparison.verdicts import verdicts
 from ameli_llm.config import AttributesConfig, FusionConfig
 from ameli_llm.fusion.combine import Parts, decide, demote, fuse
@@ -56,14 +57,14 @@ class Stopwatch:
 class Flow:
     """The pipeline. ``candidates`` is K, how many are compared; ``depth`` how many are kept.
 
-    Gold does not occur here. Without a ``comparator`` the text score is absent.
+    Gold does not occur here. Without a ``panel`` of comparators the text score is absent.
     """
 
     products: Mapping[EntityId, Product]
     attributes: Mapping[EntityId, Attributes]
     source: CandidateSource
     extractors: Mapping[str, Extractor]
-    comparator: Comparator | None
+    panel: Panel | None
     merging: AttributesConfig
     fusion: FusionConfig
     candidates: int = 10
@@ -138,11 +139,11 @@ class Flow:
         )
 
     def _compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
-        """Comparisons in order; a review without candidates, or no comparator, gives an empty one."""
-        if self.comparator is None:
+        """Comparisons in order; a review without candidates, or no panel, gives an empty one."""
+        if self.panel is None:
             return [Comparison() for _ in tasks]
         asked = [task for task in tasks if task.candidates]
-        results = iter(self.comparator.compare(asked))
+        results = iter(self.panel.compare(asked))
         return [next(results) if task.candidates else Comparison() for task in tasks]
 
     def _link(
@@ -158,7 +159,7 @@ class Flow:
         link = Link(
             task.review.id,
             failure.state if failure else State.ABSTAINED,
-            candidates=_ranked(ranking, found),
+            candidates=_ranked(ranking, found, _by_candidate(task, comparison)),
             attributes=task.extracted,
             error=failure.message if failure else None,
             compared=len(task.candidates),
@@ -221,8 +222,19 @@ def _worst(failures: Sequence[Failure | None]) -> Failure | None:
     return min(happened, key=lambda failure: failure.state is not State.ENGINE_ERROR, default=None)
 
 
+def _by_candidate(task: ComparisonTask, comparison: Comparison) -> dict[EntityId, dict[str, float]]:
+    """The scores of each compared candidate by comparator."""
+    scores = comparison.by_comparator
+    return {
+        product.id: {name: column[at] for name, column in scores.items()}
+        for at, product in enumerate(task.candidates)
+    }
+
+
 def _ranked(
-    ranking: Sequence[tuple[float, Parts]], found: Sequence[Candidate]
+    ranking: Sequence[tuple[float, Parts]],
+    found: Sequence[Candidate],
+    text_scores: Mapping[EntityId, Mapping[str, float]],
 ) -> tuple[RankedCandidate, ...]:
     """The compared candidates by fused score, then the others in retrieval's order below the last of them.
 
@@ -231,7 +243,15 @@ def _ranked(
     """
     own = {candidate.entity_id: candidate.scores for candidate in found}
     compared = [
-        RankedCandidate(part.entity_id, part.retrieval, part.text, part.image, score, own[part.entity_id])
+        RankedCandidate(
+            part.entity_id,
+            part.retrieval,
+            part.text,
+            part.image,
+            score,
+            own[part.entity_id],
+            text_scores[part.entity_id],
+        )
         for score, part in ranking
     ]
     rest = found[len(ranking) :]

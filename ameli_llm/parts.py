@@ -1,4 +1,4 @@
-"""Makes the extractors and the comparator of a configuration, and rehearses the templates that they send."""
+"""Makes the extractors and the comparators of a configuration, and rehearses the templates that they send."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ameli_llm.attributes.extractor import ExtractionTask, Extractor
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison import COMPARATORS
 from ameli_llm.comparison.comparator import Comparator, ComparisonTask
+from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import RunConfig
 from ameli_llm.engines.choices import LETTERS
 from ameli_llm.engines.engine import ChatRequest, Engine
@@ -44,21 +45,24 @@ class Parts:
         names = self.config.attributes.extractors or ()
         return {name: held[name] if name in held else self._extractor(name) for name in names}
 
-    def comparator(self, statistics: Callable[[], KBStatistics]) -> Comparator | None:
-        """The comparator, None for "none"; ``statistics`` are counted if it needs them. Raises AmeliError."""
+    def panel(self, statistics: Callable[[], KBStatistics]) -> Panel | None:
+        """The comparators, None without any; ``statistics`` are counted for one that needs them."""
         chosen = self.config.comparison
-        if chosen.comparator == "none":
-            return None
+        made = {name: self._comparator(name, statistics) for name in chosen.comparators or ()}
+        return Panel(made, chosen.weights) if made else None
+
+    def _comparator(self, name: str, statistics: Callable[[], KBStatistics]) -> Comparator:
+        chosen = self.config.comparison
         offered: dict[str, Callable[[], Any]] = {
             ENGINE: lambda: self.engine,
-            TEMPLATE: lambda: self._comparison_template,
+            TEMPLATE: lambda: self._comparison_template(name),
             "prompts": lambda: self.prompts,
             "orders": lambda: chosen.orders,
             "seed": lambda: self.config.seed,
             "statistics": statistics,
             "precision": lambda: self.config.attributes.precision,
         }
-        comparator: Comparator = COMPARATORS.make(chosen.comparator, offered)
+        comparator: Comparator = COMPARATORS.make(name, offered)
         return comparator
 
     def templates(self) -> dict[str, str]:
@@ -96,18 +100,15 @@ class Parts:
         for name in self.config.attributes.extractors or ():
             if TEMPLATE in EXTRACTORS.needs(name):
                 rehearsed._extractor(name).extract([ExtractionTask(task.review, vocabulary_of(task))])
-                sent[self.config.attributes.template] = recorder.taken()
-        comparator = self.config.comparison.comparator
-        if comparator != "none" and TEMPLATE in COMPARATORS.needs(comparator):
-            made = rehearsed.comparator(lambda: KBStatistics.of(task.attributes))
-            if made is not None:
-                made.compare([task])
-            sent[self._comparison_template] = recorder.taken()
+                sent.setdefault(self.config.attributes.template, []).extend(recorder.taken())
+        for name in self.config.comparison.comparators or ():
+            if TEMPLATE in COMPARATORS.needs(name):
+                rehearsed._comparator(name, lambda: KBStatistics.of(task.attributes)).compare([task])
+                sent.setdefault(self._comparison_template(name), []).extend(recorder.taken())
         return sent
 
-    @property
-    def _comparison_template(self) -> str:
-        return self.config.comparison.template or f"compare/{self.config.comparison.comparator}"
+    def _comparison_template(self, name: str) -> str:
+        return self.config.comparison.template or f"compare/{name}"
 
     def _extractor(self, name: str) -> Extractor:
         chosen = self.config.attributes

@@ -1,4 +1,4 @@
-"""Where files live that are neither the dataset nor the run: indexes, OCR results and model replies."""
+"""Where files live that are neither dataset nor run: indexes, encoders, OCR results, replies, models."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def index_dir(dataset_key: str, config: RetrievalConfig) -> Path:
     encoders = config.text_encoder, config.text_model, config.image_encoder, config.image_model
     names = f"{config.text_encoder}-{config.image_encoder}-{_short(json.dumps(encoders))}"
     return cache_dir() / "index" / dataset_key / names
+
+
+def encoders_dir() -> Path:
+    """The folder of encoders in the form in which they run."""
+    return cache_dir() / "encoders"
 
 
 def _short(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import ameli_llm
 from ameli_llm.attributes.values.statistics import KBStatistics
-from ameli_llm.comparison.comparator import Comparator
+from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import RunConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset
@@ -77,10 +77,10 @@ class Pipeline:
         for retriever in self.finder.retrievers.values():
             retriever.score(queries)
 
-    def comparator(self, config: RunConfig) -> Comparator | None:
-        """The comparator of another configuration, over the same index and engine."""
+    def panel(self, config: RunConfig) -> Panel | None:
+        """The comparators of another configuration, over the same index and engine."""
         parts = Parts(config, self.engine, self.prompts, self.dataset.review_image)
-        return parts.comparator(lambda: _statistics(self.flow.attributes, self.index))
+        return parts.panel(lambda: _statistics(self.flow.attributes, self.index))
 
     def variant(self, config: RunConfig) -> Pipeline:
         """A pipeline of another configuration that shares this one's index, model and extractors.
@@ -214,7 +214,7 @@ def _assembled(
         attributes=attributes,
         source=finder,
         extractors=parts.extractors(held),
-        comparator=parts.comparator(lambda: _statistics(attributes, index)),
+        panel=parts.panel(lambda: _statistics(attributes, index)),
         merging=config.attributes,
         fusion=config.fusion,
         candidates=config.retrieval.candidates,

@@ -15,9 +15,9 @@ ENGINE = "engine"
 def resolve(config: RunConfig) -> RunConfig:
     """The configuration with its automatic parts filled in.
 
-    Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor joins and the
-    comparator is listwise. Raises AmeliError when a part asks for a model and there is no engine, or when
-    more candidates are to be compared than the comparator can.
+    Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor and the
+    listwise comparator join. Raises AmeliError when a part asks for a model and there is no engine, when more
+    candidates are to be compared than a comparator can, or when one template is named for two comparators.
     """
     served = config.engine.name != "none"
     if served and config.engine.name not in ENGINES.names():
@@ -25,11 +25,13 @@ def resolve(config: RunConfig) -> RunConfig:
     extractors = config.attributes.extractors
     if extractors is None:
         extractors = ("rules", "ocr", "llm") if served else ("rules", "ocr")
-    comparator = config.comparison.comparator or ("listwise" if served else "rules")
+    comparators = config.comparison.comparators
+    if comparators is None:
+        comparators = ("rules", "listwise") if served else ("rules",)
     resolved = config.model_copy(
         update={
             "attributes": config.attributes.model_copy(update={"extractors": extractors}),
-            "comparison": config.comparison.model_copy(update={"comparator": comparator}),
+            "comparison": config.comparison.model_copy(update={"comparators": comparators}),
         }
     )
     asking = _asking(resolved)
@@ -38,7 +40,7 @@ def resolve(config: RunConfig) -> RunConfig:
             f"The {asking[0]} asks a model, and the configuration names no engine.",
             hint="Give --engine, for instance --engine vllm_server.",
         )
-    if comparator != "none":
+    for comparator in comparators:
         most = getattr(COMPARATORS.module(comparator), "MOST_CANDIDATES", None)
         if most is not None and resolved.retrieval.candidates > most:
             raise AmeliError(
@@ -46,6 +48,12 @@ def resolve(config: RunConfig) -> RunConfig:
                 f"and retrieval.candidates is {resolved.retrieval.candidates}.",
                 hint="Lower retrieval.candidates, or choose another comparator.",
             )
+    sending = [name for name in comparators if "template" in COMPARATORS.needs(name)]
+    if config.comparison.template and len(sending) > 1:
+        raise AmeliError(
+            f"comparison.template names one template, and {' and '.join(sending)} send one each.",
+            hint="Leave it empty, or choose one of these comparators.",
+        )
     return resolved
 
 
@@ -54,15 +62,15 @@ def model_free(config: RunConfig) -> RunConfig:
     extractors = config.attributes.extractors
     if extractors is not None:
         extractors = tuple(name for name in extractors if ENGINE not in EXTRACTORS.needs(name))
-    comparator = config.comparison.comparator
-    if comparator not in ("", "none") and ENGINE in COMPARATORS.needs(comparator):
-        comparator = ""
+    comparators = config.comparison.comparators
+    if comparators:
+        comparators = tuple(name for name in comparators if ENGINE not in COMPARATORS.needs(name)) or None
     return resolve(
         config.model_copy(
             update={
                 "engine": EngineConfig(),
                 "attributes": config.attributes.model_copy(update={"extractors": extractors}),
-                "comparison": config.comparison.model_copy(update={"comparator": comparator}),
+                "comparison": config.comparison.model_copy(update={"comparators": comparators}),
             }
         )
     )
@@ -84,7 +92,6 @@ def _asking(config: RunConfig) -> list[str]:
     """The parts that ask a model, as a message names them."""
     extractors = config.attributes.extractors or ()
     asking = [f"extractor {name!r}" for name in extractors if ENGINE in EXTRACTORS.needs(name)]
-    comparator = config.comparison.comparator
-    if comparator != "none" and ENGINE in COMPARATORS.needs(comparator):
-        asking.append(f"comparator {comparator!r}")
+    comparators = config.comparison.comparators or ()
+    asking += [f"comparator {name!r}" for name in comparators if ENGINE in COMPARATORS.needs(name)]
     return asking

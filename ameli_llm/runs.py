@@ -50,6 +50,7 @@ class CandidateRow(_Row):
     image_score: float | None = None
     score: float
     scores: dict[str, float] = Field(default_factory=dict, description="raw score of each retriever")
+    text_scores: dict[str, float] = Field(default_factory=dict, description="score of each comparator")
 
     @classmethod
     def of(cls, candidate: RankedCandidate) -> CandidateRow:
@@ -61,6 +62,7 @@ class CandidateRow(_Row):
             image_score=candidate.image_score,
             score=candidate.score,
             scores=dict(candidate.scores),
+            text_scores=dict(candidate.text_scores),
         )
 
 

@@ -165,7 +165,8 @@ class RankedCandidate:
     """A candidate of a linked review; ``score`` ranks.
 
     Beyond the first K candidates nothing was compared: ``text_score`` and ``image_score`` are None there.
-    ``scores`` holds each retriever's own score.
+    ``scores`` holds each retriever's own score, ``text_scores`` each comparator's, of which ``text_score`` is
+    the weighted sum.
     """
 
     entity_id: EntityId
@@ -174,6 +175,7 @@ class RankedCandidate:
     image_score: float | None
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
+    text_scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ FOLDERS = (
     *("ameli_llm", "ameli_llm/dataset", "ameli_llm/dataset/synth"),
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
     *("ameli_llm/attributes", "ameli_llm/attributes/values", "ameli_llm/attributes/matching"),
-    *("ameli_llm/templates", "ameli_llm/engines"),
+    *("ameli_llm/templates", "ameli_llm/engines", "ameli_llm/models"),
     *("ameli_llm/comparison", "ameli_llm/images", "ameli_llm/fusion", "ameli_llm/prompting"),
     *("eval", "eval/measures", "eval/official", "eval/tuning", "eval/report", "eval/table4", "eval/table5"),
     *("eval/baselines", "eval/baselines/amelink", "ameli_llm/training", "ameli_llm/cli"),
@@ -72,8 +72,9 @@ with the dotted name and a YAML value, as often as needed. `--engine` and `--mod
 ameli-llm link DATASET --split dev --out runs/b --set fusion.text=2 --set retrieval.prior=filter
 ```
 
-Two environment variables count. `AMELI_LLM_CACHE` names the folder for indexes, OCR results and model
-replies, otherwise the user's cache folder; all of it can be deleted while nothing runs, and is made again.
+Two environment variables count. `AMELI_LLM_CACHE` names the folder for indexes, OCR results, model replies
+and the models of `ameli-llm models add`, otherwise the user's cache folder; all of it can be deleted while
+nothing runs, and is made again.
 `VLLM_API_KEY` is the key that a server of `vllm_server` asks for, if it asks for one.
 """
 

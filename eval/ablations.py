@@ -74,11 +74,11 @@ def ablations(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     """
     yield FULL, config
     extractors = config.attributes.extractors or ()
-    if extractors and config.comparison.comparator != "none":
+    if extractors and config.comparison.comparators:
         yield (
             "without attributes",
             _changed(
-                config, attributes={"extractors": ()}, comparison={"comparator": "none"}, fusion={"text": 0.0}
+                config, attributes={"extractors": ()}, comparison={"comparators": ()}, fusion={"text": 0.0}
             ),
         )
     weights = config.retrieval.weights

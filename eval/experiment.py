@@ -170,7 +170,7 @@ def tune_pipeline(
     Raises AmeliError when the engine fails its canary.
     """
     pipeline.canary()
-    parts = pipeline.finder, pipeline.flow, pipeline.config, pipeline.comparator
+    parts = pipeline.finder, pipeline.flow, pipeline.config, pipeline.panel
     return tune(*parts, reviews, gold, progress, precision)
 
 

@@ -42,11 +42,12 @@ class Done:
 
 def command(*words: object) -> Done:
     """The real entry point, as ``ameli-llm`` with these words."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    written, err, code = io.BytesIO(), io.StringIO(), 0
+    out = io.TextIOWrapper(written, encoding="utf-8", newline="", write_through=True)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["ameli-llm", *map(str, words)])
         try:
             cli.main()
         except SystemExit as end:
             code = int(end.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
+    return Done(code, written.getvalue().decode(), err.getvalue())

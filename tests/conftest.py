@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.shared_setup import cache_of
+
 pytest_plugins = ["tests.plugin_vllm"]
 
-LONGEST = ("linking", "baselines", "retrieval", "attributes", "training")
+LONGEST = ("linking", "baselines", "retrieval", "models", "attributes", "training")
 """Folders that take longest, which are dealt first so that no process is left alone with one at the end."""
 
 SERVED = ("tests/engines/test_vllm_server_real.py", "tests/linking/test_link_with_vllm.py")
 """Files whose tests share one vLLM server: one process takes them all, before everything else."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests that name no cache do not use the one of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        cache = cache_of(tmp_path_factory, tmp_path_factory.mktemp("cache"))
+        patch.setenv("AMELI_LLM_CACHE", str(cache))
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

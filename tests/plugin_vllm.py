@@ -82,6 +82,7 @@ def make_tiny_model(folder: Path, *, seed: int = 0, context: int = 4096) -> Path
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; runs only with `pytest -m slow`")
+    config.addinivalue_line("markers", "gpu: needs a GPU that torch can use")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

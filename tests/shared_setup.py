@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -17,11 +18,8 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     It is for reading: what a test changes must be a copy. A ``make`` that raises leaves nothing, and the next
     who asks tries again.
     """
-    root = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # its folder lies in the one of the session
-        root = root.parent
-    folder, filled = root / "shared" / name, root / "shared" / f"{name}.filled"
-    folder.parent.mkdir(exist_ok=True)
+    shared = _shared(factory)
+    folder, filled = shared / name, shared / f"{name}.filled"
     with folder.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not filled.exists():
@@ -30,6 +28,24 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(folder)
             filled.touch()
     return folder
+
+
+def cache_of(factory: pytest.TempPathFactory, folder: Path) -> Path:
+    """``folder`` as a cache whose encoders are those of all tests: to export one takes seconds."""
+    encoders = _shared(factory) / "encoders"
+    encoders.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "encoders").symlink_to(encoders)
+    return folder
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # its folder lies in the one of the session
+        root = root.parent
+    (root / "shared").mkdir(exist_ok=True)
+    return root / "shared"
 
 
 def twin_of(

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="models")
 
 
-def complete_model() -> list[str]:
+def complete_known() -> list[str]:
     """The known models by name."""
     from ameli_llm.models import KNOWN
 
@@ -28,7 +28,7 @@ def complete_model() -> list[str]:
 
 
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="As in the list.", autocompletion=complete_model)
+    str, typer.Argument(metavar="NAME", help="As in the list.", autocompletion=complete_known)
 ]
 
 

@@ -20,6 +20,13 @@ def complete_engine() -> list[str]:
     return [*ENGINES.names(), "none"]
 
 
+def complete_model() -> list[str]:
+    """The known instruction models by name."""
+    from ameli_llm.models import KNOWN, serve_line
+
+    return [model.name for model in KNOWN if serve_line(model.name)]
+
+
 def complete_template(ctx: typer.Context) -> list[str]:
     """The names of the templates, those of --prompts among them."""
     from ameli_llm.templates.load import template_names
@@ -41,7 +48,12 @@ EngineOption = Annotated[
         "--engine", help="vllm_server, vllm, transformers, or none.", autocompletion=complete_engine
     ),
 ]
-ModelOption = Annotated[str, typer.Option("--model", help="Model of the engine.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", help="Known model (models list), hub name or folder.", autocompletion=complete_model
+    ),
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N reviews.")]
 IndexOption = Annotated[
     Path | None,

@@ -3,5 +3,5 @@
 from ameli_llm.registry import Registry
 
 COMPARATORS = Registry(
-    "comparator", "ameli_llm.comparison", helpers=("comparator", "differences", "verdicts")
+    "comparator", "ameli_llm.comparison", helpers=("comparator", "differences", "panel", "verdicts")
 )

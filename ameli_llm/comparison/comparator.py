@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ameli_llm.types import Attributes, AttributeValue, Failure, Product, Review, Usage
@@ -25,7 +25,8 @@ class Comparison:
 
     ``none_score`` is the score of "none of these", when the comparator asks for it. ``orders`` and
     ``flips`` say over how many candidate orders the scores were averaged and in how many of them the
-    first choice differed from the averaged one. On ``failure`` the scores are empty.
+    first choice differed from the averaged one. ``by_comparator`` holds the scores of each comparator, where
+    several were added up. On ``failure`` all are empty.
     """
 
     scores: tuple[float, ...] = ()
@@ -34,6 +35,7 @@ class Comparison:
     failure: Failure | None = None
     orders: int = 1
     flips: int = 0
+    by_comparator: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 class Comparator(Protocol):

@@ -38,10 +38,10 @@ class Transformers:
     Choices are scored exactly: the log-probability of a choice is the sum over its tokens, each given the
     prompt and those before; choices of several tokens are welcome. Beginnings that prompts share are computed
     once and replies written side by side, so that a sum is rounded by what else is in the call. In float32
-    log-probabilities of choices agree within 1e-4 whatever the neighbours, and greedy texts do but for ties. In
-    bfloat16, which "auto" takes where the CPU has it, log-probabilities of a small model move by 0.03 on average
-    and up to 0.2, and a choice or a text changes where two are as likely as that; float32 is for a run that has
-    to end the same although it was interrupted. The same call gives the same bits on the same machine. With
+    log-probabilities of choices agree within 1e-4 whatever the neighbours, and greedy texts do but for ties.
+    In bfloat16, which "auto" takes where the CPU has it, log-probabilities of a small model move by 0.03 on
+    average and up to 0.2, and a choice or a text changes where two are as likely as that: float32 is for a
+    run that has to end the same although it was interrupted. The same call gives the same bits again. With
     ``temperature`` above 0 each request is sampled from its own seed. Models that have no chat template get
     the messages joined by blank lines. ``config.timeout`` does not apply.
     """

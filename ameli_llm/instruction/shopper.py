@@ -73,6 +73,7 @@ def tell(subject: Subject, review_id: ReviewId, say: Wording, rng: np.random.Gen
         tuple(facts),
         tuple(product for product, _ in order),
         tuple(attributes for _, attributes in order),
+        exclusive=True,
     )
 
 
@@ -104,6 +105,8 @@ def _about(
 ) -> _Sentence:
     value = subject.attributes[key][0]
     rivals = _rivals(subject, key, value)
+    if _is_of_another_key(subject, key, value):
+        return _fill(_pick(rng, phrases["keyed"]), key, (say(key, value, rng), value), None)
     if rivals and rng.random() < _DENIES:
         denied = _pick(rng, rivals)
         return _fill(_pick(rng, phrases["denied"]), key, None, (say(key, denied, rng), denied))
@@ -112,6 +115,17 @@ def _about(
     rival = _pick(rng, rivals) if kind == "contrasted" else None
     other = (say(key, rival, rng), rival) if rival is not None else None
     return _fill(_pick(rng, phrases[kind]), key, (say(key, value, rng), value), other)
+
+
+def _is_of_another_key(subject: Subject, key: str, value: str) -> bool:
+    """Whether the value could be one of another attribute too, so that only the key's name decides."""
+    return any(
+        normalise(other, one) == normalise(other, value)
+        for known in (subject.attributes, *subject.other_attributes)
+        for other, values in known.items()
+        if other != key
+        for one in values
+    )
 
 
 def _rivals(subject: Subject, key: str, value: str) -> list[str]:

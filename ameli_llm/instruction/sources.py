@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,12 +16,13 @@ from ameli_llm.attributes.extractor import ExtractionTask
 from ameli_llm.attributes.rules import RulesExtractor
 from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 from ameli_llm.dataset.attributes import attribute_dictionary
-from ameli_llm.dataset.dataset import Dataset
-from ameli_llm.ids import EntityId, ReviewId
-from ameli_llm.instruction.shopper import Subject, tell
+from ameli_llm.dataset.load import Dataset, load_dataset
+from ameli_llm.errors import AmeliError
+from ameli_llm.instruction.shopper import Subject, load_phrases, tell
+from ameli_llm.instruction.teacher import Teacher
 from ameli_llm.instruction.told import Fact, Told
 from ameli_llm.instruction.wording import said
-from ameli_llm.instruction.world import Shelf, invent
+from ameli_llm.instruction.world import Shelf, invent, words
 from ameli_llm.prompting.example import vocabulary_of
 from ameli_llm.types import Attributes, AttributeValue, Product
 
@@ -26,6 +31,9 @@ CANDIDATES = 10
 
 _MISSING = 0.1
 """Share of reviews whose product is not among the candidates."""
+
+_OTHER = 104_729
+"""Added to the seed for what is judged on."""
 
 _FROM_ONE_SHELF = 12
 """Reviews of one invented category before the next one is made."""
@@ -47,7 +55,7 @@ class Invented:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self.identity = f"invented {seed}"
+        self.identity = f"invented {seed} {_vocabulary()}"
 
     def told(self, row: int) -> Told:
         """A review of a product among its variants and others of its category."""
@@ -114,10 +122,10 @@ class Reviews:
 
     def __init__(self, dataset: Dataset, split: str, seed: int) -> None:
         chosen = dataset.split(split)
-        self._reviews = [review for review in chosen.reviews if chosen.gold.get(review.id) is not None]
-        self._gold: dict[ReviewId, EntityId | None] = dict(chosen.gold)
         self._products = list(dataset.products.values())
-        self._place = {product.id: at for at, product in enumerate(self._products)}
+        place = {product.id: at for at, product in enumerate(self._products)}
+        found = ((review, chosen.gold.get(review.id)) for review in chosen.reviews)
+        self._reviews = [(review, place[gold]) for review, gold in found if gold in place]
         self._near = Products(dataset, seed)
         self._rules = RulesExtractor()
         self._seed = seed
@@ -129,10 +137,7 @@ class Reviews:
     def told(self, row: int) -> Told | None:
         """A real review; None where its product is unknown or nothing was read."""
         rng = np.random.default_rng((self._seed, 3, row))
-        review = self._reviews[int(rng.integers(len(self._reviews)))]
-        gold = self._place.get(self._gold[review.id])
-        if gold is None:
-            return None
+        review, gold = self._reviews[int(rng.integers(len(self._reviews)))]
         near = [gold, *self._near.near(gold, rng)]
         candidates = tuple(self._products[near[int(at)]] for at in rng.permutation(len(near)))
         attributes = tuple(attribute_dictionary(product) for product in candidates)
@@ -141,6 +146,33 @@ class Reviews:
         own = attribute_dictionary(self._products[gold])
         facts = tuple(fact for value in found.values if (fact := _fact(value, own)) is not None)
         return Told(review, facts, candidates, attributes) if facts else None
+
+
+def sources_of(
+    datasets: Sequence[Path], seed: int, teacher: Path | None = None
+) -> tuple[list[Source], list[Source]]:
+    """What to train on, and what to judge on: of datasets, or without one of invented knowledge bases.
+
+    A dataset gives text about its products, and the reviews of its splits train and dev where it has them.
+    With a ``teacher``, a run on the one dataset, its answers are all that is trained on. Raises AmeliError
+    for a folder that is no dataset, and for a run on another one.
+    """
+    if teacher is not None:
+        if len(datasets) != 1:
+            raise AmeliError("A teacher needs its dataset.", hint="Name the one that the run was made on.")
+        dataset = load_dataset(datasets[0])
+        return [Teacher(teacher, dataset, seed)], [Teacher(teacher, dataset, seed + _OTHER)]
+    train: list[Source] = []
+    dev: list[Source] = []
+    for folder in datasets:
+        dataset = load_dataset(folder)
+        train.append(Products(dataset, seed))
+        dev.append(Products(dataset, seed + _OTHER))
+        for split, chosen in (("train", train), ("dev", dev)):
+            reviews = Reviews(dataset, split, seed) if split in dataset.splits() else None
+            if reviews is not None and len(reviews):
+                chosen.append(reviews)
+    return train or [Invented(seed)], dev or [Invented(seed + _OTHER)]
 
 
 def nearest(at: int, attributes: Sequence[Attributes], rng: np.random.Generator) -> list[int]:
@@ -165,12 +197,18 @@ def _maybe_without(told: Told, product: Product, rng: np.random.Generator) -> To
     if rng.random() >= _MISSING or len(told.candidates) < 3:
         return told
     kept = [at for at, candidate in enumerate(told.candidates) if candidate.id != product.id]
-    return Told(
-        told.review,
-        told.facts,
-        tuple(told.candidates[at] for at in kept),
-        tuple(told.attributes[at] for at in kept),
+    return replace(
+        told,
+        candidates=tuple(told.candidates[at] for at in kept),
+        attributes=tuple(told.attributes[at] for at in kept),
     )
+
+
+@cache
+def _vocabulary() -> str:
+    """12 hex digits of the words and sentences that texts are made of."""
+    content = json.dumps([words(), load_phrases()], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=4)

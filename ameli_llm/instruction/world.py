@@ -23,10 +23,13 @@ from ameli_llm.types import Attributes, Product, SpecRow
 _FAMILIES = (4, 9)
 _VARIANTS = (4, 14)
 _VALUES = (3, 8)
-_ATTRIBUTES = (4, 9)
+_ATTRIBUTES = (4, 12)
 _AXES = (2, 4)
 _INVENTED = 0.3
 """Share of the word attributes whose values are made of syllables."""
+
+_TWINS = 0.25
+"""Share of the measures that stand beside another one of the same unit."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,10 @@ def _shelf(rng: np.random.Generator, first: int) -> Shelf:
 def _attributes(rng: np.random.Generator) -> list[_Attribute]:
     pools = [*_words()["words"], *_words()["measures"]]
     count = int(rng.integers(*_ATTRIBUTES))
-    return [_attribute(rng, pools[int(at)]) for at in rng.permutation(len(pools))[:count]]
+    chosen = [pools[int(at)] for at in rng.permutation(len(pools))[:count]]
+    chosen += [pool for pool in chosen if "numbers" in pool and rng.random() < _TWINS]
+    made = [_attribute(rng, pool) for pool in chosen]
+    return list({attribute.key: attribute for attribute in made}.values())
 
 
 def _attribute(rng: np.random.Generator, pool: Mapping[str, Any]) -> _Attribute:
@@ -134,7 +140,8 @@ def _product(
 
 def _name(rng: np.random.Generator) -> str:
     syllables = _some(rng, _words()["syllables"], int(rng.integers(2, 4)))
-    return ("".join(syllables) + _pick(rng, _words()["endings"])).capitalize()
+    ending: str = _pick(rng, _words()["endings"])
+    return ("".join(syllables) + ending).capitalize()
 
 
 def _number(word: str) -> bool:

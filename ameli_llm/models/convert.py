@@ -23,23 +23,21 @@ def convert_gguf(file: Path, out: Path, tools: tuple[str, ...], extra: str, step
     The weights are the quantised ones, spelt out and rounded to bf16. Raises MissingPackageError without one
     of the ``tools``, and OSError where it cannot be written.
     """
+    torch, hf = (require(tool, extra) for tool in ("torch", "transformers"))
     for tool in tools:
         require(tool, extra)
-    import torch
-    import transformers
-
     source: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    transformers.utils.logging.disable_progress_bar()
+    hf.utils.logging.disable_progress_bar()
     step(0, 3)
     # The reader's own bars, which cannot be switched off, would stand between the lines of ``step``.
     with contextlib.redirect_stderr(io.StringIO()):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **source)
+        tokenizer = hf.AutoTokenizer.from_pretrained(file.parent, **source)
         step(1, 3)
-        read = transformers.AutoModelForCausalLM.from_pretrained(file.parent, **source)
+        read = hf.AutoModelForCausalLM.from_pretrained(file.parent, **source)
     step(2, 3)
     save_tokenizer(tokenizer, out, read.config.max_position_embeddings)
     # What was read counts as quantised and cannot be saved; its tensors can, in a model that is not.
-    plain = type(read)(plain_config(read.config))
+    plain: Any = type(read)(plain_config(read.config))
     plain.load_state_dict(read.state_dict())
     plain.generation_config = read.generation_config
     save_model(plain.to(torch.bfloat16), out)

@@ -27,7 +27,7 @@ class FromGguf:
     module: str
     file: str
     sha256: str
-    tools: tuple[str, ...] = ("torch", "transformers", "gguf", "accelerate")
+    tools: tuple[str, ...] = ("torch", "transformers", "safetensors", "gguf", "accelerate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +149,14 @@ def made_name(folder: str) -> str:
 
 
 def serve_line(name: str) -> str:
-    """The command that serves a known instruction model under its name; "" for other names."""
-    served = any(model.name == name and model.role == INSTRUCTION for model in KNOWN)
-    return f"vllm serve $(ameli-llm models path {name}) --served-model-name {name}" if served else ""
+    """The command that serves a known instruction model under its name; "" for other names.
+
+    It works with both builds of vLLM: the CPU build has no working ``vllm serve``.
+    """
+    if not any(model.name == name and model.role == INSTRUCTION for model in KNOWN):
+        return ""
+    folder = f"$(ameli-llm models path {name})"
+    return f"python -m vllm.entrypoints.openai.api_server --model {folder} --served-model-name {name}"
 
 
 def _a(role: str) -> str:

@@ -59,8 +59,8 @@ class AdapterConfig(BaseModel):
 
     def for_peft(self) -> dict[str, Any]:
         """The arguments of peft's LoraConfig."""
-        named = self.model_dump(exclude=set(self.model_extra or ()) | {"peft_type", "init_lora_weights"})
-        return {"task_type": "CAUSAL_LM", **named}
+        about = {"peft_type", "base_model_name_or_path", "init_lora_weights"}
+        return {"task_type": "CAUSAL_LM", **self.model_dump(exclude=about | set(self.model_extra or ()))}
 
 
 def read_config(adapter: Path) -> AdapterConfig:

@@ -133,10 +133,10 @@ def train(
 
     ``count`` is the number of examples in an epoch. ``loss`` gives the mean loss of the examples at these
     positions, counted from 0, as a scalar on the module's graph; it is called under autocast in training
-    mode. ``score`` (more is better) is called without gradients in evaluation mode and full precision. Only parameters that require gradients are
-    trained and kept, and the buffers beside them; the rest stays as it is, frozen submodules in evaluation
-    mode. The module stays on the device where it is. Torch's generators are seeded for the training and
-    restored afterwards.
+    mode. ``score`` (more is better) is called without gradients in evaluation mode and full precision. Only
+    parameters that require gradients are trained and kept, and the buffers beside them; the rest stays as it
+    is, frozen submodules in evaluation mode. The module stays on the device where it is. Torch's generators
+    are seeded for the training and restored afterwards.
 
     With ``checkpoints``, a folder, the state is kept there after every epoch, and within one every
     ``checkpoint_seconds`` at most, more rarely where writing takes long. Called again with the same

@@ -118,14 +118,15 @@ def official_flow(
     and an extractor that lists values have options, and who has neither extractors nor comparison reads no
     attributes.
     """
-    has_options = isinstance(flow.comparator, ListwiseComparator) or any(
+    comparators = flow.panel.comparators.values() if flow.panel else ()
+    has_options = any(isinstance(comparator, ListwiseComparator) for comparator in comparators) or any(
         isinstance(extractor, LlmExtractor) and extractor.lists_values
         for extractor in flow.extractors.values()
     )
     found = replace(
         official,
         gold_keys=official.gold_keys and bool(flow.extractors),
-        titles_as_attributes=official.titles_as_attributes and bool(flow.extractors or flow.comparator),
+        titles_as_attributes=official.titles_as_attributes and bool(flow.extractors or flow.panel),
         options_in_rank_order=official.options_in_rank_order and has_options,
     )
     if found.gold_inserted or found.gold_in_score_dict:
@@ -157,10 +158,13 @@ def _in_rank_order(flow: Flow) -> Flow:
         name: replace(extractor, order=list) if isinstance(extractor, LlmExtractor) else extractor
         for name, extractor in flow.extractors.items()
     }
-    comparator = flow.comparator
-    if isinstance(comparator, ListwiseComparator):
-        comparator = RankOrder(comparator)
-    return replace(flow, extractors=extractors, comparator=comparator)
+    if flow.panel is None:
+        return replace(flow, extractors=extractors)
+    comparators: dict[str, Comparator] = {
+        name: RankOrder(one) if isinstance(one, ListwiseComparator) else one
+        for name, one in flow.panel.comparators.items()
+    }
+    return replace(flow, extractors=extractors, panel=replace(flow.panel, comparators=comparators))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ FACTS: Mapping[str, str] = {
     "text encoder": "spec.config.retrieval.text_encoder",
     "image encoder": "spec.config.retrieval.image_encoder",
     "extractors": "spec.config.attributes.extractors",
-    "comparator": "spec.config.comparison.comparator",
+    "comparators": "spec.config.comparison.comparators",
     "templates": "spec.templates",
     "engine": "spec.engine.name",
     "model": "spec.engine.model",

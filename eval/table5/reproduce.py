@@ -174,4 +174,4 @@ def _sources(config: RunConfig) -> tuple[str, bool]:
     names = set(config.retrieval.weights)
     image = "image" in names or bool(config.fusion.image)
     parts = [letter for letter, has in (("T", bool(names - {"image", "prior"})), ("V", image)) if has]
-    return "+".join(parts) or "-", config.comparison.comparator != "none"
+    return "+".join(parts) or "-", bool(config.comparison.comparators)

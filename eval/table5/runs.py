@@ -93,7 +93,7 @@ class Scorer:
 
     def _spec(self, row: Row, baseline: Baseline, found: Sequence[PredictionRow]) -> dict[str, Any]:
         config = run_config(self.start)
-        comparison = config.comparison.model_copy(update={"comparator": "none"})
+        comparison = config.comparison.model_copy(update={"comparators": ()})
         config = config.model_copy(update={"fusion": NO_FUSION, "comparison": comparison})
         made = {
             **spec_of(self.start),

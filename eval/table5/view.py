@@ -251,7 +251,7 @@ def _shown(one: Measured) -> Mapping[str, Any]:
     return {
         "retrieval": config["retrieval"]["weights"],
         "extractors": " ".join(config["attributes"]["extractors"] or ()) or "none",
-        "comparator": config["comparison"]["comparator"],
+        "comparators": " ".join(config["comparison"]["comparators"] or ()) or "none",
         "fusion": {name: config["fusion"][name] for name in ("retrieval", "text", "image")},
         "engine": content["engine"] or "none",
         "text encoder": _stamp(index["text_encoder"]),

@@ -1,4 +1,4 @@
-"""Chooses retrieval weights, extractor precision, fusion weights, calibration and thresholds on one split.
+"""Chooses weights of retrieval, comparators and fusion, precision, calibration, thresholds on one split.
 
 Each step sees what the earlier ones chose. Everything here reads gold; ``link`` reads none of it, only the
 configuration that comes out.
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ameli_llm.attributes.extractor import Extraction
 from ameli_llm.attributes.merge import measure_precision
-from ameli_llm.comparison.comparator import Comparator
+from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import FusionConfig, RunConfig
 from ameli_llm.flow import Flow
 from ameli_llm.fusion.calibrate import fit_logistic
@@ -27,6 +27,7 @@ from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Candidate, Link, Progress, Review
 from eval.failures import FailureKind, failure_kinds
 from eval.tuning.conditional_logit import fit
+from eval.tuning.panel import fit_panel
 from eval.tuning.refusion import PAD, ScoreTable
 from retrieval.candidates import CandidateFinder
 from retrieval.search import top_k
@@ -62,7 +63,7 @@ def tune(
     finder: CandidateFinder,
     flow: Flow,
     config: RunConfig,
-    comparator_of: Callable[[RunConfig], Comparator | None],
+    panel_of: Callable[[RunConfig], Panel | None],
     reviews: Sequence[Review],
     gold: Gold,
     progress: Progress,
@@ -70,8 +71,8 @@ def tune(
 ) -> Tuned:
     """The configuration that answers ``reviews`` best.
 
-    ``comparator_of`` makes the comparator of a configuration: a comparator may weigh values by the
-    extractors' precision, which is only known half way. ``precision`` sets the abstention threshold to the
+    ``panel_of`` makes the comparators of a configuration: one may weigh values by the extractors' precision,
+    which is only known half way. ``precision`` sets the abstention threshold to the
     lowest at which the links of this split are right at that rate; None withholds no link for want of
     confidence.
     """
@@ -83,13 +84,17 @@ def tune(
     right = [gold[review.id] for review in known]
     stated = [flow.attributes[entity] if entity is not None else {} for entity in right]
     config = _with(config, "attributes", precision=measure_precision(extractions, stated))
-    flow = replace(flow, merging=config.attributes, comparator=comparator_of(config))
+    flow = replace(flow, merging=config.attributes, panel=panel_of(config))
 
     def answers(fusion: FusionConfig) -> list[Link]:
         return replace(flow, fusion=fusion).conclude(known, found, extractions)
 
     progress("fitting fusion weights", 0, 1)
-    fusion = fit_fusion(answers(FusionConfig(retrieval=1.0, text=0.0, image=0.0)), gold)
+    retrieval_alone = FusionConfig(retrieval=1.0, text=0.0, image=0.0)
+    if flow.panel is not None and len(flow.panel.comparators) > 1:
+        config = _with(config, "comparison", weights=fit_panel(answers(retrieval_alone), gold))
+        flow = replace(flow, panel=panel_of(config))
+    fusion = fit_fusion(answers(retrieval_alone), gold)
     filtered = fusion.model_copy(update={"mismatch_filter": True})
     fusion = max((fusion, filtered), key=lambda choice: _right(answers(choice), gold))
     fusion = calibrate(answers(fusion), gold, fusion, precision)

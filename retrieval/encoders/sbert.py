@@ -1,4 +1,8 @@
-"""Text encoder through sentence-transformers; all-MiniLM-L6-v2 comes as a package and needs no download."""
+"""Text encoder of sentence-transformers models; all-MiniLM-L6-v2 comes as a package and needs no download.
+
+A BERT with mean pooling, as that one is, runs in ONNX Runtime without torch, whose import takes seconds.
+Every other model runs in sentence-transformers.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ameli_llm.errors import AmeliError, MissingPackageError
+from retrieval.encoders._mean_bert import is_mean_bert
+from retrieval.encoders._onnx import open_graph
 from retrieval.encoders.encoder import Vectors, normalised, weights_revision
 
 if TYPE_CHECKING:
@@ -45,14 +51,42 @@ class SBERT:
         return normalised(vectors)
 
 
+class OnnxSBERT:
+    """The same for a BERT with mean pooling in ``folder``, without torch once its graph has been exported.
+
+    Its vectors are those of ``SBERT`` within 1e-6. Raises AmeliError when the model cannot be exported.
+    """
+
+    name = "sbert"
+
+    def __init__(self, model: str, folder: Path) -> None:
+        self.model = model
+        weights = weights_revision(folder)
+        self.revision = f"{weights}-onnx"
+        self._graph = open_graph(weights, lambda place: _export(model, folder, place))
+        self.dimension = self._graph.dimension
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """[n, dimension], L2-normalised, in the order of ``texts``."""
+        return self._graph.vectors(texts)
+
+
 def full_name(model: str) -> str:
     """The model meant by ``model``; "" is the packaged one."""
     return model or PACKAGED
 
 
-def create(model: str = "") -> SBERT:
+def create(model: str = "") -> SBERT | OnnxSBERT:
     """The encoder of ``model``: a name, a folder, or "" for the packaged all-MiniLM-L6-v2."""
-    return SBERT(model)
+    name = full_name(model)
+    folder = _folder(name)
+    return OnnxSBERT(name, folder) if folder and is_mean_bert(folder) else SBERT(name)
+
+
+def _export(model: str, folder: Path, place: Path) -> None:
+    from retrieval.encoders._onnx_export import export
+
+    export(_load(str(folder)), model, place)
 
 
 def _folder(model: str) -> Path | None:
@@ -68,6 +102,7 @@ def _folder(model: str) -> Path | None:
 
 def _load(place: str) -> SentenceTransformer:
     try:
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingPackageError("sentence-transformers", "retrieval") from error
@@ -76,7 +111,7 @@ def _load(place: str) -> SentenceTransformer:
             return SentenceTransformer(
                 place, model_kwargs={"use_safetensors": True}, local_files_only=Path(place).is_dir()
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AmeliError(
             f"Cannot load the text model {place!r}: {first}",

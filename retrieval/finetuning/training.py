@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
 from ameli_llm.types import Progress
+from retrieval.encoders.encoder import TextEncoder
 from retrieval.encoders.sbert import SBERT, quiet_loading
 from retrieval.finetuning.description import (
     DESCRIPTION,
@@ -160,7 +161,7 @@ def _save(transformer: SentenceTransformer, description: Description, out: Path)
         ) from error
 
 
-def recall(encoder: SBERT, dev: TextSearch) -> float:
+def recall(encoder: TextEncoder, dev: TextSearch) -> float:
     """Mean of Recall@1 and Recall@10, 0 to 1; of equal cosines the lower row comes first."""
     products = encoder.encode(dev.texts)
     rows, _ = search(products, encoder.encode(dev.query), SCORED)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import train
 from ameli_llm.errors import AmeliError
-from tests.shared_setup import twin_of
+from tests.shared_setup import cache_of, twin_of
 
 NO_OCR = "attributes:\n  extractors: [rules]\nretrieval:\n  image_encoder: descriptor\n  candidates: 5\n"
 FAST = ("--epochs", "2", "--set", "layers=[16]")
@@ -27,8 +27,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMELI_LLM_CACHE", str(home / "cache"))
+def own_cache(home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMELI_LLM_CACHE", str(cache_of(tmp_path_factory, home / "cache")))
 
 
 def run(home: Path, *arguments: str) -> Result:

@@ -24,7 +24,7 @@ from eval.tables import Table, json_object
 from retrieval.encoders.sbert import create
 from retrieval.texts import entity_text, query_text
 from tests.retrieval.tiny_sbert import write_tiny_sbert
-from tests.shared_setup import twin_of
+from tests.shared_setup import cache_of, twin_of
 
 EPOCHS = 2
 
@@ -32,7 +32,8 @@ EPOCHS = 2
 @pytest.fixture(scope="module", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AMELI_LLM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        cache = cache_of(tmp_path_factory, tmp_path_factory.mktemp("cache"))
+        patch.setenv("AMELI_LLM_CACHE", str(cache))
         yield
 
 

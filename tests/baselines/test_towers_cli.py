@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from ameli_llm.cli import train
 from ameli_llm.errors import AmeliError
-from tests.shared_setup import twin_of
+from tests.shared_setup import cache_of, twin_of
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ LISTS = ("--images", "selected", "--loss", "candidates", "--negatives", "candida
 
 
 @pytest.fixture
-def config(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AMELI_LLM_CACHE", str(place / "cache"))
+def config(place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AMELI_LLM_CACHE", str(cache_of(tmp_path_factory, place / "cache")))
     (place / "config.yaml").write_text(NO_OCR)
     return place / "config.yaml"
 

@@ -39,6 +39,33 @@ def test_models_of_the_server(
     assert scripted_server.base_url in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("root", "revision"),
+    [
+        ("some/cache/models/smollm2-0123456789ab", "smollm2-0123456789ab@unknown server"),
+        ("some/folder/smollm2", "some/folder/smollm2@unknown server"),
+        ("some/mine-0123456789ab", "some/mine-0123456789ab@unknown server"),
+    ],
+)
+def test_a_known_model_is_the_same_on_every_machine(
+    scripted_server: ScriptedServer, root: str, revision: str
+) -> None:
+    scripted_server.version = Answer(404, {"detail": "Not Found"})
+    scripted_server.models = Answer(body={"data": [{"id": "smollm2", "root": root}]})
+    with engine(scripted_server.base_url, model="smollm2") as asked:
+        assert (asked.model, asked.revision) == ("smollm2", revision)
+
+
+def test_a_server_without_the_known_model_says_how_to_start_one(scripted_server: ScriptedServer) -> None:
+    scripted_server.models = models("a")
+    with engine(scripted_server.base_url, model="smollm2") as asked, pytest.raises(AmeliError) as raised:
+        asked.canary()
+    assert raised.value.hint == (
+        "It serves: a. Start it with `python -m vllm.entrypoints.openai.api_server "
+        "--model $(ameli-llm models path smollm2) --served-model-name smollm2`."
+    )
+
+
 def test_a_server_without_a_version_is_still_served(scripted_server: ScriptedServer) -> None:
     scripted_server.version = Answer(404, {"detail": "Not Found"})
     scripted_server.models = models("tiny")

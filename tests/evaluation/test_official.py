@@ -15,6 +15,7 @@ from ameli_llm.attributes import rules as extraction
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.comparison import listwise
 from ameli_llm.comparison import rules as comparison
+from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import AttributesConfig, FusionConfig, RunConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.engines.engine import ChatReply, ChatRequest
@@ -107,7 +108,7 @@ def flow(*ids: int, **changes: Any) -> Flow:
         "attributes": {i: attribute_dictionary(product) for i, product in LAMPS.items()},
         "source": Found(ids),
         "extractors": {"rules": extraction.create()},
-        "comparator": comparison.create(None),
+        "panel": Panel({"rules": comparison.create(None)}, {}),
         "merging": AttributesConfig(),
         "fusion": FusionConfig(image=0.0),
         "candidates": 3,
@@ -226,7 +227,7 @@ def options(official: Official, reviews: int, orders: int = 1) -> list[list[int]
         products=products,
         attributes={i: attribute_dictionary(product) for i, product in products.items()},
         extractors={},
-        comparator=listwise.create(engine, orders=orders),
+        panel=Panel({"listwise": listwise.create(engine, orders=orders)}, {}),
         candidates=10,
     )
     leaking, done = official_flow(made, {}, official)
@@ -287,9 +288,9 @@ def test_a_completion_lists_no_values_and_so_none_in_rank_order() -> None:
 
 
 def test_what_a_linker_cannot_have_is_not_claimed() -> None:
-    bare = flow(1, 2, extractors={}, comparator=None)
+    bare = flow(1, 2, extractors={}, panel=None)
     made, done = official_flow(bare, {7: 3}, Official())
     assert done.names == ("gold_inserted", "gold_in_score_dict", "weights_on_reported_split")
-    assert (made.attributes, made.extractors, made.comparator) == (bare.attributes, {}, None)
+    assert (made.attributes, made.extractors, made.panel) == (bare.attributes, {}, None)
     _, ruled = official_flow(flow(1, 2), {7: 3}, Official())
     assert set(Official().names) - set(ruled.names) == {"options_in_rank_order"}

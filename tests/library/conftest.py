@@ -11,13 +11,14 @@ import pytest
 
 from ameli_llm.dataset.synth import write_twin
 from ameli_llm.linker import Linker
+from tests.shared_setup import cache_of
 
 CHEAP = ("retrieval.weights={title: 5.0, tfidf: 8.0}", "attributes.extractors=[rules]")
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    return cache_of(tmp_path_factory, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.command import Done, command
-from tests.shared_setup import made_once, twin_of
+from tests.shared_setup import cache_of, made_once, twin_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ def finished(process: subprocess.Popen[str]) -> Done:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache folder of all runs here: index, OCR results, replies."""
-    return tmp_path_factory.mktemp("cache")
+    return cache_of(tmp_path_factory, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

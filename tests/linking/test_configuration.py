@@ -35,8 +35,8 @@ def test_a_written_configuration_reads_back(tmp_path: Path) -> None:
         ),
         (
             "comparison: {order: 2}",
-            "No setting named 'comparison.order'. Available: comparison.comparator, comparison.orders, "
-            "comparison.template. Did you mean 'comparison.orders'?",
+            "No setting named 'comparison.order'. Available: comparison.comparators, comparison.orders, "
+            "comparison.template, comparison.weights. Did you mean 'comparison.orders'?",
         ),
         ("fusion: 3", f"fusion: Input should be a valid dictionary or instance of FusionConfig.{EVERY}"),
         (
@@ -145,5 +145,5 @@ def test_an_override_that_is_refused(setting: str, message: str) -> None:
 def test_a_baseline_is_one_retriever_and_nothing_else() -> None:
     config = retriever_alone(override(RunConfig(), ["engine.name=vllm_server", "seed=4"]), "bm25")
     assert config.retrieval.weights == {"bm25": 1.0}
-    assert (config.attributes.extractors, config.comparison.comparator) == ((), "none")
+    assert (config.attributes.extractors, config.comparison.comparators) == ((), ())
     assert (config.engine.name, config.seed) == ("none", 4)

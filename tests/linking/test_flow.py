@@ -15,6 +15,7 @@ from ameli_llm.attributes import rules as extraction
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.comparison import rules as comparison
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
+from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import AttributesConfig, FusionConfig
 from ameli_llm.flow import Flow, vocabulary
 from ameli_llm.types import Candidate, Failure, Product, Review, State, Usage
@@ -61,7 +62,7 @@ def flow(scores: Mapping[int, float] | None = None, **changes: Any) -> Flow:
         "attributes": ATTRIBUTES,
         "source": Scripted(scores if scores is not None else dict.fromkeys(COLOURS, 1.0)),
         "extractors": {"rules": extraction.create()},
-        "comparator": comparison.create(None),
+        "panel": Panel({"rules": comparison.create(None)}, {}),
         "merging": AttributesConfig(),
         "fusion": FusionConfig(),
         "candidates": 3,
@@ -137,7 +138,7 @@ def test_no_reviews() -> None:
 
 
 def test_without_extractors_and_comparator_retrieval_decides() -> None:
-    (row,) = flow({1: 0.0, 4: 2.0, 5: 2.0}, extractors={}, comparator=None).link([RED])
+    (row,) = flow({1: 0.0, 4: 2.0, 5: 2.0}, extractors={}, panel=None).link([RED])
     assert [c.entity_id for c in row.candidates] == [4, 5, 1]
     assert (row.entity_id, row.attributes, row.verdicts) == (4, (), ())
     assert all(c.text_score is None for c in row.candidates)
@@ -160,7 +161,7 @@ def test_a_failure_is_a_state_and_its_tokens_count(
 ) -> None:
     extractors = {"rules": extraction.create()} | ({"llm": Failing(extract)} if extract else {})
     comparator = Failing(compare) if compare else comparison.create(None)
-    (row,) = flow(extractors=extractors, comparator=comparator).link([RED])
+    (row,) = flow(extractors=extractors, panel=Panel({"one": comparator}, {})).link([RED])
     assert (row.state, row.error, row.entity_id, row.confidence) == (state, error, None, None)
     assert len(row.candidates) == 5, "what retrieval found stays"
     assert [a.value for a in row.attributes] == ["Red"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from ameli_llm.runs import PredictionRow
 from tests.engines.scripted import Answer, scripted
 
+ROOT = Path(__file__).parents[2]
 PRODUCTS = [
     ("B1", "Acme blender \x1b[31mred", "Red", "500 watts"),
     (7, "Acme blender blue", "Blue", "300 watts"),
@@ -51,6 +55,33 @@ def test_one_review_is_explained(kb: Path, here: Callable[..., Any]) -> None:
         'agree     Color: "red" in body; the product: Red',
         'agree     Power: "500 W" in body; the product: 500 watts',
     ]
+
+
+def test_with_a_warm_index_nothing_is_imported_that_takes_seconds(
+    kb: Path, here: Callable[..., Any], cache: Path
+) -> None:
+    """Only what is configured by default, the text encoder included, and that is not torch."""
+    words = ["link-one", str(kb), *WORDS]
+    warm = here(*words)
+    code = (
+        "import sys\n"
+        "from ameli_llm import cli\n"
+        f"sys.argv = {['ameli-llm', *words]!r}\n"
+        "try:\n    cli.main()\n"
+        "finally:\n    print(*(set(sys.modules) & set(sys.stdin.read().split())), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        input="torch transformers sentence_transformers chromadb openai onnx onnxruntime",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == warm.out
+    assert "B1" in done.stdout
+    assert done.stderr == "onnxruntime\n"
 
 
 def test_what_speaks_against_it_is_shown_too(kb: Path, here: Callable[..., Any]) -> None:

@@ -121,7 +121,7 @@ def test_a_variant_shares_what_is_open(served: Pipeline, opened: Opened, asks: t
     assert variant.index is served.index
     assert variant.engine is served.engine
     assert variant.flow.extractors["rules"] is served.flow.extractors["rules"]
-    assert (variant.flow.fusion.text, variant.flow.comparator.name) == (2.0, "pairwise")
+    assert (variant.flow.fusion.text, variant.flow.panel.name) == (2.0, "pairwise")
     assert list(variant.templates) == ["compare/pairwise"]
     assert served.variant(config()).engine is None
     assert opened.indexes == 1

@@ -16,21 +16,21 @@ def config(*settings: str) -> RunConfig:
 
 
 @pytest.mark.parametrize(
-    ("settings", "extractors", "comparator", "asks"),
+    ("settings", "extractors", "comparators", "asks"),
     [
-        ((), ("rules", "ocr"), "rules", False),
-        ((SERVED,), ("rules", "ocr", "llm"), "listwise", True),
-        ((SERVED, "comparison.comparator=pairwise"), ("rules", "ocr", "llm"), "pairwise", True),
-        ((SERVED, "attributes.extractors=[rules]", "comparison.comparator=none"), ("rules",), "none", False),
-        ((SERVED, "attributes.extractors=[rules]"), ("rules",), "listwise", True),
+        ((), ("rules", "ocr"), ("rules",), False),
+        ((SERVED,), ("rules", "ocr", "llm"), ("rules", "listwise"), True),
+        ((SERVED, "comparison.comparator=pairwise"), ("rules", "ocr", "llm"), ("pairwise",), True),
+        ((SERVED, "attributes.extractors=[rules]", "comparison.comparator=none"), ("rules",), (), False),
+        ((SERVED, "attributes.extractors=[rules]"), ("rules",), ("rules", "listwise"), True),
     ],
 )
 def test_what_is_left_open_follows_the_engine(
-    settings: tuple[str, ...], extractors: tuple[str, ...], comparator: str, asks: bool
+    settings: tuple[str, ...], extractors: tuple[str, ...], comparators: tuple[str, ...], asks: bool
 ) -> None:
     resolved = resolve(config(*settings))
     assert resolved.attributes.extractors == extractors
-    assert resolved.comparison.comparator == comparator
+    assert resolved.comparison.comparators == comparators
     assert asks_model(resolved) is asks
     assert resolve(resolved) == resolved
 
@@ -52,6 +52,19 @@ def test_more_candidates_than_letters() -> None:
     resolve(config(SERVED, "retrieval.candidates=53", "comparison.comparator=entail"))
 
 
+def test_a_template_is_for_one_comparator() -> None:
+    named = "comparison.template=compare/mine"
+    assert resolve(config(SERVED, named)).comparison.comparators == ("rules", "listwise")
+    with pytest.raises(AmeliError, match="one template, and entail and listwise send one each"):
+        resolve(config(SERVED, named, "comparison.comparators=[entail,listwise]"))
+
+
+def test_the_model_is_taken_out_of_a_list() -> None:
+    both = config(SERVED, "comparison.comparators=[rules,entail]")
+    assert model_free(both).comparison.comparators == ("rules",)
+    assert model_free(config(SERVED, "comparison.comparator=entail")).comparison.comparators == ("rules",)
+
+
 @pytest.mark.parametrize("setting", ["comparison.comparator=gues", "attributes.extractors=[gues]"])
 def test_an_unknown_part(setting: str) -> None:
     with pytest.raises(UnknownNameError, match="'gues'"):
@@ -61,7 +74,7 @@ def test_an_unknown_part(setting: str) -> None:
 def test_without_a_model_the_rest_stays() -> None:
     free = model_free(config(SERVED, "retrieval.candidates=5", "attributes.extractors=[rules,llm]"))
     assert free == resolve(config("retrieval.candidates=5", "attributes.extractors=[rules]"))
-    assert model_free(config("comparison.comparator=none")).comparison.comparator == "none"
+    assert model_free(config("comparison.comparator=none")).comparison.comparators == ()
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,15 @@ TEXTS = sorted(
 )
 HEAVY = (
     *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
-    *("gguf", "accelerate", "peft"),
-    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr", "onnxruntime"),
+    *("gguf", "accelerate", "peft", "onnx", "onnxruntime", "tokenizers"),
+    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr"),
 )
 TRAINS_WITH_TORCH = {
     "ameli_llm.engines._attention",
     "ameli_llm.engines._network",
     "ameli_llm.engines._writers",
     "ameli_llm.images.contrastive",
+    "ameli_llm.instruction.network",
     "ameli_llm.training.loop",
     "eval.baselines._tower_training",
     "eval.baselines.amelink.encoder",

@@ -26,6 +26,7 @@ from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.generations import current, writer
 from retrieval.index import Index, open_index
+from tests.shared_setup import cache_of
 
 Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
 BARE = RetrievalConfig(image_encoder="none")
@@ -38,9 +39,10 @@ def place_of(dataset: Dataset, config: RetrievalConfig) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AMELI_LLM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = cache_of(tmp_path_factory, tmp_path / "cache")
+    monkeypatch.setenv("AMELI_LLM_CACHE", str(folder))
+    return folder
 
 
 class TestPlace:

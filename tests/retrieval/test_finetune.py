@@ -19,7 +19,7 @@ from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
 from retrieval.building import build_index
-from retrieval.encoders.sbert import create
+from retrieval.encoders.sbert import SBERT, create
 from retrieval.finetuning.description import (
     DESCRIPTION,
     Description,
@@ -162,7 +162,7 @@ def test_killed_and_typed_again_it_ends_with_the_same_bytes(
 
 
 def test_another_place_of_the_right_product_in_the_batch_is_no_negative(tiny: Path) -> None:
-    encoder = create(str(tiny))
+    encoder = SBERT(str(tiny))
     twice = Triplets(
         query=["My crimson lamp", "A crimson light"],
         positive=[PRODUCTS[0], PRODUCTS[0]],

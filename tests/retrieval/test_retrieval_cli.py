@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from ameli_llm.cli.index import register
 from ameli_llm.errors import AmeliError
+from tests.shared_setup import cache_of
 
 CONFIG = """
 retrieval:
@@ -42,8 +43,10 @@ def invoke(*words: object) -> Result:
     return result
 
 
-def test_index_says_what_it_made(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMELI_LLM_CACHE", str(tmp_path / "cache"))
+def test_index_says_what_it_made(
+    root: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMELI_LLM_CACHE", str(cache_of(tmp_path_factory, tmp_path / "cache")))
     (root / "product_images" / "20-0.png").write_bytes(b"")
     result = invoke("index", root, "--json")
     assert result.exit_code == 0

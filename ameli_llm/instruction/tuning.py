@@ -1,0 +1,244 @@
+"""Fine-tunes an instruction model on a stream of exercises: LoRA, or all weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from ameli_llm.errors import AmeliError
+from ameli_llm.files import make_folder, write_json
+from ameli_llm.instruction.exercises import Exercises
+from ameli_llm.instruction.packing import Packed
+from ameli_llm.instruction.sources import Source
+from ameli_llm.instruction.stream import Stream
+from ameli_llm.models import instruction_model, is_known, model_folder
+from ameli_llm.training.checkpoint import discard
+from ameli_llm.types import Progress
+from ameli_llm.untrusted import read_json
+
+if TYPE_CHECKING:
+    from ameli_llm.instruction.network import Learner
+
+_HELD_OUT = 7_919
+"""Added to the seed for the exercises of dev."""
+
+_TIMED = 8
+"""Exercises by which the speed is measured."""
+
+PLAN, RECORD = "plan.json", "training.json"
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """How a model is fine-tuned.
+
+    ``exercises`` between two looks at dev, of which there are ``rounds``; with ``minutes`` above 0 their
+    number is what fits in that time at the speed of the first ones. A step of the optimizer takes
+    ``batch_size`` exercises, ``micro_batch`` of them at a time in memory. ``rank`` 0 trains all weights.
+    ``alpha`` is LoRA's; the adapted matrices are ``targets``. ``dev``: exercises of dev. ``longest``: tokens
+    of an exercise at most.
+    """
+
+    minutes: float = 0.0
+    rounds: int = 10
+    exercises: int = 200
+    batch_size: int = 8
+    micro_batch: int = 1
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    patience: int = 5
+    rank: int = 16
+    alpha: int = 32
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    dev: int = 32
+    longest: int = 1024
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuning's result: its folder, its epochs, and the share of right answers on dev by template."""
+
+    folder: Path
+    history: Sequence[Mapping[str, Any]]
+    scores: Mapping[str, float]
+    exercises: int
+
+
+def tune(
+    base: str,
+    train: Sequence[Source],
+    dev: Sequence[Source],
+    templates: Sequence[Exercises],
+    settings: TuningSettings,
+    out: Path,
+    progress: Progress,
+) -> Tuned:
+    """Trains an adapter (or with rank 0 all weights) for ``templates`` and saves it in ``out``.
+
+    ``base`` is a known model's name or a model folder. Adapters are in peft's format, weights in bf16. Typed
+    again after an interruption it goes on to the same result. Raises MissingPackageError, and AmeliError when
+    the base cannot be adapted or the sources give no exercise.
+    """
+    from ameli_llm.instruction.loading import load, save
+    from ameli_llm.instruction.network import Learner
+    from ameli_llm.training.loop import LoopSettings, device
+    from ameli_llm.training.loop import train as run
+
+    precision = _precision(settings)
+    folder = _base_folder(base, progress)
+    low = precision == "bf16" and device().type != "cuda"
+    network, chat = load(folder, base, settings.rank, settings.alpha, settings.targets, settings.seed, low)
+    learner = Learner(network).to(device())
+    rows = Stream(train, templates, chat, settings.seed, settings.longest)
+    held = Stream(dev, templates, chat, settings.seed + _HELD_OUT, settings.longest)
+    judged = [held.row(number) for number in range(settings.dev)]
+    identity = _identity(folder, rows, held)
+    count = _planned(learner, rows, settings, out, identity)
+    loop = LoopSettings(
+        epochs=settings.rounds,
+        batch_size=settings.micro_batch,
+        accumulation=max(1, settings.batch_size // settings.micro_batch),
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup=settings.warmup,
+        clip=settings.clip,
+        patience=settings.patience,
+        precision=precision,
+        seed=settings.seed,
+        fresh=True,
+    )
+    history = run(
+        learner,
+        count,
+        lambda numbers: learner.loss([rows.row(int(number))[1] for number in numbers]),
+        lambda: _dev_score(learner, judged),
+        loop,
+        checkpoints=out / CHECKPOINT,
+        identity=identity,
+        progress=progress,
+    )
+    scores = _scores(learner, judged)
+    epochs = [asdict(epoch) for epoch in history]
+    record = {
+        "base": base,
+        "settings": asdict(settings),
+        "templates": {one.template.name: one.template.identity for one in templates},
+        "sources": [source.identity for source in train],
+        "exercises": count * (len(history) - 1),
+        "epochs": epochs,
+        "scores": scores,
+    }
+    save(network, chat, out, adapter=bool(settings.rank))
+    write_json(out / RECORD, record)
+    (out / PLAN).unlink(missing_ok=True)
+    discard(out / CHECKPOINT)
+    return Tuned(out, epochs, scores, count * (len(history) - 1))
+
+
+def _scores(learner: Learner, judged: Sequence[tuple[str, Packed]]) -> dict[str, float]:
+    """By template, the share of examples whose answer greedy decoding would give."""
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for name, packed in judged:
+        (found,) = learner.right([packed])
+        hits[name] += found
+    return {name: float(np.mean(found)) for name, found in hits.items()}
+
+
+def _dev_score(learner: Learner, judged: Sequence[tuple[str, Packed]]) -> float:
+    """The mean over the templates of the share of right answers.
+
+    The likelihood of an answer token is added at a thousandth, so that of equal shares the surer one is
+    better: at first none is right.
+    """
+    loss = float(np.mean([float(learner.loss([packed])) for _, packed in judged]))
+    return float(np.mean(list(_scores(learner, judged).values()))) + math.exp(-loss) / 1000
+
+
+def _base_folder(base: str, progress: Progress) -> Path:
+    if is_known(base):
+        return model_folder(instruction_model(base).name, progress)
+    if not (Path(base) / "config.json").is_file():
+        raise AmeliError(
+            f"No model {base!r}: it is no name of a known model, and no folder with config.json.",
+            hint="Type: ameli-llm models list",
+        )
+    return Path(base)
+
+
+def _precision(settings: TuningSettings) -> Literal["auto", "fp32", "bf16", "fp16"]:
+    """bf16 on a CPU that multiplies in it, unless the settings say otherwise."""
+    import torch
+
+    from ameli_llm.training.loop import device
+
+    if settings.precision == "auto" and device().type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return "bf16"
+    return settings.precision
+
+
+def _planned(learner: Learner, rows: Stream, settings: TuningSettings, out: Path, identity: str) -> int:
+    """Exercises of a round: as set, or what fits in the time at the speed of a few of them.
+
+    Written down on the first call, so that a training that goes on does so with the same number.
+    """
+    import torch
+
+    from ameli_llm.training.loop import autocast, device
+
+    if not settings.minutes:
+        return settings.exercises
+    plan = out / PLAN
+    known = _Plan.read(plan)
+    if known is not None and known.identity == identity and known.minutes == settings.minutes:
+        return known.exercises
+    learner.train()
+    precision = _precision(settings)
+    began = time.monotonic()
+    for number in range(_TIMED + 1):
+        if number == 1:
+            began = time.monotonic()  # the first one is slower
+        with autocast(device(), "fp32" if precision == "auto" else precision):
+            loss = learner.loss([rows.row(number)[1]])
+        torch.autograd.backward(loss)
+    learner.zero_grad(set_to_none=True)
+    each = (time.monotonic() - began) / _TIMED
+    count = max(settings.batch_size, round(60 * settings.minutes / each / settings.rounds))
+    make_folder(out)
+    write_json(plan, _Plan(identity=identity, minutes=settings.minutes, exercises=count).model_dump())
+    return count
+
+
+class _Plan(BaseModel):
+    identity: str
+    minutes: float
+    exercises: int = Field(ge=1)
+
+    @classmethod
+    def read(cls, path: Path) -> _Plan | None:
+        """The plan in a file, None where there is none that can be read."""
+        try:
+            return cls.model_validate(read_json(path.read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+
+def _identity(folder: Path, rows: Stream, held: Stream) -> str:
+    from ameli_llm.engines._local import fingerprint
+
+    parts = [fingerprint(folder), rows.identity, held.identity]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,94 @@
+"""The forward pass of a text encoder as an ONNX graph: kept in the cache, run without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.paths import encoders_dir
+from retrieval.derived import open_derived
+from retrieval.encoders.encoder import Vectors, normalised
+
+FORMAT = 1
+"""Of the exported files; goes up when they are made in another way."""
+
+NETWORK, TOKENIZER = "model.onnx", "tokenizer.json"
+IDS, MASK = "ids", "mask"
+TOKENS = 1024
+"""Tokens of a batch, padding included: what fits the caches of a core is faster than more."""
+
+
+class Graph:
+    """An exported encoder in ``place``. Threads may share it. Raises AmeliError when it cannot be opened."""
+
+    def __init__(self, place: Path) -> None:
+        try:
+            import onnxruntime
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise MissingPackageError("onnxruntime or tokenizers", "retrieval") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _threads()
+        options.inter_op_num_threads = 1
+        # Threads that wait for work would otherwise keep a core busy that other processes could use.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(place / NETWORK), options, providers=["CPUExecutionProvider"]
+            )
+            self._tokenizer: Any = Tokenizer.from_file(str(place / TOKENIZER))
+        except Exception as error:  # onnxruntime and tokenizers raise their own types
+            raise AmeliError(
+                f"Cannot open the text encoder in {place}: {str(error).strip().splitlines()[0]}",
+                hint="Delete that folder: it is made again.",
+            ) from error
+        self.dimension = int(self._session.get_outputs()[0].shape[1])
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """[n, dimension], L2-normalised, in the order of ``texts``; batches hold texts of like length."""
+        sequences = [found.ids for found in self._tokenizer.encode_batch_fast(list(texts))]
+        order = sorted(range(len(texts)), key=lambda i: (-len(sequences[i]), i))
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        done = 0
+        while done < len(order):
+            rows = order[done : done + max(1, TOKENS // len(sequences[order[done]]))]
+            vectors[rows] = self._batch([sequences[row] for row in rows])
+            done += len(rows)
+        return normalised(vectors)
+
+    def _batch(self, sequences: Sequence[Sequence[int]]) -> Vectors:
+        ids = np.zeros((len(sequences), max(map(len, sequences))), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+        found: Vectors = self._session.run(None, {IDS: ids, MASK: mask})[0]
+        return found
+
+
+def open_graph(revision: str, write: Callable[[Path], None]) -> Graph:
+    """The graph of the weights ``revision``, from the cache; ``write`` makes it in an empty folder.
+
+    It is made once; what is damaged is made again, and what another process is making is waited for. Where
+    the cache cannot be written, it is made for this time only.
+    """
+    home = encoders_dir()
+    with contextlib.suppress(OSError):
+        home.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as temporary:
+        return Graph(open_derived(home, f"{revision}-{FORMAT}", write, temporary))
+
+
+def _threads() -> int:
+    """OMP_NUM_THREADS, which torch goes by too; else the cores that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
