@@ -17,8 +17,9 @@ def resolve(config: RunConfig) -> RunConfig:
     """The configuration with its automatic parts filled in.
 
     Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor joins, and
-    beside the rules the comparator that a known model was trained for, listwise for others. Raises AmeliError when a part asks for a model and there is no engine, when more
-    candidates are to be compared than a comparator can, or when one template is named for two comparators.
+    beside the rules the comparator that a known model was trained for, listwise for others. Raises AmeliError
+    when a part asks for a model and there is no engine, when more candidates are to be compared than a
+    comparator can, or when one template is named for two comparators.
     """
     served = config.engine.name != "none"
     if served and config.engine.name not in ENGINES.names():
