@@ -102,6 +102,10 @@ class EngineConfig(_Section):
     model: str = Field(
         "", description="known model (`models list`), name at the hub or the server, or a folder"
     )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="numbers of a model in this process; auto: bfloat16 if the CPU has it; vllm: as saved",
+    )
     base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")
     timeout: float = Field(120.0, gt=0, le=86_400, description="seconds before a request counts as failed")
