@@ -75,7 +75,7 @@ class ComparisonConfig(_Section):
 
     comparators: tuple[str, ...] | None = Field(
         None,
-        description="comparator files in ameli_llm/comparison; null: rules, and listwise with an engine",
+        description="comparator files in ameli_llm/comparison; null: rules, and with an engine the model's",
     )
     weights: dict[str, float] = Field(
         default_factory=dict,
