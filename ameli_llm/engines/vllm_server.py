@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 from ameli_llm.address import normalised
 from ameli_llm.config import EngineConfig
-from ameli_llm.engines import _canary, _wire
+from ameli_llm.engines import _canary, _question, _wire
 from ameli_llm.engines._context import excess, most_tokens
 from ameli_llm.engines._http import Client, RefusedReplyError
 from ameli_llm.engines._reply import choice_reply, engine_error, one_line, text_reply
@@ -29,13 +29,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MOST_TOP_LOGPROBS = 20  # the server's default limit (--max-logprobs)
 _MOST_LISTED = 10
 _SERVE = (
     "`vllm serve MODEL` (GPU) or `python -m vllm.entrypoints.openai.api_server --model MODEL` (CPU build)"
 )
-_PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Overrides the model folder's generation_config.json, which the server would apply otherwise."""
 
 
 def create(config: EngineConfig) -> VllmServer:
@@ -163,13 +160,9 @@ class VllmServer:
         return text_reply(request, answer.text, answer.finish_reason, answer.usage)
 
     async def _answer(self, model: str, request: ChatRequest) -> _wire.Answer:
-        body = {"model": model} | _prompt(request) | _sampling(request) | _constraint(request)
+        body = _question.body(model, request)
         if request.completion:
-            if request.choices:
-                body |= {"logprobs": _top_logprobs(request)}
             return await self._ask("POST", "/completions", _wire.read_completion, body)
-        if request.choices:
-            body |= {"logprobs": True, "top_logprobs": _top_logprobs(request)}
         return await self._ask("POST", "/chat/completions", _wire.read_chat, body)
 
     async def _count_all(self, requests: Sequence[ChatRequest]) -> list[int]:
@@ -177,7 +170,7 @@ class VllmServer:
 
     async def _count(self, request: ChatRequest) -> int:
         """Tokens of the prompt as the server counts them; from one that does not, the most they can be."""
-        body = {"model": (await self._identify()).model} | _prompt(request)
+        body = {"model": (await self._identify()).model} | _question.prompt(request)
         try:
             async with self._slots:
                 return await self._ask("POST", self._root_address("/tokenize"), _wire.read_count, body)
@@ -285,39 +278,3 @@ def _listed(models: Iterable[str]) -> str:
     names = sorted(models)
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return (", ".join(map(one_line, names[:_MOST_LISTED])) or "none") + more
-
-
-def _prompt(request: ChatRequest) -> dict[str, Any]:
-    if request.completion:
-        return {"prompt": _clean(request.messages[-1].content)}
-    messages = [{"role": m.role, "content": _clean(m.content)} for m in request.messages]
-    return {"messages": messages, "chat_template_kwargs": {"enable_thinking": False}}
-
-
-def _sampling(request: ChatRequest) -> dict[str, Any]:
-    return _PLAIN_SAMPLING | {
-        "max_tokens": 1 if request.choices else request.max_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "seed": request.seed,
-    }
-
-
-def _constraint(request: ChatRequest) -> dict[str, Any]:
-    if request.choices:
-        return {"structured_outputs": {"choice": list(request.choices)}}
-    if request.schema is not None:
-        schema = {"name": "reply", "schema": dict(request.schema), "strict": True}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    return {}
-
-
-def _top_logprobs(request: ChatRequest) -> int:
-    # Twice the choices leaves room for tokens that only begin a choice, or spell it in bytes.
-    count = len(request.choices)
-    return max(count, min(2 * count, _MOST_TOP_LOGPROBS))
-
-
-def _clean(text: str) -> str:
-    # Half of a surrogate pair, as broken input has it, cannot be sent as UTF-8.
-    return text.encode("utf-8", "replace").decode("utf-8")
