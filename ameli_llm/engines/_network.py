@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
-from ameli_llm.engines._attention import FOLDED, RoomyLayer
+from ameli_llm.engines._attention import FOLDED, RoomyCache
 from ameli_llm.engines._prefixes import Group, batches, grouped
 from ameli_llm.errors import MissingPackageError
 
@@ -106,10 +105,10 @@ class Network:
         going = chosen(rows, first)
         mask = torch.tensor([[int(at >= longest - len(p)) for at in range(longest)] for p in prompts])
         while going:
-            if 4 * len(going) <= 3 * len(rows):  # to leave rows out copies the cache: only when it pays
+            if isinstance(cache, RoomyCache) and 4 * len(going) <= 3 * len(rows):
+                # To leave rows out copies the cache: only when it pays.
                 kept = [rows.index(place) for place in going]
-                for layer in cache.layers:
-                    layer.keep(kept)
+                cache.keep(kept)
                 mask, rows = mask[kept], going
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             tokens = torch.tensor([[written[place][-1]] for place in rows])
@@ -123,30 +122,27 @@ class Network:
         """A cache of all prompts, padded on the left, and the logits of what follows each."""
         longest = max(map(len, prompts))
         logits = torch.empty(len(prompts), self.vocabulary)
-        joined: Cache | None = None
+        joined = RoomyCache(room)
         for leaf in self._leaves(prompts):
             logits[leaf.places] = leaf.logits.float()
-            if not self._shares:
+            if not isinstance(leaf.cache, RoomyCache):
                 return leaf.cache, logits
-            joined = joined or _roomy(room)
-            for at, source in enumerate(leaf.cache.layers):
-                if len(joined.layers) == at:
-                    joined.layers.append(source.alike(len(prompts), room, longest))
-                for row, place in enumerate(leaf.places):
-                    joined.layers[at].take(place, source, row, len(prompts[place]), longest)
-        assert joined is not None
+            if not joined.layers:
+                joined.prepare(leaf.cache, len(prompts), longest)
+            for row, place in enumerate(leaf.places):
+                joined.take(place, leaf.cache, row, len(prompts[place]), longest)
         return joined, logits
 
     def _leaves(self, sequences: Sequence[Sequence[int]]) -> Iterator[_Leaf]:
         if self._shares:
-            yield from self._visit(grouped(sequences), _roomy(max(map(len, sequences))), 0, sequences)
+            yield from self._visit(grouped(sequences), RoomyCache(max(map(len, sequences))), 0, sequences)
             return
         for place, sequence in enumerate(sequences):
             cache = DynamicCache(config=self._model.config)
             yield _Leaf([place], cache, self._pass(torch.tensor([sequence]), cache)[:, -1])
 
     def _visit(
-        self, group: Group, trunk: Cache, start: int, sequences: Sequence[Sequence[int]]
+        self, group: Group, trunk: RoomyCache, start: int, sequences: Sequence[Sequence[int]]
     ) -> Iterator[_Leaf]:
         """Depth first, so that one cache serves all: each branch is cut off again before the next one."""
         length = group.length
@@ -156,18 +152,17 @@ class Network:
         own = [(place, len(sequences[place]) - length) for place in group.alone]
         for places in batches(own, _TOKENS, _ROWS):
             yield self._ends(places, trunk, length, sequences)
-            _cut(trunk, length)
+            trunk.cut(length)
         for branch in group.groups:
             yield from self._visit(branch, trunk, length, sequences)
-            _cut(trunk, length)
+            trunk.cut(length)
 
-    def _ends(self, places: list[int], trunk: Cache, start: int, sequences: Sequence[Sequence[int]]) -> _Leaf:
+    def _ends(
+        self, places: list[int], trunk: RoomyCache, start: int, sequences: Sequence[Sequence[int]]
+    ) -> _Leaf:
         ends = [sequences[place][start:] for place in places]
         longest = max(map(len, ends))
-        cache = trunk
-        if len(ends) > 1:
-            cache = _roomy(longest)
-            cache.layers.extend(layer.widened(len(ends), longest) for layer in trunk.layers)
+        cache = trunk if len(ends) == 1 else trunk.widened(len(ends), longest)
         tokens = torch.zeros((len(ends), longest), dtype=torch.long)
         for row, end in enumerate(ends):
             tokens[row, : len(end)] = torch.tensor(end)
@@ -189,15 +184,6 @@ class Network:
         if "logits_to_keep" in self._takes:
             return logits
         return logits[:, -keep:] if isinstance(keep, int) else logits[:, keep]
-
-
-def _roomy(room: int) -> Cache:
-    return Cache(layer_class_to_replicate=partial(RoomyLayer, room))
-
-
-def _cut(cache: Cache, length: int) -> None:
-    for layer in cache.layers:
-        layer.cut(length)
 
 
 def _places(group: Group) -> Iterator[int]:

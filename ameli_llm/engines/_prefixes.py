@@ -31,7 +31,7 @@ def grouped(sequences: Sequence[Sequence[int]]) -> Group:
     At least one token of a sequence is its own, even of one with which others begin: what follows its last
     token is asked for. The result does not depend on the order of the sequences but for positions.
     """
-    order = sorted(range(len(sequences)), key=lambda at: sequences[at])
+    order = sorted(range(len(sequences)), key=lambda at: list(sequences[at]))
     shared = [_shared(sequences[one], sequences[other]) for one, other in pairwise(order)]
     length = min(shared, default=0)
     return _group(order, shared, length if len(shared) * length >= LEAST_SAVED else 0)

@@ -27,9 +27,9 @@ class TokenWriter:
         self.done = False
         self._ends = ends
         self._matcher = None if grammar is None else xgrammar.GrammarMatcher(grammar)
-        self._mask = (
-            None if grammar is None else xgrammar.allocate_token_bitmask(1, grammar.tokenizer_info.vocab_size)
-        )
+        self._mask: Any = None
+        if grammar is not None:
+            self._mask = xgrammar.allocate_token_bitmask(1, grammar.tokenizer_info.vocab_size)
         self._warpers: list[Any] = []
         self._generator = torch.Generator().manual_seed(request.seed)
         if request.temperature > 0:

@@ -82,12 +82,14 @@ def test_extraction_keeps_to_the_schema(engine: VllmServer) -> None:
 def test_the_excess_is_counted_by_the_server(engine: VllmServer, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
-    long = ask("word " * 5000)
-    tokens = len(prompt_tokens(AutoTokenizer.from_pretrained(tiny_model), long))
-    assert engine.excess([ask("x"), long]) == [0, tokens + long.max_tokens - 4096]
-    failure = engine.chat([long])[0].failure
-    assert failure is not None
-    assert str(tokens) in failure.message
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    per_word = len(tokenizer(" word")["input_ids"])
+    text = " word" * (4000 // per_word)
+    room = 4096 - len(prompt_tokens(tokenizer, ask(text)))
+    fits, too_long = ask(text, max_tokens=room), ask(text, max_tokens=room + 1)
+    assert engine.excess([ask("x"), fits, too_long]) == [0, 0, 1]
+    (answered,) = engine.chat([fits])
+    assert answered.usage.prompt + room == 4096
 
 
 def test_a_choice_is_the_likeliest_and_its_shares_add_up(engine: VllmServer) -> None:

@@ -81,6 +81,9 @@ class Model:
             for request in requests
         ]
 
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        return [0 for _ in requests]
+
     def canary(self) -> None:
         """Nothing to check."""
 
