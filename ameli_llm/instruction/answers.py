@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
+from ameli_llm.attributes.values.normalise import normalise
 from ameli_llm.comparison.entail import EntailAsk
 from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.instruction.told import Fact, Told
@@ -38,16 +38,10 @@ def entailment(told: Told, ask: EntailAsk) -> str | None:
     choice for what is open.
     """
     yes, no, *rest = ask.request.choices
-    asked = normalise_all(ask.key, ask.values)
-    facts = [fact for fact in told.facts if fact.key == ask.key]
-    levels = [(fact.denied, agreement(normalise(fact.key, fact.value), asked)) for fact in facts]
-    if any(level is not None and 0 < level < 1 for _, level in levels):
+    bearing = told.bearing(ask.key, ask.values)
+    if bearing is None or (bearing == "open" and not rest):
         return None
-    if any(level == 1 and not denied for denied, level in levels):
-        return yes
-    if any(level == (1 if denied else 0) for denied, level in levels):
-        return no
-    return rest[0] if rest else None
+    return {"for": yes, "against": no, "open": rest[0] if rest else ""}[bearing]
 
 
 def extraction(told: Told, request: ChatRequest) -> str:

@@ -72,8 +72,13 @@ def pack(exercise: Exercise, chat: Chat, longest: int) -> Packed | None:
         count += 1
     if not count:
         return None
-    arrays = (np.array(row, dtype=np.int64) for row in (tokens, positions, branches, targets))
-    return Packed(*arrays, examples=count)
+    return Packed(
+        np.array(tokens, dtype=np.int64),
+        np.array(positions, dtype=np.int64),
+        np.array(branches, dtype=np.int64),
+        np.array(targets, dtype=np.int64),
+        count,
+    )
 
 
 def prompt_tokens(request: ChatRequest, chat: Chat) -> list[int]:

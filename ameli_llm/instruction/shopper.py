@@ -73,6 +73,7 @@ def tell(subject: Subject, review_id: ReviewId, say: Wording, rng: np.random.Gen
         tuple(facts),
         tuple(product for product, _ in order),
         tuple(attributes for _, attributes in order),
+        exclusive=True,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -14,11 +17,10 @@ from ameli_llm.attributes.rules import RulesExtractor
 from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset, load_dataset
-from ameli_llm.ids import EntityId, ReviewId
-from ameli_llm.instruction.shopper import Subject, tell
+from ameli_llm.instruction.shopper import Subject, load_phrases, tell
 from ameli_llm.instruction.told import Fact, Told
 from ameli_llm.instruction.wording import said
-from ameli_llm.instruction.world import Shelf, invent
+from ameli_llm.instruction.world import Shelf, invent, words
 from ameli_llm.prompting.example import vocabulary_of
 from ameli_llm.types import Attributes, AttributeValue, Product
 
@@ -51,7 +53,7 @@ class Invented:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self.identity = f"invented {seed}"
+        self.identity = f"invented {seed} {_vocabulary()}"
 
     def told(self, row: int) -> Told:
         """A review of a product among its variants and others of its category."""
@@ -118,10 +120,10 @@ class Reviews:
 
     def __init__(self, dataset: Dataset, split: str, seed: int) -> None:
         chosen = dataset.split(split)
-        self._reviews = [review for review in chosen.reviews if chosen.gold.get(review.id) is not None]
-        self._gold: dict[ReviewId, EntityId | None] = dict(chosen.gold)
         self._products = list(dataset.products.values())
-        self._place = {product.id: at for at, product in enumerate(self._products)}
+        place = {product.id: at for at, product in enumerate(self._products)}
+        found = ((review, chosen.gold.get(review.id)) for review in chosen.reviews)
+        self._reviews = [(review, place[gold]) for review, gold in found if gold in place]
         self._near = Products(dataset, seed)
         self._rules = RulesExtractor()
         self._seed = seed
@@ -133,10 +135,7 @@ class Reviews:
     def told(self, row: int) -> Told | None:
         """A real review; None where its product is unknown or nothing was read."""
         rng = np.random.default_rng((self._seed, 3, row))
-        review = self._reviews[int(rng.integers(len(self._reviews)))]
-        gold = self._place.get(self._gold[review.id])
-        if gold is None:
-            return None
+        review, gold = self._reviews[int(rng.integers(len(self._reviews)))]
         near = [gold, *self._near.near(gold, rng)]
         candidates = tuple(self._products[near[int(at)]] for at in rng.permutation(len(near)))
         attributes = tuple(attribute_dictionary(product) for product in candidates)
@@ -188,12 +187,18 @@ def _maybe_without(told: Told, product: Product, rng: np.random.Generator) -> To
     if rng.random() >= _MISSING or len(told.candidates) < 3:
         return told
     kept = [at for at, candidate in enumerate(told.candidates) if candidate.id != product.id]
-    return Told(
-        told.review,
-        told.facts,
-        tuple(told.candidates[at] for at in kept),
-        tuple(told.attributes[at] for at in kept),
+    return replace(
+        told,
+        candidates=tuple(told.candidates[at] for at in kept),
+        attributes=tuple(told.attributes[at] for at in kept),
     )
+
+
+@cache
+def _vocabulary() -> str:
+    """12 hex digits of the words and sentences that texts are made of."""
+    content = json.dumps([words(), load_phrases()], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=4)

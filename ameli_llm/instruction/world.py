@@ -140,7 +140,8 @@ def _product(
 
 def _name(rng: np.random.Generator) -> str:
     syllables = _some(rng, _words()["syllables"], int(rng.integers(2, 4)))
-    return ("".join(syllables) + _pick(rng, _words()["endings"])).capitalize()
+    ending: str = _pick(rng, _words()["endings"])
+    return ("".join(syllables) + ending).capitalize()
 
 
 def _number(word: str) -> bool:

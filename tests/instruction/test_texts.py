@@ -1,0 +1,96 @@
+"""Shopper-style text and real reviews, and what they are said to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ameli_llm.dataset.load import load_dataset
+from ameli_llm.instruction.sources import Invented, Products, Reviews, sources_of
+from ameli_llm.instruction.wording import said
+from ameli_llm.instruction.world import invent
+from tests.shared_setup import twin_of
+
+ROWS = range(300)
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return twin_of(tmp_path_factory, products=24, reviews=40, seed=1)
+
+
+def test_invented_reviews_hold_their_quotations() -> None:
+    source = Invented(5)
+    found = [source.told(row) for row in ROWS]
+    assert [one.review for one in found[:20]] == [source.told(row).review for row in range(20)]
+    for one in found:
+        assert all(fact.quote in one.review.body for fact in one.facts)
+    stated = [fact for one in found for fact in one.facts if not fact.denied]
+    assert len(stated) > 300
+    assert sum(fact.denied for one in found for fact in one.facts) > 60
+    assert sum(not one.facts for one in found) > 10, "some reviews say nothing"
+    decided = [one for one in found if len(one.possible) == 1]
+    assert len(decided) > 60
+    assert sum(not one.possible for one in found) > 3, "of some reviews the product is not there"
+
+
+def test_a_fact_is_true_of_the_product() -> None:
+    """Facts leave the product itself possible, unless it was taken from the candidates."""
+    source = Invented(6)
+    found = [source.told(row) for row in ROWS]
+    whole = [one for one in found if len(one.candidates) == 10 or one.possible]
+    assert sum(bool(one.possible) for one in whole) / len(whole) > 0.95
+
+
+def test_shelves_differ_and_products_of_a_family_share_values() -> None:
+    shelves = invent(3, 4)
+    ids = [product.id for shelf in shelves for product in shelf.products]
+    assert len(set(ids)) == len(ids) > 40
+    assert len({shelf.brand_names for shelf in shelves}) == 4
+    assert invent(3, 4) == shelves != invent(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("value", "forms"),
+    [
+        ("512 GB", {"512gb", "512GB", "512 gb", "512 GB", "512-gb", "512-GB"}),
+        ("2 L", {"2l", "2L", "2-l", "2-L", "2 l", "2 L", "two l", "two L"}),
+        ("Navy Blue", {"navy blue", "Navy Blue"}),
+    ],
+)
+def test_words_for_any_value(value: str, forms: set[str]) -> None:
+    rng = np.random.default_rng(0)
+    assert {said("key", value, rng) for _ in range(200)} == forms
+
+
+def test_products_of_a_dataset(twin: Path) -> None:
+    source = Products(load_dataset(twin), 0)
+    found = [one for row in ROWS if (one := source.told(row)) is not None]
+    assert len(found) > 200
+    for one in found:
+        assert all(fact.quote in one.review.body for fact in one.facts)
+        assert len({product.leaf_category for product in one.candidates}) == 1
+
+
+def test_real_reviews_state_what_their_product_has(twin: Path) -> None:
+    dataset = load_dataset(twin)
+    source = Reviews(dataset, "train", 0)
+    found = [one for row in range(60) if (one := source.told(row)) is not None]
+    assert found
+    split = dataset.split("train")
+    for one in found:
+        text = f"{one.review.header}\n{one.review.body}\n{one.review.mention}"
+        assert all(fact.quote in text for fact in one.facts)
+        gold = [product.id for product in one.candidates].index(split.gold[one.review.id])
+        assert gold in one.possible
+
+
+def test_sources_of_datasets(twin: Path) -> None:
+    train, dev = sources_of([twin], 3)
+    assert [type(one).__name__ for one in train] == ["Products", "Reviews"]
+    assert {one.identity for one in train} & {one.identity for one in dev} == set()
+    train, dev = sources_of([], 3)
+    assert [type(one).__name__ for one in (*train, *dev)] == ["Invented", "Invented"]
+    assert train[0].identity != dev[0].identity
