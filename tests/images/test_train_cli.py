@@ -159,7 +159,7 @@ def test_index_without_images(lamps: Path, tmp_path: Path) -> None:
     config.write_text("retrieval: {image_encoder: none}\n")
     done = run(lamps, "--index", tmp_path / "index", "--out", tmp_path / "out", "--config", config)
     assert isinstance(done.exception, AmeliError)
-    assert str(done.exception).startswith("The index has no image vectors. Set retrieval.image_encoder")
+    assert str(done.exception).startswith("The index has no image vectors. Set retrieval.image_encoders")
 
 
 def test_reviews_without_images(lamps: Path, index: Path, tmp_path: Path) -> None:
