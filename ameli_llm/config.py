@@ -104,7 +104,7 @@ class ComparisonConfig(_Section):
 
     comparators: tuple[str, ...] | None = Field(
         None,
-        description="comparator files in ameli_llm/comparison; null: rules, and listwise with an engine",
+        description="comparator files in ameli_llm/comparison; null: rules, and with an engine the model's",
     )
     weights: dict[str, float] = Field(
         default_factory=dict,
@@ -130,6 +130,10 @@ class EngineConfig(_Section):
     name: str = Field("none", description="engine file in ameli_llm/engines, or none")
     model: str = Field(
         "", description="known model (`models list`), name at the hub or the server, or a folder"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="numbers of a model in this process; auto: bfloat16 if the CPU has it; vllm: as saved",
     )
     base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")

@@ -16,6 +16,7 @@ from ameli_llm.models import KNOWN, Standing, standing
 
 DISTRIBUTION = "ameli-llm"
 CORE = "core"
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _EASYOCR_FILES = {"craft_mlt_25k.pth", "english_g2.pth"}
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9._-]+)(?:.*extra\s*==\s*['\"]([\w-]+)['\"])?")
 
@@ -121,3 +122,16 @@ def find_gpus() -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+def computes_in_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU multiplies bfloat16 in hardware (AVX512_BF16, AMX, Arm's bf16).
+
+    Others are slower in it than in float32. False where the system has no such file.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.split(":")[0].strip() in ("flags", "Features")), "")
+    return not _BFLOAT16.isdisjoint(flags.split())

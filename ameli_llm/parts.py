@@ -11,13 +11,15 @@ from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.attributes.extractor import ExtractionTask, Extractor
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison import COMPARATORS
-from ameli_llm.comparison.comparator import Comparator
+from ameli_llm.comparison.comparator import Comparator, ComparisonTask
 from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import RunConfig
-from ameli_llm.engines.engine import Engine
+from ameli_llm.engines.choices import LETTERS
+from ameli_llm.engines.engine import ChatRequest, Engine
+from ameli_llm.errors import AmeliError
 from ameli_llm.paths import cache_dir
-from ameli_llm.prompting.example import example, vocabulary_of
-from ameli_llm.prompting.preview import Recorder
+from ameli_llm.prompting.example import example, unspeakable, vocabulary_of
+from ameli_llm.prompting.preview import Cramped, Recorder
 from ameli_llm.resolution import ENGINE
 from ameli_llm.templates import load_template
 
@@ -69,19 +71,40 @@ class Parts:
         Each asks for an invented review first, of an engine that answers nothing. Raises AmeliError for one
         that is not there, is not sound, or is for another method.
         """
-        rehearsed = Parts(self.config, Recorder(), self.prompts, self.image_path)
-        task = example()
-        sent: dict[str, str] = {}
+        sent = self._rehearsed(Recorder(), example())
+        return {name: load_template(name, self.prompts).identity for name in sent}
+
+    def check_context(self) -> None:
+        """Raises AmeliError that names a template too long for the model whatever is cut of the review.
+
+        It is asked as shortly as it can be, of as many candidates as are compared, in signs that take more
+        tokens than any letter. The engine must be there.
+        """
+        assert self.engine is not None
+        task = unspeakable(min(self.config.retrieval.candidates, len(LETTERS)))
+        for name, requests in self._rehearsed(Cramped(), task).items():
+            most = max(self.engine.excess(requests), default=0)
+            if most:
+                raise AmeliError(
+                    f"Template {name!r} does not fit into the context of {self.engine.model!r}: with "
+                    f"{len(task.candidates)} candidates and the review cut to the least it is {most} tokens "
+                    "too long.",
+                    hint="Take a model or a server with a longer context (vllm serve --max-model-len), fewer "
+                    "retrieval.candidates, or a shorter template.",
+                )
+
+    def _rehearsed(self, recorder: Recorder, task: ComparisonTask) -> dict[str, list[ChatRequest]]:
+        """What each template in use asks of ``recorder`` about ``task``."""
+        rehearsed = Parts(self.config, recorder, self.prompts, self.image_path)
+        sent: dict[str, list[ChatRequest]] = {}
         for name in self.config.attributes.extractors or ():
             if TEMPLATE in EXTRACTORS.needs(name):
                 rehearsed._extractor(name).extract([ExtractionTask(task.review, vocabulary_of(task))])
-                template = self.config.attributes.template
-                sent[template] = load_template(template, self.prompts).identity
+                sent.setdefault(self.config.attributes.template, []).extend(recorder.taken())
         for name in self.config.comparison.comparators or ():
             if TEMPLATE in COMPARATORS.needs(name):
                 rehearsed._comparator(name, lambda: KBStatistics.of(task.attributes)).compare([task])
-                template = self._comparison_template(name)
-                sent[template] = load_template(template, self.prompts).identity
+                sent.setdefault(self._comparison_template(name), []).extend(recorder.taken())
         return sent
 
     def _comparison_template(self, name: str) -> str:

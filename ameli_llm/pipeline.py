@@ -63,9 +63,13 @@ class Pipeline:
         return self.engine.misses if self.engine else 0
 
     def canary(self) -> None:
-        """Asks the model two questions whose answers are known. Raises AmeliError when it fails."""
+        """Asks the model two questions whose answers are known, and whether the templates fit its context.
+
+        Raises AmeliError when it fails.
+        """
         if self.engine is not None:
             self.engine.canary()
+            Parts(self.config, self.engine, self.prompts, self.dataset.review_image).check_context()
 
     def warm_up(self) -> None:
         """Loads what retrieval loads on first use, the encoders. Raises AmeliError when one is missing."""

@@ -7,6 +7,7 @@ from ameli_llm.comparison import COMPARATORS
 from ameli_llm.config import EngineConfig, RunConfig
 from ameli_llm.engines import ENGINES
 from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.models import is_known, known_model
 
 ENGINE = "engine"
 """Name of the parameter by which an extractor or a comparator says that it asks a model."""
@@ -15,9 +16,10 @@ ENGINE = "engine"
 def resolve(config: RunConfig) -> RunConfig:
     """The configuration with its automatic parts filled in.
 
-    Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor and the
-    listwise comparator join. Raises AmeliError when a part asks for a model and there is no engine, when more
-    candidates are to be compared than a comparator can, or when one template is named for two comparators.
+    Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor joins, and
+    beside the rules the comparator that a known model was trained for, listwise for others. Raises AmeliError
+    when a part asks for a model and there is no engine, when more candidates are to be compared than a
+    comparator can, or when one template is named for two comparators.
     """
     served = config.engine.name != "none"
     if served and config.engine.name not in ENGINES.names():
@@ -27,7 +29,7 @@ def resolve(config: RunConfig) -> RunConfig:
         extractors = ("rules", "ocr", "llm") if served else ("rules", "ocr")
     comparators = config.comparison.comparators
     if comparators is None:
-        comparators = ("rules", "listwise") if served else ("rules",)
+        comparators = ("rules", _fitting(config.engine.model)) if served else ("rules",)
     resolved = config.model_copy(
         update={
             "attributes": config.attributes.model_copy(update={"extractors": extractors}),
@@ -55,6 +57,10 @@ def resolve(config: RunConfig) -> RunConfig:
             hint="Leave it empty, or choose one of these comparators.",
         )
     return resolved
+
+
+def _fitting(model: str) -> str:
+    return known_model(model).comparator if is_known(model) else "listwise"
 
 
 def model_free(config: RunConfig) -> RunConfig:

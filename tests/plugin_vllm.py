@@ -36,8 +36,11 @@ CHATML = (
 )
 
 
-def make_tiny_model(folder: Path, *, seed: int = 0) -> Path:
-    """Writes a 2-layer Qwen2 with random weights and a byte-level BPE tokenizer with a ChatML template."""
+def make_tiny_model(folder: Path, *, seed: int = 0, context: int = 4096) -> Path:
+    """Writes a 2-layer Qwen2 with random weights and a byte-level BPE tokenizer with a ChatML template.
+
+    The tokenizer knows few words: it makes three times as many tokens of a prompt as those in use.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -64,7 +67,7 @@ def make_tiny_model(folder: Path, *, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=4096,
+        max_position_embeddings=context,
         tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -79,6 +82,7 @@ def make_tiny_model(folder: Path, *, seed: int = 0) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; runs only with `pytest -m slow`")
+    config.addinivalue_line("markers", "gpu: needs a GPU that torch can use")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

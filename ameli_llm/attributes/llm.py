@@ -17,7 +17,8 @@ from ameli_llm.attributes.values.normalise import alternatives, is_ignored
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
 from ameli_llm.errors import AmeliError
 from ameli_llm.templates.budget import cut_words, largest_fitting, review_excerpt
-from ameli_llm.templates.front import EXTRACT
+from ameli_llm.templates.fitting import fitted
+from ameli_llm.templates.front import EXTRACT, Limits
 from ameli_llm.templates.load import Template, load_template
 from ameli_llm.templates.render import prompt_estimate, request
 from ameli_llm.templates.schema import reply_schema
@@ -75,19 +76,19 @@ class LlmExtractor:
 
     def extract(self, tasks: Sequence[ExtractionTask]) -> list[Extraction]:
         """One extraction per task; no request for a review without text or without anything to ask."""
-        asks = [self._ask(task) for task in tasks]
+        limits = self.template.front.limits
+        asks = fitted(self.engine, tasks, limits, self._ask, lambda ask: ask.requests)
         replies = iter(self.engine.chat([sent for ask in asks for sent in ask.requests]))
         return [
             self._read(task, ask, [next(replies) for _ in ask.requests])
             for task, ask in zip(tasks, asks, strict=True)
         ]
 
-    def _ask(self, task: ExtractionTask) -> _Ask:
-        limits = self.template.front.limits
+    def _ask(self, task: ExtractionTask, limits: Limits) -> _Ask:
         review, cut = review_excerpt(task.review, limits.review)
         shared = {"review": review, "mention": cut_words(task.review.mention, limits.name)}
         asked = (
-            ask_for(task.vocabulary, review, limits, self.order)
+            ask_for(task.vocabulary, review, self._worth_asking(limits), self.order)
             if self.lists_values
             else _listed(task, self.template.front.keys)
         )
@@ -113,6 +114,14 @@ class LlmExtractor:
         shown = {shown: list(kept[key]) for shown, key in keys.items()}
         schema = reply_schema(self.template.front.reply, shown, self.template.front.sampling.max_tokens)
         return _Ask(kept, keys, (request(self.template, values(count), schema=schema),), cut)
+
+    def _worth_asking(self, limits: Limits) -> Limits:
+        """However little room there is, an attribute with two values that are not cut is asked for."""
+        own = self.template.front.limits
+        least = {"keys": min(own.keys, 1), "values": min(own.values, 2), "value": own.value}
+        return limits.model_copy(
+            update={name: max(getattr(limits, name), most) for name, most in least.items()}
+        )
 
     def _read(self, task: ExtractionTask, ask: _Ask, replies: Sequence[ChatReply]) -> Extraction:
         proven = ProvenValues(task.review, self.name)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ameli_llm.attributes.extractor import Extraction
 from ameli_llm.attributes.values.normalise import NormalisedValue, agreement, normalise, normalise_all
 from ameli_llm.types import AttributeValue
 
 Precision = Mapping[str, Mapping[str, float]]
-"""Share of right values by extractor and key; "*" stands for all keys."""
+"""Share of right values by who says it and key; "*" stands for all keys.
+
+"llm" is all that this extractor says, "llm alone" what no other says too, "llm+rules" what both say.
+"""
 
 UNMEASURED = 0.9
 """Precision of an extractor that no table speaks of."""
@@ -26,9 +29,10 @@ def merge(
 ) -> tuple[AttributeValue, ...]:
     """The values of one review, by key: those that most extractors propose, when at least two agree.
 
-    Where no two agree, the proposals of the most precise extractor for the key, if its precision exceeds
-    ``threshold``; of equals, the first in ``extractions``. Stated and denied values are fused apart. A value
-    carries the evidence of its most precise proposer.
+    Where no two agree, the proposals of the extractor that is most precise for the key when it is alone; of
+    equals, the first in ``extractions``. Either is kept only if its precision, that of the agreement or of
+    the extractor alone, exceeds ``threshold``. Stated and denied values are fused apart. A value carries the
+    evidence of its most precise proposer.
     """
     order = {name: rank for rank, name in enumerate(extractions)}
     groups: dict[tuple[str, bool], _Votes] = {}
@@ -38,21 +42,37 @@ def merge(
             votes.setdefault(normalise(value.key, value.value), {}).setdefault(name, value)
     merged: list[AttributeValue] = []
     for (key, _), votes in groups.items():
-        ranked = {name: (-lookup_precision(precision, name, key), order[name]) for name in order}
-        merged += _fuse(votes, ranked, threshold)
+        ranked = {name: (-_together(precision, [name], key), order[name]) for name in order}
+        merged += [
+            proposers[min(proposers, key=ranked.__getitem__)]
+            for proposers in _chosen(votes, ranked)
+            if _together(precision, proposers, key) > threshold
+        ]
     return tuple(merged)
 
 
-def _fuse(votes: _Votes, ranked: Mapping[str, tuple[float, int]], threshold: float) -> list[AttributeValue]:
-    """``ranked`` holds (minus precision, order) of each extractor: smaller is better."""
+def _chosen(votes: _Votes, ranked: Mapping[str, tuple[float, int]]) -> list[dict[str, AttributeValue]]:
+    """The proposers of the values that win. ``ranked``: (minus precision alone, order); smaller is better."""
     most = max(len(proposers) for proposers in votes.values())
     if most > 1:
-        winners = [proposers for proposers in votes.values() if len(proposers) == most]
-        return [proposers[min(proposers, key=ranked.__getitem__)] for proposers in winners]
+        return [proposers for proposers in votes.values() if len(proposers) == most]
     best = min((name for proposers in votes.values() for name in proposers), key=ranked.__getitem__)
-    if -ranked[best][0] <= threshold:
-        return []
-    return [proposers[best] for proposers in votes.values() if best in proposers]
+    return [proposers for proposers in votes.values() if best in proposers]
+
+
+def _together(precision: Precision, names: Collection[str], key: str) -> float:
+    """Precision of what exactly these extractors say.
+
+    Where it is not measured, that of one is its own, and what several say is right.
+    """
+    label = _label(names)
+    if label in precision:
+        return lookup_precision(precision, label, key)
+    return 1.0 if len(names) > 1 else lookup_precision(precision, next(iter(names)), key)
+
+
+def _label(names: Collection[str]) -> str:
+    return "+".join(sorted(names)) if len(names) > 1 else f"{next(iter(names))} alone"
 
 
 def lookup_precision(precision: Precision, extractor: str, key: str) -> float:
@@ -64,7 +84,7 @@ def lookup_precision(precision: Precision, extractor: str, key: str) -> float:
 def measure_precision(
     found: Iterable[Mapping[str, Extraction]], gold: Iterable[Mapping[str, tuple[str, ...]]]
 ) -> dict[str, dict[str, float]]:
-    """Precision by extractor and key from reviews and the attributes of their gold products, dev only.
+    """Precision by who says it and key, from reviews and the attributes of their gold products, dev only.
 
     A value counts as right when it agrees with the gold product (``normalise.agreement``), as wrong when it
     conflicts, and not at all when the product lacks the key; a denied value the other way round. Several
@@ -74,8 +94,8 @@ def measure_precision(
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     for extractions, attributes in zip(found, gold, strict=True):
-        for name, extraction in extractions.items():
-            for (key, negated), level in _levels(extraction, attributes):
+        for name, values in _by_voice(extractions).items():
+            for (key, negated), level in _levels(values, attributes):
                 for column in (key, ALL_KEYS):
                     total[name, column] += 1
                     right[name, column] += (level > 0) != negated
@@ -86,12 +106,27 @@ def measure_precision(
     return table
 
 
+def _by_voice(extractions: Mapping[str, Extraction]) -> dict[str, list[AttributeValue]]:
+    """The values by each extractor, by each alone, and by those that agree; an agreement is its first's."""
+    said: dict[tuple[str, bool, NormalisedValue], dict[str, AttributeValue]] = {}
+    voices: dict[str, list[AttributeValue]] = {}
+    for name, extraction in extractions.items():
+        for value in extraction.values:
+            voices.setdefault(name, []).append(value)
+            meant = (value.key, value.negated, normalise(value.key, value.value))
+            said.setdefault(meant, {}).setdefault(name, value)
+    if len(extractions) > 1:
+        for proposers in said.values():
+            voices.setdefault(_label(proposers), []).append(next(iter(proposers.values())))
+    return voices
+
+
 def _levels(
-    extraction: Extraction, attributes: Mapping[str, tuple[str, ...]]
+    values: Iterable[AttributeValue], attributes: Mapping[str, tuple[str, ...]]
 ) -> list[tuple[tuple[str, bool], float]]:
     """Key and polarity of each stated place that can be judged, with its best agreement."""
     places: dict[tuple[object, ...], list[float]] = {}
-    for value in extraction.values:
+    for value in values:
         known = normalise_all(value.key, attributes.get(value.key, ()))
         level = agreement(normalise(value.key, value.value), known)
         if level is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -15,7 +16,8 @@ from ameli_llm.comparison.differences import differing
 from ameli_llm.engines.choices import MASKED
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
 from ameli_llm.ids import EntityId, ReviewId, id_number, id_order
-from ameli_llm.templates.budget import cut_words, review_excerpt
+from ameli_llm.templates.budget import cut_words, estimate_tokens, review_excerpt
+from ameli_llm.templates.fitting import fitted
 from ameli_llm.templates.front import Limits
 from ameli_llm.ties import chance
 from ameli_llm.types import Attributes, AttributeValue, Failure, State, Usage
@@ -26,10 +28,13 @@ MAX_STATED = 8
 def shared_values(task: ComparisonTask, limits: Limits) -> dict[str, Any]:
     """The placeholders that every request about one review has in common: the prefix that caches."""
     review, _ = review_excerpt(task.review, limits.review)
+    stated = [_stated(value, limits) for value in task.extracted[:MAX_STATED]]
+    # A review cut to a few words must not have a long list in its wake.
+    sizes = accumulate(estimate_tokens(f"{one['key']}: {one['value']};") for one in stated)
     return {
         "review": review,
         "mention": cut_words(task.review.mention.strip(), limits.name),
-        "stated": [_stated(value, limits) for value in task.extracted[:MAX_STATED]],
+        "stated": [one for one, size in zip(stated, sizes, strict=True) if size <= limits.review],
     }
 
 
@@ -125,15 +130,23 @@ Answer: TypeAlias = tuple[Asked, Mapping[str, float]]
 def ask_and_read(
     engine: Engine,
     tasks: Sequence[ComparisonTask],
-    ask: Callable[[ComparisonTask], Sequence[Asked]],
+    limits: Limits,
+    ask: Callable[[ComparisonTask, Limits], Sequence[Asked]],
     read: Callable[[ComparisonTask, Sequence[Answer[Asked]]], Comparison],
 ) -> list[Comparison]:
     """A comparison per task: all requests of all tasks are sent at once, each task's answers read together.
 
-    A task without candidates is not asked about. One unusable reply makes the whole comparison of its review
+    A task without candidates is not asked about; one whose requests exceed the model's context is asked about
+    by smaller ``limits``. One unusable reply makes the whole comparison of its review
     a failure; its tokens count all the same.
     """
-    asks = [ask(task) if task.candidates else [] for task in tasks]
+    asks = fitted(
+        engine,
+        tasks,
+        limits,
+        lambda task, smaller: ask(task, smaller) if task.candidates else [],
+        lambda group: [one.request for one in group],
+    )
     replies = iter(engine.chat([one.request for group in asks for one in group]))
     return [
         _read(task, group, [next(replies) for _ in group], read)

@@ -18,6 +18,8 @@ from ameli_llm.comparison.comparator import Comparison, ComparisonTask
 from ameli_llm.comparison.differences import value_groups
 from ameli_llm.engines.engine import ChatRequest, Engine
 from ameli_llm.ids import id_order
+from ameli_llm.templates.budget import cut_words
+from ameli_llm.templates.front import Limits
 from ameli_llm.templates.load import Template, load_template, require_method
 from ameli_llm.templates.render import request
 
@@ -65,14 +67,18 @@ class EntailComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; all scores are 0, without a request, when no attribute differs."""
-        return ask_and_read(self.engine, tasks, self.asks, self._read)
+        return ask_and_read(self.engine, tasks, self.template.front.limits, self.asks, self._read)
 
-    def asks(self, task: ComparisonTask) -> list[EntailAsk]:
-        """What is asked about one task: each different statement of the candidates."""
-        limits = self.template.front.limits
+    def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[EntailAsk]:
+        """What is asked about one task: each different statement of the candidates.
+
+        ``limits`` None: those of the template.
+        """
+        own = self.template.front.limits
+        limits = limits or own
         shared = shared_values(task, limits)
         asks = []
-        for key in ordered_keys(task, range(len(task.candidates)), limits):
+        for key in ordered_keys(task, range(len(task.candidates)), own):  # fewer make none of them shorter
             holders: dict[Hashable, list[int]] = {}
             for at, group in enumerate(value_groups(task.attributes, key)):
                 if group is not None:
@@ -80,7 +86,8 @@ class EntailComparator:
             for group_holders in holders.values():
                 spelt_by = min(group_holders, key=lambda at: id_order(task.candidates[at].id))
                 attributes = task.attributes[spelt_by]
-                shown = {**shared, "key": key, "value": value_text(attributes, key, limits)}
+                value = value_text(attributes, key, limits)
+                shown = {**shared, "key": cut_words(key, limits.name), "value": value}
                 sent = request(self.template, shown, choices=tuple(self.template.front.choices))
                 asks.append(EntailAsk(tuple(group_holders), key, attributes[key], sent))
         return asks

@@ -20,7 +20,7 @@ from ameli_llm.comparison.comparator import Comparison, ComparisonTask
 from ameli_llm.engines.choices import LETTERS, labels
 from ameli_llm.engines.engine import ChatRequest, Engine
 from ameli_llm.templates.budget import largest_fitting
-from ameli_llm.templates.front import LABELS
+from ameli_llm.templates.front import LABELS, Limits
 from ameli_llm.templates.load import Template, load_template, require_method
 from ameli_llm.templates.render import prompt_estimate, request
 
@@ -71,24 +71,30 @@ class ListwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task. Raises AmeliError above 52 candidates."""
-        return ask_and_read(self.engine, tasks, self.asks, self._read)
+        return ask_and_read(self.engine, tasks, self.template.front.limits, self.asks, self._read)
 
-    def asks(self, task: ComparisonTask) -> list[ListwiseAsk]:
-        """What is asked about one task: all candidates, once for each order."""
-        keys = ordered_keys(task, range(len(task.candidates)), self.template.front.limits)
+    def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[ListwiseAsk]:
+        """What is asked about one task: all candidates, once for each order.
+
+        ``limits`` None: those of the template.
+        """
+        limits = limits or self.template.front.limits
+        keys = ordered_keys(task, range(len(task.candidates)), limits)
         orders = orders_of(task, self.orders, self.seed)
         # The prompt is as long in every order, so that the first one decides how many keys fit.
-        limit = self.template.front.limits.prompt
         fitting = largest_fitting(
             len(keys),
-            lambda n: prompt_estimate(self.template, self._values(task, keys[:n], orders[0])) <= limit,
+            lambda n: (
+                prompt_estimate(self.template, self._values(task, keys[:n], orders[0], limits))
+                <= limits.prompt
+            ),
         )
         return [
             ListwiseAsk(
                 order,
                 request(
                     self.template,
-                    self._values(task, keys[:fitting], order),
+                    self._values(task, keys[:fitting], order, limits),
                     choices=self._choices(len(order)),
                 ),
                 self.template.front.none,
@@ -102,8 +108,9 @@ class ListwiseComparator:
             choices.extend(labels(count) if choice == LABELS else (choice,))
         return tuple(choices)
 
-    def _values(self, task: ComparisonTask, keys: Sequence[str], order: Sequence[int]) -> dict[str, Any]:
-        limits = self.template.front.limits
+    def _values(
+        self, task: ComparisonTask, keys: Sequence[str], order: Sequence[int], limits: Limits
+    ) -> dict[str, Any]:
         candidates = [
             described(task, at, label, keys, limits)
             for label, at in zip(labels(len(order)), order, strict=True)

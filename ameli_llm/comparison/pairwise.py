@@ -21,6 +21,7 @@ from ameli_llm.comparison.comparator import Comparison, ComparisonTask
 from ameli_llm.engines.engine import ChatRequest, Engine
 from ameli_llm.ids import id_number
 from ameli_llm.templates.budget import largest_fitting
+from ameli_llm.templates.front import Limits
 from ameli_llm.templates.load import Template, load_template, require_method
 from ameli_llm.templates.render import prompt_estimate, request
 
@@ -73,10 +74,14 @@ class PairwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; one request per order and candidate after the first."""
-        return ask_and_read(self.engine, tasks, self.asks, self._read)
+        return ask_and_read(self.engine, tasks, self.template.front.limits, self.asks, self._read)
 
-    def asks(self, task: ComparisonTask) -> list[PairwiseAsk]:
-        """What is asked about one task: each candidate after the first, once for each order."""
+    def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[PairwiseAsk]:
+        """What is asked about one task: each candidate after the first, once for each order.
+
+        ``limits`` None: those of the template.
+        """
+        limits = limits or self.template.front.limits
         asks = []
         for rival in range(1, len(task.candidates)):
             drawn_by = id_number(task.review.id), id_number(task.candidates[rival].id)
@@ -85,11 +90,10 @@ class PairwiseComparator:
             for order in range(self.orders):
                 rival_first = starts_first == (order % 2 == 0)
                 pair = (rival, 0) if rival_first else (0, rival)
-                asks.append(PairwiseAsk(order, rival, rival_first, self._request(task, pair)))
+                asks.append(PairwiseAsk(order, rival, rival_first, self._request(task, pair, limits)))
         return asks
 
-    def _request(self, task: ComparisonTask, pair: tuple[int, int]) -> ChatRequest:
-        limits = self.template.front.limits
+    def _request(self, task: ComparisonTask, pair: tuple[int, int], limits: Limits) -> ChatRequest:
         keys = ordered_keys(task, pair, limits)
         choices = tuple(self.template.front.choices)
         shared = shared_values(task, limits)

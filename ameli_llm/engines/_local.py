@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines._reply import one_line
+from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.machine import find_gpus, vllm_build
 from ameli_llm.models import instruction_model, is_known, model_folder
 from ameli_llm.types import Progress
+
+logger = logging.getLogger(__name__)
 
 _HEAD = 1 << 20
 _KINDS = (
@@ -83,3 +88,38 @@ def revision(source: str, commit: object, build: str) -> str:
     folder = Path(source)
     identity = fingerprint(folder) if folder.is_dir() else str(commit or "unknown")
     return f"{identity}@{build}"
+
+
+def _prompt_text(tokenizer: Any, request: ChatRequest) -> tuple[str, bool]:
+    """The text that a request asks with, and whether the tokenizer has to add its own marks to it.
+
+    A model without a chat template gets the messages joined by blank lines.
+    """
+    if request.completion:
+        return request.messages[-1].content, True
+    if tokenizer.chat_template is None:
+        return "\n\n".join(message.content for message in request.messages), True
+    turns = [{"role": message.role, "content": message.content} for message in request.messages]
+    text = tokenizer.apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
+    return text, False
+
+
+def prompt_tokens(tokenizer: Any, request: ChatRequest) -> list[int]:
+    """The tokens of a request's prompt. Raises whatever the chat template raises."""
+    text, marks = _prompt_text(tokenizer, request)
+    tokens: list[int] = tokenizer(text, add_special_tokens=marks)["input_ids"]
+    return tokens
+
+
+def prompt_lengths(tokenizer: Any, requests: Sequence[ChatRequest]) -> list[int]:
+    """Tokens of each prompt; 0 for one that the chat template refuses, as the engine then will."""
+    lengths = []
+    for request in requests:
+        try:
+            lengths.append(len(prompt_tokens(tokenizer, request)))
+        except Exception:  # chat templates raise whatever they like
+            logger.debug("no prompt", exc_info=True)
+            lengths.append(0)
+    return lengths

@@ -29,6 +29,14 @@ class Answer:
     tokens: tuple[tuple[str, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A served model: where it comes from (name or folder), and its context in tokens, None if not said."""
+
+    root: str
+    context: int | None
+
+
 class _TokensDetails(BaseModel):
     cached_tokens: _Tokens | None = None
 
@@ -93,10 +101,15 @@ class _Text(BaseModel):
 class _Model(BaseModel):
     id: _Name
     root: _Root | None = None
+    max_model_len: Annotated[int, Field(ge=1)] | None = None
 
 
 class _Models(BaseModel):
     data: list[_Model] = Field(max_length=10_000)
+
+
+class _Tokenized(BaseModel):
+    count: _Tokens
 
 
 class _Version(BaseModel):
@@ -120,9 +133,17 @@ def read_completion(body: str) -> Answer:
     return _answer(choice.text, choice.finish_reason, reply.usage, tuple((positions[0] or {}).items()))
 
 
-def read_models(body: str) -> dict[str, str]:
-    """Served model names and where each comes from (name or folder). Raises pydantic's ValidationError."""
-    return {model.id: model.root or model.id for model in _Models.model_validate_json(body).data}
+def read_models(body: str) -> dict[str, Model]:
+    """Served models by name. Raises pydantic's ValidationError."""
+    return {
+        model.id: Model(model.root or model.id, model.max_model_len)
+        for model in _Models.model_validate_json(body).data
+    }
+
+
+def read_count(body: str) -> int:
+    """The number of tokens in a vLLM server's /tokenize reply. Raises pydantic's ValidationError."""
+    return _Tokenized.model_validate_json(body).count
 
 
 def read_version(body: str) -> str:

@@ -74,6 +74,10 @@ class CachedEngine:
         """Requests handed to the wrapped engine."""
         return self._misses
 
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """The wrapped engine's."""
+        return self._engine.excess(requests)
+
     def canary(self) -> None:
         """The wrapped engine's, never from the cache."""
         self._engine.canary()

@@ -83,6 +83,12 @@ class Engine(Protocol):
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One reply per request, in order. Thread-safe. Failures come back as replies, never raised."""
 
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """By how many tokens each prompt and its reply exceed the model's context; 0: they fit, or unknown.
+
+        Thread-safe, and never raises: whatever is wrong with the engine is what ``chat`` will say.
+        """
+
     def canary(self) -> None:
         """Asks a question with a known answer before a run. Raises AmeliError when it fails."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _local
+from ameli_llm.engines._context import excess
 from ameli_llm.engines._reply import choice_reply, engine_error, text_reply
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.types import Progress, Usage, no_progress
@@ -50,6 +51,7 @@ class Vllm:
         try:
             self._llm = self._vllm.LLM(
                 model=source,
+                dtype=config.dtype,
                 load_format="safetensors",
                 seed=0,
                 enforce_eager=platform.is_cpu(),
@@ -73,6 +75,14 @@ class Vllm:
                 answers = self._answer([requests[index] for index in batch])
                 replies.update(zip(batch, answers, strict=True))
         return [replies[index] for index in range(len(requests))]
+
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """By how many tokens each prompt and its reply exceed the context that vLLM has room for."""
+        with self._lock:
+            if self._llm is None:
+                return [0 for _ in requests]
+            tokenizer, context = self._llm.get_tokenizer(), self._llm.model_config.max_model_len
+        return excess(requests, context, lambda some: _local.prompt_lengths(tokenizer, some))
 
     def canary(self) -> None:
         """Asks for a choice and for a JSON object. Raises AmeliError."""

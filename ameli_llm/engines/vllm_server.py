@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 from ameli_llm.address import normalised
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _wire
+from ameli_llm.engines._context import excess, most_tokens
 from ameli_llm.engines._http import Client, RefusedReplyError
 from ameli_llm.engines._reply import choice_reply, engine_error, one_line, text_reply
 from ameli_llm.engines._retry import Breaker, RetryPolicy, ServerDownError, Wait, describe, retryable
@@ -46,6 +47,7 @@ def create(config: EngineConfig) -> VllmServer:
 class _Served:
     model: str
     revision: str
+    context: int | None
 
 
 class VllmServer:
@@ -100,6 +102,14 @@ class VllmServer:
         except AmeliError as error:
             return [engine_error(error.message) for _ in requests]
 
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """By how many tokens each prompt and its reply exceed the context that the server reports."""
+        try:
+            context = self._run(self._identify()).context
+            return excess(requests, context, lambda some: self._run(self._count_all(some)))
+        except AmeliError:  # a server that is not there: its replies say so
+            return [0 for _ in requests]
+
     def canary(self) -> None:
         """Asks the server for its models, a choice and a JSON object. Raises AmeliError."""
         self._run(self._identify())
@@ -153,17 +163,26 @@ class VllmServer:
         return text_reply(request, answer.text, answer.finish_reason, answer.usage)
 
     async def _answer(self, model: str, request: ChatRequest) -> _wire.Answer:
-        body = {"model": model} | _sampling(request) | _constraint(request)
+        body = {"model": model} | _prompt(request) | _sampling(request) | _constraint(request)
         if request.completion:
-            body |= {"prompt": _clean(request.messages[-1].content)}
             if request.choices:
                 body |= {"logprobs": _top_logprobs(request)}
             return await self._ask("POST", "/completions", _wire.read_completion, body)
-        body |= {"messages": [{"role": m.role, "content": _clean(m.content)} for m in request.messages]}
-        body |= {"chat_template_kwargs": {"enable_thinking": False}}
         if request.choices:
             body |= {"logprobs": True, "top_logprobs": _top_logprobs(request)}
         return await self._ask("POST", "/chat/completions", _wire.read_chat, body)
+
+    async def _count_all(self, requests: Sequence[ChatRequest]) -> list[int]:
+        return list(await asyncio.gather(*(self._count(request) for request in requests)))
+
+    async def _count(self, request: ChatRequest) -> int:
+        """Tokens of the prompt as the server counts them; from one that does not, the most they can be."""
+        body = {"model": (await self._identify()).model} | _prompt(request)
+        try:
+            async with self._slots:
+                return await self._ask("POST", self._root_address("/tokenize"), _wire.read_count, body)
+        except AmeliError:
+            return most_tokens(request)
 
     async def _identify(self) -> _Served:
         async with self._served_lock:
@@ -171,13 +190,17 @@ class VllmServer:
                 models = await self._ask("GET", "/models", _wire.read_models)
                 model = self._pick(models)
                 try:
-                    version = "vllm-" + await self._ask("GET", self._version_address(), _wire.read_version)
+                    version = "vllm-" + await self._ask(
+                        "GET", self._root_address("/version"), _wire.read_version
+                    )
                 except AmeliError:
                     version = "unknown server"
-                self._served = _Served(model, f"{_portable(models[model])}@{version}")
+                self._served = _Served(
+                    model, f"{_portable(models[model].root)}@{version}", models[model].context
+                )
             return self._served
 
-    def _pick(self, models: dict[str, str]) -> str:
+    def _pick(self, models: Mapping[str, _wire.Model]) -> str:
         asked, available = self._config.model, _listed(models)
         if asked in models:
             return asked
@@ -197,8 +220,8 @@ class VllmServer:
             )
         return next(iter(models))
 
-    def _version_address(self) -> str:
-        return self._config.base_url.rstrip("/").removesuffix("/v1") + "/version"
+    def _root_address(self, path: str) -> str:
+        return self._config.base_url.rstrip("/").removesuffix("/v1") + path
 
     async def _ask(
         self, method: str, path: str, read: Callable[[str], T], body: dict[str, Any] | None = None
@@ -262,6 +285,13 @@ def _listed(models: Iterable[str]) -> str:
     names = sorted(models)
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return (", ".join(map(one_line, names[:_MOST_LISTED])) or "none") + more
+
+
+def _prompt(request: ChatRequest) -> dict[str, Any]:
+    if request.completion:
+        return {"prompt": _clean(request.messages[-1].content)}
+    messages = [{"role": m.role, "content": _clean(m.content)} for m in request.messages]
+    return {"messages": messages, "chat_template_kwargs": {"enable_thinking": False}}
 
 
 def _sampling(request: ChatRequest) -> dict[str, Any]:

@@ -19,9 +19,13 @@ SEPARATORS = (",", ":")
 def choice(told: Told, meaning: Mapping[str, int | None]) -> str | None:
     """The choice for the one candidate that the facts leave, "none of these" when they leave none.
 
+    Where somebody has answered already, that answer.
+
     ``meaning`` gives the candidate's position by choice. None where the facts do not decide: several
     candidates are left, or nothing speaks for the one that is.
     """
+    if told.answered:
+        return next((name for name, at in meaning.items() if at == told.chosen), None)
     shown = {at for at in meaning.values() if at is not None}
     left = [at for at in told.possible if at in shown]
     if len(left) == 1 and left[0] in told.agreeing:

@@ -15,13 +15,13 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def load(
-    folder: Path, name: str, rank: int, alpha: int, targets: tuple[str, ...], low: bool
+    folder: Path, name: str, rank: int, alpha: int, targets: tuple[str, ...], seed: int, low: bool
 ) -> tuple[Any, Any]:
     """The network of the model in ``folder``, to be trained in its adapter only, and its tokenizer.
 
-    The adapter's weights are float32, the others bf16 with ``low``, else float32. With rank 0 there is no
-    adapter: all weights are trained, as float32. Raises MissingPackageError, and AmeliError for a model that
-    cannot be loaded, has no chat template or no such matrices.
+    The adapter is drawn by ``seed``; its weights are float32, the others bf16 with ``low``, else float32.
+    With rank 0 there is no adapter: all weights are trained, as float32. Raises MissingPackageError, and
+    AmeliError for a model that cannot be loaded, has no chat template or no such matrices.
     """
     torch, hf = require("torch", _EXTRA), require("transformers", _EXTRA)
     hf.utils.logging.disable_progress_bar()
@@ -43,7 +43,9 @@ def load(
     peft = require("peft", _EXTRA)
     config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), task_type="CAUSAL_LM")
     try:
-        adapted = peft.get_peft_model(network, config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            adapted = peft.get_peft_model(network, config)
     except ValueError as error:
         raise AmeliError(
             f"The base {name!r} has no matrices named {', '.join(targets)}.",

@@ -17,7 +17,9 @@ from ameli_llm.attributes.rules import RulesExtractor
 from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset, load_dataset
+from ameli_llm.errors import AmeliError
 from ameli_llm.instruction.shopper import Subject, load_phrases, tell
+from ameli_llm.instruction.teacher import Teacher
 from ameli_llm.instruction.told import Fact, Told
 from ameli_llm.instruction.wording import said
 from ameli_llm.instruction.world import Shelf, invent, words
@@ -146,12 +148,20 @@ class Reviews:
         return Told(review, facts, candidates, attributes) if facts else None
 
 
-def sources_of(datasets: Sequence[Path], seed: int) -> tuple[list[Source], list[Source]]:
+def sources_of(
+    datasets: Sequence[Path], seed: int, teacher: Path | None = None
+) -> tuple[list[Source], list[Source]]:
     """What to train on, and what to judge on: of datasets, or without one of invented knowledge bases.
 
     A dataset gives text about its products, and the reviews of its splits train and dev where it has them.
-    Raises AmeliError for a folder that is no dataset.
+    With a ``teacher``, a run on the one dataset, its answers are all that is trained on. Raises AmeliError
+    for a folder that is no dataset, and for a run on another one.
     """
+    if teacher is not None:
+        if len(datasets) != 1:
+            raise AmeliError("A teacher needs its dataset.", hint="Name the one that the run was made on.")
+        dataset = load_dataset(datasets[0])
+        return [Teacher(teacher, dataset, seed)], [Teacher(teacher, dataset, seed + _OTHER)]
     train: list[Source] = []
     dev: list[Source] = []
     for folder in datasets:

@@ -31,7 +31,8 @@ class Told:
 
     What it says of other products is not among the ``facts``. The candidates need not hold the product.
     Where ``exclusive``, values of a key exclude each other however alike they read, as in made-up text;
-    otherwise such as cannot be compared (a colour and "Multicolor") leave it open.
+    otherwise such as cannot be compared (a colour and "Multicolor") leave it open. Where ``answered``,
+    somebody chose already: the candidate at the position ``chosen``, or none of them.
     """
 
     review: Review
@@ -39,6 +40,8 @@ class Told:
     candidates: tuple[Product, ...]
     attributes: tuple[Attributes, ...]
     exclusive: bool = False
+    chosen: int | None = None
+    answered: bool = False
 
     def task(self, stated: tuple[Fact, ...] = ()) -> ComparisonTask:
         """The comparison of the candidates when extraction found the facts ``stated``."""

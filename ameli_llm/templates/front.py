@@ -63,6 +63,15 @@ class Limits(_Part):
     value: int = Field(40, ge=4, description="characters of a value")
     name: int = Field(60, ge=4, description="characters of a product name")
 
+    def shrunk(self, share: float) -> Limits:
+        """What of a prompt depends on the review and its candidates, down to ``share``; 0: the least.
+
+        ``prompt`` stays: most of a short prompt is what the template itself says.
+        """
+        least = {"review": 8, "keys": 0, "values": 1, "value": 4, "name": 4}
+        smaller = {name: max(most, int(getattr(self, name) * share)) for name, most in least.items()}
+        return self.model_copy(update=smaller)
+
 
 class Placeholders(_Part):
     """Variables that the template must use, and those that it may use."""

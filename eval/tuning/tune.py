@@ -27,6 +27,7 @@ from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Candidate, Link, Progress, Review
 from eval.failures import FailureKind, failure_kinds
 from eval.tuning.conditional_logit import fit
+from eval.tuning.panel import fit_panel
 from eval.tuning.refusion import PAD, ScoreTable
 from retrieval.candidates import CandidateFinder
 from retrieval.search import top_k
@@ -125,30 +126,6 @@ def fit_retrieval(
             choices.append((scores[members].astype(np.float64), int(np.searchsorted(members, rows[right]))))
         progress("fitting retrieval weights", min(start + BATCH, len(reviews)), len(reviews))
     return {name: round(float(w), 4) for name, w in zip(names, fit(choices, len(names)), strict=True)}
-
-
-def fit_panel(rows: Sequence[Link], gold: Gold) -> dict[str, float]:
-    """A weight per comparator, the greatest 1, by conditional logit beside retrieval and image score.
-
-    All 1 where none of them tells the right candidate from the others.
-    """
-    names = sorted(
-        {name for row in rows for one in row.candidates[: row.compared] for name in one.text_scores}
-    )
-    choices: list[tuple[Array, int]] = []
-    for row in rows:
-        compared = row.candidates[: row.compared]
-        ids = [one.entity_id for one in compared]
-        right = gold[row.review_id]
-        if right is None or right not in ids or not compared[0].text_scores:
-            continue
-        image = np.array([[math.nan if one.image_score is None else one.image_score for one in compared]])
-        columns = [[one.retrieval_score for one in compared], filled(image)[0]]
-        columns += [[one.text_scores[name] for one in compared] for name in names]
-        choices.append((np.column_stack(columns), ids.index(right)))
-    weights = fit(choices, len(names) + 2)[2:]
-    most = float(weights.max(initial=0.0))
-    return {name: round(float(w) / most, 4) if most else 1.0 for name, w in zip(names, weights, strict=True)}
 
 
 def fit_fusion(rows: Sequence[Link], gold: Gold) -> FusionConfig:

@@ -13,7 +13,8 @@ import numpy as np
 
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.paths import encoders_dir
-from retrieval.derived import Write, open_derived
+from ameli_llm.seal import Write
+from retrieval.derived import open_derived
 from retrieval.encoders.encoder import Vectors, normalised
 
 Opened = TypeVar("Opened")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from retrieval.encoders.encoder import normalised
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
 
 OPSET = 20
 PROBES = ("", "a red blender", "Größe 4TB \U0001f600", "word " * 1000)
@@ -36,11 +36,12 @@ def export(transformer: SentenceTransformer, model: str, place: Path) -> None:
         raise MissingPackageError("onnx", "retrieval") from error
     transformer.float().cpu().eval()
     try:
-        network = _network(transformer)
+        _write_network(_bert(transformer), place / NETWORK)
+    except OSError:
+        raise
     except Exception as error:  # torch and its exporter raise their own types
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise _failed(model, first) from error
-    (place / NETWORK).write_bytes(network)
     (place / TOKENIZER).write_text(_tokenizer(transformer), encoding="utf-8")
     expected = normalised(transformer.encode(list(PROBES), show_progress_bar=False))
     difference = float(np.abs(Graph(place).vectors(PROBES) - expected).max())
@@ -55,10 +56,15 @@ def _failed(model: str, reason: str) -> AmeliError:
     )
 
 
-def _network(transformer: SentenceTransformer) -> bytes:
+def _bert(transformer: SentenceTransformer) -> PreTrainedModel:
+    model = transformer.transformers_model
+    assert model is not None, "a BERT is a transformers model"
+    return model
+
+
+def _write_network(model: PreTrainedModel, path: Path) -> None:
     import torch
 
-    model = transformer.transformers_model
     model.set_attn_implementation("eager")
 
     class MeanBert(torch.nn.Module):
@@ -82,21 +88,19 @@ def _network(transformer: SentenceTransformer) -> bytes:
 
     example = torch.ones((2, 4), dtype=torch.int64)
     axes = {0: "texts", 1: "tokens"}
-    content = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter of TorchScript is deprecated in favour of one that needs onnxscript as well.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             MeanBert().eval(),
             (example, example),
-            content,
+            path,
             dynamo=False,
             opset_version=OPSET,
             input_names=[IDS, MASK],
             output_names=["vectors"],
             dynamic_axes={IDS: axes, MASK: axes, "vectors": {0: "texts"}},
         )
-    return content.getvalue()
 
 
 def _tokenizer(transformer: SentenceTransformer) -> str:
@@ -104,7 +108,7 @@ def _tokenizer(transformer: SentenceTransformer) -> str:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(transformer.tokenizer.backend_tokenizer.to_str())
-    most = transformer.transformers_model.config.max_position_embeddings
+    most = _bert(transformer).config.max_position_embeddings
     tokenizer.no_padding()
     tokenizer.enable_truncation(min(transformer.max_seq_length or most, most))
     return str(tokenizer.to_str())

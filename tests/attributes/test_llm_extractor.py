@@ -46,6 +46,9 @@ class Scripted:
             for a in answers
         ]
 
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        return [0 for _ in requests]
+
     def canary(self) -> None:
         """Nothing to check."""
 

@@ -63,10 +63,27 @@ def test_nothing_in_nothing_out() -> None:
 def test_precision_by_key_with_enough_values() -> None:
     reviews = [{"rules": found("rules", "Red"), "ocr": found("ocr", "Blue")}] * 6
     gold = [{"Color": ("red",)}] * 4 + [{"Color": ("Black",)}] * 2
-    assert measure_precision(reviews, gold) == {
-        "ocr": {"*": 0.0, "Color": 0.0},
-        "rules": {"*": 4 / 6, "Color": 4 / 6},
-    }
+    wrong, often = {"*": 0.0, "Color": 0.0}, {"*": 4 / 6, "Color": 4 / 6}
+    measured = measure_precision(reviews, gold)
+    assert measured == {"ocr": wrong, "ocr alone": wrong, "rules": often, "rules alone": often}
+    assert measure_precision([{"rules": found("rules", "Red")}] * 6, gold) == {"rules": often}
+
+
+def test_precision_of_agreement_apart_from_that_of_one_alone() -> None:
+    agreeing = {"rules": found("rules", "Red"), "llm": found("llm", "red")}
+    alone: dict[str, Extraction] = {"rules": found("rules"), "llm": found("llm", "Blue")}
+    gold = [{"Color": ("red",)}] * 8
+    measured = measure_precision([agreeing] * 6 + [alone] * 2, gold)
+    assert measured["llm+rules"] == {"*": 1.0, "Color": 1.0}
+    assert measured["llm alone"] == {"*": 0.0}
+    assert measured["llm"] == {"*": 6 / 8, "Color": 6 / 8}
+    assert [value.value for value in merge(agreeing, measured)] == ["Red"]
+    assert merge(alone, measured) == ()
+
+
+def test_an_agreement_that_is_measured_wrong_is_dropped() -> None:
+    agreeing = {"rules": found("rules", "Red"), "llm": found("llm", "red")}
+    assert merge(agreeing, {"llm+rules": {"*": 0.2}}) == ()
 
 
 def test_few_values_count_for_all_keys_only() -> None:

@@ -36,6 +36,9 @@ class ScriptedModel:
         best = max(logprobs, key=lambda choice: logprobs[choice])
         return ChatReply(best, logprobs, Usage(100, 1), "stop")
 
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        return [0 for _ in requests]
+
     def canary(self) -> None:
         """Nothing to check."""
 

@@ -36,6 +36,9 @@ class EchoEngine:
         self.asked += texts
         return [self.replies.get(text, ChatReply(text, None, Usage(5, 1, 2), "stop")) for text in texts]
 
+    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
+        return [0 for _ in requests]
+
     def canary(self) -> None:
         self.canaries += 1
 

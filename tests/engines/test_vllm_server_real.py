@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.config import EngineConfig
+from ameli_llm.engines._local import prompt_tokens
 from ameli_llm.engines.cache import CachedEngine
 from ameli_llm.engines.engine import ChatRequest, Message
 from ameli_llm.engines.vllm_server import VllmServer, create
@@ -76,6 +77,17 @@ def test_extraction_keeps_to_the_schema(engine: VllmServer) -> None:
             assert len(value["span"].replace("\ufffd", "")) <= 20
         assert reply.usage.prompt > 20
         assert 0 < reply.usage.completion < 256
+
+
+def test_the_excess_is_counted_by_the_server(engine: VllmServer, tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    long = ask("word " * 5000)
+    tokens = len(prompt_tokens(AutoTokenizer.from_pretrained(tiny_model), long))
+    assert engine.excess([ask("x"), long]) == [0, tokens + long.max_tokens - 4096]
+    failure = engine.chat([long])[0].failure
+    assert failure is not None
+    assert str(tokens) in failure.message
 
 
 def test_a_choice_is_the_likeliest_and_its_shares_add_up(engine: VllmServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,15 @@ def test_the_one_candidate_that_is_left(
 def test_a_pair_has_no_answer_where_both_are_wrong() -> None:
     assert answers.choice(told(AMBER, TWO), {"A": 2, "B": 3}) is None
     assert answers.choice(told(AMBER, TWO), {"A": 2, "B": 1}) == "B"
+
+
+def test_an_answer_that_was_given_counts() -> None:
+    given = replace(told(AMBER, TWO), chosen=3, answered=True)
+    assert answers.choice(given, {"A": 0, "B": 3, "0": None}) == "B"
+    assert answers.choice(given, {"A": 0, "B": 1}) is None
+    none = replace(told(AMBER, TWO), answered=True)
+    assert answers.choice(none, {"A": 0, "0": None}) == "0"
+    assert answers.choice(none, {"A": 0, "B": 1}) is None
 
 
 def test_statements(whole: Told) -> None:

@@ -29,6 +29,9 @@ HEAVY = (
     *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr"),
 )
 TRAINS_WITH_TORCH = {
+    "ameli_llm.engines._attention",
+    "ameli_llm.engines._network",
+    "ameli_llm.engines._writers",
     "ameli_llm.images.contrastive",
     "ameli_llm.instruction.network",
     "ameli_llm.training.loop",

@@ -238,6 +238,7 @@ def test_full_precision_on_the_cpu() -> None:
     assert kinds == {torch.float32}
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_mixed_precision_on_a_gpu() -> None:
     module = network().to(device())

@@ -30,6 +30,9 @@ def llm(
     ),
     out: Path = typer.Option(..., "--out", metavar="DIR", help="Folder for the adapter."),
     base: str = typer.Option("smollm2", "--base", help="Known model, or a model folder with safetensors."),
+    teacher: Path | None = typer.Option(
+        None, "--teacher", metavar="RUN", help="Run of a larger model on the dataset, to learn its answers."
+    ),
     template: list[str] = typer.Option(
         ["extract/json", "compare/entail"],
         "--template",
@@ -80,7 +83,7 @@ def llm(
     )
     wanted = [Exercises(name, prompts) for name in template]
     with progress(GOES_ON) as show:
-        train, dev = sources_of(datasets or [], seed)
+        train, dev = sources_of(datasets or [], seed, teacher)
         done = tune(base, train, dev, wanted, settings, out, show)
         merged = merge_adapter(base, out, out / "merged", show) if merge and rank else None
     _show(done, merged, as_json)

@@ -1,0 +1,258 @@
+"""The packaged instruction model on a synthetic twin that it has not seen, part by part, beside the rules.
+
+    python benchmarks/packaged_model.py [--model smollm2-ameli] [--reviews 60] [--products 300] [--seed 101]
+
+Test split, transformers engine. The twin knows what each review states, so that extraction and comparison
+are measured by themselves: values that the review states of its product are right, all others wrong;
+comparison is over the ten candidates that retrieval finds, where they hold the product and what the review
+states fits no other. Prints Markdown; end-to-end rows are `ameli-llm link` without and with the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ameli_llm.attributes import llm
+from ameli_llm.attributes.extractor import ExtractionTask
+from ameli_llm.attributes.llm import LlmExtractor
+from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
+from ameli_llm.comparison import entail, listwise
+from ameli_llm.comparison.comparator import ComparisonTask
+from ameli_llm.config import RunConfig, override
+from ameli_llm.dataset.load import Dataset, load_dataset
+from ameli_llm.dataset.synth import write_twin
+from ameli_llm.dataset.synth.catalogue import load_catalogue
+from ameli_llm.dataset.synth.layout import drafts, make_plan
+from ameli_llm.engines.engine import ChatRequest
+from ameli_llm.flow import vocabulary
+from ameli_llm.instruction.told import Fact, Told
+from ameli_llm.pipeline import Pipeline, open_pipeline
+from ameli_llm.prompting.preview import Recorder
+from ameli_llm.ties import chance
+from ameli_llm.types import AttributeValue, Review
+from eval.experiment import link_variants
+from eval.measures.statistics import ClusteredBootstrap
+from eval.paired import compare_runs
+
+BESIDES = frozenset({"Brand", "Product Name", "Model Number", "Model Version", "Color Category"})
+"""Keys that a review may state without the twin's record of it: not counted, right or wrong."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A review with its candidates and what it states of its product, by key."""
+
+    review: Review
+    task: ComparisonTask
+    stated: Mapping[str, str]
+    told: Told
+    gold: int | str | None
+
+
+def main() -> None:
+    """The tables, part by part."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="smollm2-ameli")
+    parser.add_argument("--products", type=int, default=300)
+    parser.add_argument("--reviews", type=int, default=60, help="of the test split")
+    parser.add_argument("--seed", type=int, default=101)
+    parser.add_argument("--parts", default="extraction,comparison,free,link")
+    options = parser.parse_args()
+    parts = options.parts.split(",")
+    with tempfile.TemporaryDirectory() as work:
+        twin = Path(work) / "twin"
+        write_twin(twin, products=options.products, reviews=5 * options.reviews, seed=options.seed)
+        dataset = load_dataset(twin)
+        served = ["engine.name=transformers", f"engine.model={options.model}"]
+        config = override(RunConfig(), [*served, "comparison.comparators=[rules,entail]"])
+        with open_pipeline(dataset, config) as pipeline:
+            pipeline.canary()
+            asked = reviews_of(dataset, pipeline, options)
+            if "extraction" in parts:
+                extraction(pipeline, asked)
+            if "comparison" in parts:
+                comparison(pipeline, asked)
+            if "free" in parts:
+                unconstrained(pipeline, asked)
+        if "link" in parts:
+            end_to_end(dataset, config, Path(work) / "runs")
+
+
+def reviews_of(dataset: Dataset, pipeline: Pipeline, options: argparse.Namespace) -> list[Asked]:
+    """The reviews of the test split, each with its ten candidates and the twin's own record."""
+    catalogue = load_catalogue()
+    plan = make_plan(catalogue, options.products, 5 * options.reviews, options.seed, 0.5)
+    records = {number: draft.provenance for number, draft in enumerate(drafts(plan, catalogue), start=1)}
+    split = dataset.split("test")
+    reviews = split.reviews[: options.reviews]
+    found = []
+    for review, candidates in zip(reviews, pipeline.flow.retrieve(reviews), strict=True):
+        ids = [one.entity_id for one in candidates[: pipeline.flow.candidates]]
+        attributes = tuple(pipeline.flow.attributes[one] for one in ids)
+        products = tuple(pipeline.flow.products[one] for one in ids)
+        record = records[int(review.id)]
+        facts = (*_facts(record.stated, False), *_facts(record.shared, False), *_facts(record.denied, True))
+        told = Told(review, facts, products, attributes)
+        task = ComparisonTask(review, products, attributes)
+        found.append(Asked(review, task, {**record.stated, **record.shared}, told, split.gold[review.id]))
+    return found
+
+
+def _facts(values: Mapping[str, str], denied: bool) -> tuple[Fact, ...]:
+    return tuple(Fact(key, value, value, denied) for key, value in values.items())
+
+
+def extraction(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
+    """Precision, recall and F1 of values that the review states, each proven by its span."""
+    print("\n| extractor | reviews | right | wrong | missed | precision % | recall % | F1 % | s a review |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    tasks = [ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in asked]
+    values: dict[str, list[Sequence[AttributeValue]]] = {}
+    for name in ("rules", "llm"):
+        began = time.perf_counter()
+        values[name] = [found.values for found in pipeline.flow.extractors[name].extract(tasks)]
+        _row(name, asked, values[name], (time.perf_counter() - began) / len(asked))
+    both = [[*a, *b] for a, b in zip(values["rules"], values["llm"], strict=True)]
+    _row("either", asked, both, 0.0)
+    agreed = [
+        [one for one in a if any(one.key == other.key and _same(one, other.value) for other in b)]
+        for a, b in zip(values["rules"], values["llm"], strict=True)
+    ]
+    _row("both agree", asked, agreed, 0.0)
+
+
+def _row(
+    name: str, asked: Sequence[Asked], found: Sequence[Sequence[AttributeValue]], seconds: float
+) -> None:
+    right = wrong = missed = 0
+    for one, values in zip(asked, found, strict=True):
+        listed = vocabulary(one.task.attributes)
+        stated = {key: value for key, value in one.stated.items() if key in listed}
+        hit = set()
+        counted = {(v.key, normalise(v.key, v.value)): v for v in values if not v.negated}
+        for value in counted.values():
+            if value.key in BESIDES:
+                continue
+            if value.key in stated and _same(value, stated[value.key]):
+                hit.add(value.key)
+            else:
+                wrong += 1
+        right += len(hit)
+        missed += len(stated.keys() - hit)
+    precision, recall = right / max(right + wrong, 1), right / max(right + missed, 1)
+    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+    shares = " | ".join(f"{100 * share:.1f}" for share in (precision, recall, f1))
+    print(f"| {name} | {len(asked)} | {right} | {wrong} | {missed} | {shares} | {seconds:.2f} |")
+
+
+def _same(value: AttributeValue, other: str) -> bool:
+    return agreement(normalise(value.key, value.value), normalise_all(value.key, (other,))) == 1
+
+
+def comparison(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
+    """How often the right candidate of ten is best, where the review's words leave it alone."""
+    print("\n| comparator | reviews that decide | right | % [95 % interval] | s a review |")
+    print("|---|---:|---:|---:|---:|")
+    decided = [one for one in asked if len(one.told.possible) == 1 and _gold_is_left(one)]
+    engine = pipeline.engine
+    assert engine is not None
+    assert pipeline.flow.panel is not None
+    compared = {
+        "rules": pipeline.flow.panel.comparators["rules"],
+        "entail": entail.create(engine),
+        "listwise": listwise.create(engine),
+    }
+    extracted = pipeline.flow.extractors["rules"].extract(
+        [ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in decided]
+    )
+    tasks = [replace(one.task, extracted=found.values) for one, found in zip(decided, extracted, strict=True)]
+    for name, comparator in compared.items():
+        began = time.perf_counter()
+        found = comparator.compare(tasks)
+        seconds = (time.perf_counter() - began) / max(len(tasks), 1)
+        hits = []
+        for one, result in zip(decided, found, strict=True):
+            ids = [product.id for product in one.task.candidates]
+            order = sorted(
+                range(len(result.scores)), key=lambda at: (-result.scores[at], chance(one.review.id, ids[at]))
+            )
+            hits.append(bool(order) and ids[order[0]] == one.gold)
+        share = ClusteredBootstrap([one.gold for one in decided]).ratio(np.array(hits), np.ones(len(hits)))
+        print(
+            f"| {name} | {len(decided)} | {sum(hits)} | {100 * share.value:.1f} "
+            f"[{100 * share.low:.1f}, {100 * share.high:.1f}] | {seconds:.2f} |"
+        )
+
+
+def _gold_is_left(one: Asked) -> bool:
+    return one.task.candidates[one.told.possible[0]].id == one.gold
+
+
+def unconstrained(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
+    """Replies to the extraction prompt without its schema: how many follow it all the same."""
+    engine, extractor = pipeline.engine, pipeline.flow.extractors["llm"]
+    assert engine is not None
+    assert isinstance(extractor, LlmExtractor)
+    recorder = Recorder()
+    asking = llm.create(recorder, extractor.template.name)
+    asking.extract([ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in asked])
+    sent: list[ChatRequest] = recorder.requests
+    replies = engine.chat([replace(one, schema=None) for one in sent])
+    valid = sum(_follows(one, reply.text) for one, reply in zip(sent, replies, strict=True))
+    print(f"\nUnconstrained replies that follow their schema: {valid} of {len(sent)}.")
+
+
+def _follows(request: ChatRequest, text: str) -> bool:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return False
+    properties: Mapping[str, Mapping[str, list[Mapping[str, list[str]]]]] = (request.schema or {})[
+        "properties"
+    ]
+    return isinstance(content, dict) and all(
+        key in properties
+        and isinstance(pair, list)
+        and len(pair) == 2
+        and pair[1] in properties[key]["prefixItems"][1]["enum"]
+        for key, pair in content.items()
+    )
+
+
+def end_to_end(dataset: Dataset, config: RunConfig, out: Path) -> None:
+    """Linking without the model and with it, paired."""
+    configs = {
+        "off": RunConfig(),
+        "extraction": override(config, ["comparison.comparators=[rules]"]),
+        "entail": override(config, ["attributes.extractors=[rules,ocr]"]),
+        "both": config,
+    }
+    report: Callable[[str, int, int], None] = lambda *_: None  # noqa: E731
+    runs = dict(link_variants(dataset, dataset.split("test"), configs, out, report))
+    print("\n| run | end-to-end F1 % [95 % interval] | fixed | broken | exact p | tokens a review |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, outcome in runs.items():
+        paired = compare_runs(runs["off"].folder, outcome.folder).paired
+        metrics = outcome.metrics or {}
+        f1 = metrics["end_to_end_f1"]
+        answered = paired.answered
+        tokens = metrics["tokens"]
+        total = (tokens["prompt"] + tokens["completion"]) / max(metrics["n"], 1)
+        print(
+            f"| {name} | {100 * f1['value']:.1f} [{100 * f1['low']:.1f}, {100 * f1['high']:.1f}] "
+            f"| {len(answered.fixed)} | {len(answered.broken)} | {answered.p:.3g} | {total:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

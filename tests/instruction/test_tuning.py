@@ -1,0 +1,207 @@
+"""Fine-tuning on a tiny model: packed losses, adapters, resumption, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ameli_llm.errors import AmeliError
+from ameli_llm.instruction.exercises import Exercises
+from ameli_llm.instruction.packing import Packed, pack, prompt_tokens
+from ameli_llm.instruction.sources import Invented
+from ameli_llm.instruction.stream import Stream
+from ameli_llm.instruction.told import Told
+from ameli_llm.instruction.tuning import TuningSettings, tune
+from ameli_llm.types import no_progress
+from tests.command import command
+
+torch = pytest.importorskip("torch")
+FAST = TuningSettings(
+    rounds=2, exercises=6, batch_size=3, dev=4, rank=4, alpha=8, precision="fp32", longest=4096
+)
+TEMPLATES = ("extract/terse", "compare/entail")
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_model: Path) -> tuple[Any, Any]:
+    from ameli_llm.instruction.loading import load
+
+    return load(tiny_model, "tiny", 4, 8, FAST.targets, 0, False)
+
+
+def fine_tuned(tiny_model: Path, out: Path, **changes: Any) -> Any:
+    settings = TuningSettings(**{**FAST.__dict__, **changes})
+    wanted = [Exercises(name) for name in TEMPLATES]
+    return tune(str(tiny_model), [Invented(1)], [Invented(2)], wanted, settings, out, no_progress)
+
+
+def test_a_packed_exercise_is_its_examples(loaded: tuple[Any, Any], whole: Told) -> None:
+    """Loss and hits of all examples behind one shared prompt are those of each example alone."""
+    from ameli_llm.instruction.network import Learner
+
+    network, chat = loaded
+    exercise = Exercises("compare/entail").of(whole, np.random.default_rng(0))
+    assert exercise is not None
+    packed = pack(exercise, chat, 4096)
+    assert packed is not None
+    assert packed.examples == len(exercise.examples) == 4
+    learner = Learner(network).eval()
+    with torch.no_grad():
+        together = float(learner.loss([packed]))
+        alone = []
+        for example in exercise.examples:
+            prompt = prompt_tokens(example.request, chat)
+            (token,) = chat(example.answer, add_special_tokens=False)["input_ids"]
+            logits = network(torch.tensor([prompt])).logits[0, -1]
+            alone.append(float(-torch.log_softmax(logits, -1)[token]))
+    assert together == pytest.approx(np.mean(alone), abs=1e-4)
+    longest = len(packed.tokens)
+    assert longest < 0.6 * sum(len(prompt_tokens(one.request, chat)) for one in exercise.examples)
+    fewer = pack(exercise, chat, longest - 1)
+    assert fewer is not None
+    assert fewer.examples == 3
+    assert pack(exercise, chat, 20) is None
+
+
+def test_padding_changes_nothing(loaded: tuple[Any, Any]) -> None:
+    from ameli_llm.instruction.network import Learner
+
+    network, chat = loaded
+    stream = Stream([Invented(1)], [Exercises(name) for name in TEMPLATES], chat, 0, 4096)
+    rows = [stream.row(number)[1] for number in range(4)]
+    learner = Learner(network).eval()
+    with torch.no_grad():
+        each = [float(learner.loss([row])) for row in rows]
+        assert float(learner.loss(rows)) == pytest.approx(np.mean(each), abs=1e-5)
+        assert learner.right(rows) == [learner.right([row])[0] for row in rows]
+
+
+def test_only_written_answers_end(loaded: tuple[Any, Any], whole: Told) -> None:
+    _, chat = loaded
+    ends = []
+    for name in TEMPLATES:
+        exercise = Exercises(name).of(whole, np.random.default_rng(0))
+        assert exercise is not None
+        packed: Packed | None = pack(exercise, chat, 4096)
+        assert packed is not None
+        ends.append(bool((packed.targets[:, 1] == chat.eos_token_id).any()))
+    assert ends == [True, False]
+
+
+def test_an_adapter_of_peft_comes_out(tiny_model: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "adapter"
+    done = fine_tuned(tiny_model, out)
+    assert {path.name for path in out.iterdir()} >= {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "training.json",
+    }
+    assert not (out / "checkpoint").exists()
+    record = json.loads((out / "training.json").read_text(encoding="utf-8"))
+    assert record["base"] == str(tiny_model)
+    assert set(record["templates"]) == set(TEMPLATES)
+    assert record["epochs"][1]["loss"] > 0
+    assert done.exercises == 12
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    adapted = peft.PeftModel.from_pretrained(base, out)
+    assert any(bool(tensor.any()) for name, tensor in adapted.named_parameters() if "lora_B" in name)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_adapter(tiny_model: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fine_tuned(tiny_model, whole)
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if stage == "training steps" and done == 3:
+            raise KeyboardInterrupt
+
+    wanted = [Exercises(name) for name in TEMPLATES]
+    with pytest.raises(KeyboardInterrupt):
+        tune(str(tiny_model), [Invented(1)], [Invented(2)], wanted, FAST, broken, interrupt)
+    assert (broken / "checkpoint").is_dir()
+    assert not (broken / "adapter_config.json").exists()
+    fine_tuned(tiny_model, broken)
+    for name in ("adapter_model.safetensors", "training.json"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_all_weights_are_a_model_folder(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out = tmp_path / "model"
+    fine_tuned(tiny_model, out, rank=0)
+    tuned, base = (AutoModelForCausalLM.from_pretrained(place) for place in (out, tiny_model))
+    changed = [
+        not torch.equal(a.float(), b.float())
+        for a, b in zip(tuned.parameters(), base.parameters(), strict=True)
+    ]
+    assert any(changed)
+    assert AutoTokenizer.from_pretrained(out).chat_template
+
+
+def test_minutes_are_planned_once(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ameli_llm.instruction import tuning
+
+    made: list[int] = []
+    monkeypatch.setattr(tuning, "_TIMED", 2)
+    planned: Callable[..., int] = tuning._planned
+    monkeypatch.setattr(tuning, "_planned", lambda *words: made.append(planned(*words)) or min(made[-1], 6))
+    out = tmp_path / "adapter"
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if stage == "training steps" and done == 1:
+            raise KeyboardInterrupt
+
+    settings = TuningSettings(**{**FAST.__dict__, "minutes": 0.05})
+    wanted = [Exercises(name) for name in TEMPLATES]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tune(str(tiny_model), [Invented(1)], [Invented(2)], wanted, settings, out, interrupt)
+    assert made[0] == made[1] >= FAST.batch_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"targets": ("gone",)}, "has no matrices named gone"),
+        ({"longest": 16}, "No exercise can be made"),
+    ],
+)
+def test_what_cannot_be_trained(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(AmeliError, match=complaint):
+        fine_tuned(tiny_model, tmp_path / "out", **changes)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--base", "gone"), "No model 'gone'"),
+        (("--template", "extract/gone"), "No template named 'extract/gone'"),
+        (("--template", "extract/gpt2"), "cannot be derived from facts"),
+        (("no-dataset",), "no-dataset"),
+    ],
+)
+def test_the_command_says_what_is_wrong(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
+    done = command("train", "llm", *words, "--out", tmp_path / "out")
+    assert complaint in done.error
+    assert not (tmp_path / "out" / "adapter_config.json").exists()
+
+
+def test_the_command(tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "adapter"
+    few = ("--minutes", "0", "--rounds", "1", "--exercises", "3", "--longest", "4096", "--rank", "2")
+    done = command("train", "llm", "--base", tiny_model, "--out", out, *few, "--merge")
+    assert done.code == 0, done.err
+    assert "round 1" in done.out
+    assert f"3 exercises; {out}" in done.out
+    assert (out / "merged" / "model.safetensors").is_file()
