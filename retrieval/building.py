@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ameli_llm.config import RetrievalConfig
@@ -47,11 +48,10 @@ def build_index(
         entries = describe(dataset.products.values(), image_path)
         beside = _beside(dataset, folder, config)
         known_texts = _known(old, beside, lambda manifest: manifest.text == text)
-        known_images = {
-            stamp.name: known
-            for stamp in images
-            if (known := _known(old, beside, lambda manifest, of=stamp: of in manifest.image_encoders))
-        }
+        known_images: dict[str, Snapshot] = {}
+        for stamp in images:
+            if known := _known(old, beside, partial(_has_images, stamp)):
+                known_images[stamp.name] = known
         snapshot = embed(
             entries, image_path, text_encoder, image_encoders, known_texts, known_images, progress
         )
@@ -88,6 +88,10 @@ def _beside(dataset: Dataset, folder: Path, config: RetrievalConfig) -> list[Pat
         return []
     others = sorted(other for other in folder.parent.iterdir() if other != folder)
     return [place for place in map(generations.current, others) if place is not None]
+
+
+def _has_images(stamp: EncoderStamp, manifest: Manifest) -> bool:
+    return stamp in manifest.image_encoders
 
 
 def _known(old: Index | None, beside: list[Path], has_vectors: Callable[[Manifest], bool]) -> Snapshot | None:

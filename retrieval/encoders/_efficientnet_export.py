@@ -80,7 +80,7 @@ def _pooled(network: Any) -> torch.nn.Module:
 def _graph(pooled: torch.nn.Module) -> bytes:
     import torch
 
-    content = io.BytesIO()
+    content: Any = io.BytesIO()  # the exporter's annotation knows paths only
     with warnings.catch_warnings():
         # The exporter of TorchScript is deprecated in favour of one that needs onnxscript as well; and it
         # warns of a padding that it computes anew in each run.
