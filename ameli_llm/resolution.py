@@ -17,7 +17,7 @@ def resolve(config: RunConfig) -> RunConfig:
     """The configuration with its automatic parts filled in.
 
     Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor joins, and
-    beside the rules the comparator that a known model was trained for, listwise for others. Raises AmeliError
+    beside the rules the comparator that a known model has learned, listwise for others. Raises AmeliError
     when a part asks for a model and there is no engine, when more candidates are to be compared than a
     comparator can, or when one template is named for two comparators.
     """
@@ -29,7 +29,7 @@ def resolve(config: RunConfig) -> RunConfig:
         extractors = ("rules", "ocr", "llm") if served else ("rules", "ocr")
     comparators = config.comparison.comparators
     if comparators is None:
-        comparators = ("rules", _fitting(config.engine.model)) if served else ("rules",)
+        comparators = ("rules", *_learned(config.engine.model)) if served else ("rules",)
     resolved = config.model_copy(
         update={
             "attributes": config.attributes.model_copy(update={"extractors": extractors}),
@@ -59,8 +59,10 @@ def resolve(config: RunConfig) -> RunConfig:
     return resolved
 
 
-def _fitting(model: str) -> str:
-    return known_model(model).comparator if is_known(model) else "listwise"
+def _learned(model: str) -> tuple[str, ...]:
+    """The comparator that a model is taken to be able to use: listwise, of a known one what it was taught."""
+    name = known_model(model).comparator if is_known(model) else "listwise"
+    return (name,) if name else ()
 
 
 def model_free(config: RunConfig) -> RunConfig:

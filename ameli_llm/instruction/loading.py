@@ -9,9 +9,9 @@ from typing import Any
 from ameli_llm.errors import AmeliError
 from ameli_llm.files import make_folder
 from ameli_llm.models.convert import require
+from ameli_llm.models.lora import WEIGHTS, read_config, require_base
 
 _EXTRA = "smollm2"
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def load(
@@ -53,6 +53,27 @@ def load(
         ) from error
     adapted.peft_config["default"].base_model_name_or_path = name
     return adapted, chat
+
+
+def start_from(network: Any, adapter: Path, name: str) -> None:
+    """Gives an adapted network the weights of the adapter in a folder. Raises AmeliError.
+
+    The adapter has to be one of the base ``name``, of the same rank and matrices.
+    """
+    require_base(read_config(adapter), adapter, name)
+    peft, safetensors = require("peft", _EXTRA), require("safetensors.torch", _EXTRA)
+    own = peft.get_peft_model_state_dict(network)
+    try:
+        found = safetensors.load_file(adapter / WEIGHTS)
+    except Exception as error:  # safetensors raises its own types
+        raise AmeliError(f"Cannot read {adapter / WEIGHTS}: {error}") from error
+    shapes = {key: tuple(tensor.shape) for key, tensor in found.items()}
+    if shapes != {key: tuple(tensor.shape) for key, tensor in own.items()}:
+        raise AmeliError(
+            f"{adapter} is an adapter of another rank, or of other matrices.",
+            hint="Give its --rank and --target.",
+        )
+    peft.set_peft_model_state_dict(network, found)
 
 
 def save(network: Any, chat: Any, out: Path, adapter: bool) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
+from ameli_llm.engines._local import fingerprint
 from ameli_llm.errors import AmeliError
 from ameli_llm.files import make_folder, write_json
 from ameli_llm.instruction.exercises import Exercises
@@ -87,14 +88,16 @@ def tune(
     settings: TuningSettings,
     out: Path,
     progress: Progress,
+    start: Path | None = None,
 ) -> Tuned:
     """Trains an adapter (or with rank 0 all weights) for ``templates`` and saves it in ``out``.
 
-    ``base`` is a known model's name or a model folder. Adapters are in peft's format, weights in bf16. Typed
-    again after an interruption it goes on to the same result. Raises MissingPackageError, and AmeliError when
-    the base cannot be adapted or the sources give no exercise.
+    ``base`` is a known model's name or a model folder; ``start``, an adapter of it to begin with. Adapters
+    are in peft's format, weights in bf16. Typed again after an interruption it goes on to the same result.
+    Raises MissingPackageError, and AmeliError when the base cannot be adapted or the sources give no
+    exercise.
     """
-    from ameli_llm.instruction.loading import load, save
+    from ameli_llm.instruction.loading import load, save, start_from
     from ameli_llm.instruction.network import Learner
     from ameli_llm.training.loop import LoopSettings, device
     from ameli_llm.training.loop import train as run
@@ -103,11 +106,13 @@ def tune(
     folder = _base_folder(base, progress)
     low = precision == "bf16" and device().type != "cuda"
     network, chat = load(folder, base, settings.rank, settings.alpha, settings.targets, settings.seed, low)
+    if start is not None:
+        start_from(network, start, base)
     learner = Learner(network).to(device())
     rows = Stream(train, templates, chat, settings.seed, settings.longest)
     held = Stream(dev, templates, chat, settings.seed + _HELD_OUT, settings.longest)
     judged = [held.row(number) for number in range(settings.dev)]
-    identity = _identity(folder, rows, held)
+    identity = _identity(folder, rows, held, start)
     count = _planned(learner, rows, settings, out, identity)
     loop = LoopSettings(
         epochs=settings.rounds,
@@ -136,6 +141,7 @@ def tune(
     epochs = [asdict(epoch) for epoch in history]
     record = {
         "base": base,
+        "start": fingerprint(start) if start else None,
         "settings": asdict(settings),
         "templates": {one.template.name: one.template.identity for one in templates},
         "sources": [source.identity for source in train],
@@ -237,8 +243,6 @@ class _Plan(BaseModel):
             return None
 
 
-def _identity(folder: Path, rows: Stream, held: Stream) -> str:
-    from ameli_llm.engines._local import fingerprint
-
-    parts = [fingerprint(folder), rows.identity, held.identity]
+def _identity(folder: Path, rows: Stream, held: Stream, start: Path | None) -> str:
+    parts = [fingerprint(folder), rows.identity, held.identity, fingerprint(start) if start else ""]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

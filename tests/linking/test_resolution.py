@@ -20,7 +20,7 @@ def config(*settings: str) -> RunConfig:
     [
         ((), ("rules", "ocr"), ("rules",), False),
         ((SERVED,), ("rules", "ocr", "llm"), ("rules", "listwise"), True),
-        ((SERVED, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules", "entail"), True),
+        ((SERVED, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules",), True),
         ((SERVED, "comparison.comparator=pairwise"), ("rules", "ocr", "llm"), ("pairwise",), True),
         ((SERVED, "attributes.extractors=[rules]", "comparison.comparator=none"), ("rules",), (), False),
         ((SERVED, "attributes.extractors=[rules]"), ("rules",), ("rules", "listwise"), True),

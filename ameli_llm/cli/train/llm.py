@@ -33,6 +33,9 @@ def llm(
     teacher: Path | None = typer.Option(
         None, "--teacher", metavar="RUN", help="Run of a larger model on the dataset, to learn its answers."
     ),
+    start: Path | None = typer.Option(
+        None, "--from", metavar="ADAPTER", help="Folder of an adapter of this base to go on from."
+    ),
     template: list[str] = typer.Option(
         ["extract/json", "compare/entail"],
         "--template",
@@ -84,7 +87,7 @@ def llm(
     wanted = [Exercises(name, prompts) for name in template]
     with progress(GOES_ON) as show:
         train, dev = sources_of(datasets or [], seed, teacher)
-        done = tune(base, train, dev, wanted, settings, out, show)
+        done = tune(base, train, dev, wanted, settings, out, show, start)
         merged = merge_adapter(base, out, out / "merged", show) if merge and rank else None
     _show(done, merged, as_json)
 
