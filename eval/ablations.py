@@ -81,11 +81,11 @@ def ablations(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
                 config, attributes={"extractors": ()}, comparison={"comparators": ()}, fusion={"text": 0.0}
             ),
         )
-    weights = config.retrieval.weights
-    if "image" in weights:
-        only_image = {"image": weights["image"] or 1.0}
+    weights, images = config.retrieval.by_retriever, config.retrieval.image_weights
+    if images:
+        only_image = images if any(images.values()) else dict.fromkeys(images, 1.0)
         yield "without text", _changed(config, retrieval={"weights": only_image, "prior": "off"})
-        without = {name: weight for name, weight in weights.items() if name != "image"}
+        without = {name: weight for name, weight in weights.items() if name not in images}
         yield (
             "without image",
             _changed(

@@ -19,6 +19,7 @@ from ameli_llm.types import Progress
 from eval.baselines._images import image_pairs, image_search
 from eval.baselines.material import Material
 from retrieval.index import Index
+from retrieval.manifest import require_image_encoder
 
 if TYPE_CHECKING:
     from ameli_llm.images.contrastive import TrainingSettings
@@ -40,22 +41,18 @@ def train_image_adapter(
     seed: int,
     progress: Progress,
     source: Mapping[str, Any],
+    encoder: str = "",
 ) -> tuple[ImageAdapter, Sequence[Epoch]]:
-    """The adapter of the index's image encoder, saved in ``out``, and how its training went.
+    """The adapter of one image encoder of the index ("": its first), saved in ``out``, and how it went.
 
     It is trained on the image pairs of ``split`` and chosen on dev or, where that is the split or there is
     none, on a fifth of the products. ``source`` is kept with the weights. Typed again after an interruption
-    it goes on where it was. Raises UntrainableError, and AmeliError when the index has no image vectors.
+    it goes on where it was. Raises UntrainableError, and AmeliError when the index has no vectors of it.
     """
     from ameli_llm.images.contrastive import train_adapter
 
-    stamp = index.manifest.image
-    if stamp is None:
-        raise AmeliError(
-            "The index has no image vectors.",
-            hint="Set retrieval.image_encoder to clip, resnet or descriptor.",
-        )
-    pairs, dev = _data(dataset, split, index, seed)
+    stamp = require_image_encoder(index.manifest, encoder)
+    pairs, dev = _data(dataset, split, Material(dataset, index, {}, stamp.name), seed)
     checkpoints = out / CHECKPOINT
     adapter, history = train_adapter(
         pairs, dev, settings, seed=seed, encoder=str(stamp), progress=progress, checkpoints=checkpoints
@@ -67,10 +64,9 @@ def train_image_adapter(
     return adapter, history
 
 
-def _data(dataset: Dataset, split: str, index: Index, seed: int) -> tuple[Pairs, ImageSearch]:
+def _data(dataset: Dataset, split: str, material: Material, seed: int) -> tuple[Pairs, ImageSearch]:
     """Image pairs of ``split`` and reviews for early stopping, which share no gold product."""
     train, dev = folds(dataset, split, seed)
-    material = Material(dataset, index, {})
     try:
         pairs, search = image_pairs(material, train), image_search(material, dev)
     except MissingDependencyError:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
+from ameli_llm.image_encoders import name_and_model
 from ameli_llm.paths import index_dir
 from ameli_llm.types import Progress
 from retrieval import encoders, generations
-from retrieval.encoders.encoder import ImageEncoder
 from retrieval.generation_files import MANIFEST, read_generation, write_generation
 from retrieval.index import Index, fitting_index, read_index, require_products
-from retrieval.manifest import EncoderStamp, IndexDamagedError, read_manifest
+from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest, read_manifest
 from retrieval.snapshot import Snapshot, describe, embed
 
 log = logging.getLogger(__name__)
@@ -36,24 +37,29 @@ def build_index(
         if waited and (made := _made_meanwhile(dataset, folder, config)):
             return made
         text_encoder = encoders.text_encoder(config.text_encoder, config.text_model)
-        image_encoder = _image_encoder(config)
+        image_encoders = [encoders.image_encoder(*name_and_model(one)) for one in config.image_encoders]
         text = EncoderStamp.of(text_encoder)
-        image = EncoderStamp.of(image_encoder) if image_encoder else None
+        images = tuple(EncoderStamp.of(encoder) for encoder in image_encoders)
         old = _whole(folder)
-        before = old if old and (old.manifest.text, old.manifest.image) == (text, image) else None
+        before = old if old and (old.manifest.text, old.manifest.image_encoders) == (text, images) else None
         if old and not before:
-            log.warning("The index in %s is of another encoder and is made again.", folder)
+            log.warning("The index in %s is of other encoders and is made again.", folder)
         image_path = dataset.product_image
         entries = describe(dataset.products.values(), image_path)
         beside = _beside(dataset, folder, config)
-        texts = _known(old, beside, "text", text)
-        images = _known(old, beside, "image", image) if image else None
-        snapshot = embed(entries, image_path, text_encoder, image_encoder, texts, images, progress)
+        known_texts = _known(old, beside, lambda manifest: manifest.text == text)
+        known_images: dict[str, Snapshot] = {}
+        for stamp in images:
+            if known := _known(old, beside, partial(_has_images, stamp)):
+                known_images[stamp.name] = known
+        snapshot = embed(
+            entries, image_path, text_encoder, image_encoders, known_texts, known_images, progress
+        )
         versions = snapshot.kb_version, dataset.digest
         if before is None or (before.manifest.kb_version, before.manifest.dataset_digest) != versions:
             base = (before.place, before.snapshot) if before else None
             with generations.new(folder) as place:
-                write_generation(place, snapshot, text, image, dataset.digest, base)
+                write_generation(place, snapshot, text, images, dataset.digest, base)
     return read_index(folder)
 
 
@@ -63,12 +69,6 @@ def _made_meanwhile(dataset: Dataset, folder: Path, config: RetrievalConfig) -> 
         return fitting_index(folder, config, dataset.digest)
     except AmeliError:
         return None
-
-
-def _image_encoder(config: RetrievalConfig) -> ImageEncoder | None:
-    if config.image_encoder == encoders.NONE:
-        return None
-    return encoders.image_encoder(config.image_encoder, config.image_model)
 
 
 def _whole(folder: Path) -> Index | None:
@@ -90,15 +90,17 @@ def _beside(dataset: Dataset, folder: Path, config: RetrievalConfig) -> list[Pat
     return [place for place in map(generations.current, others) if place is not None]
 
 
-def _known(
-    old: Index | None, beside: list[Path], kind: Literal["text", "image"], stamp: EncoderStamp
-) -> Snapshot | None:
-    """An index with vectors of the encoder ``stamp``: the old one, else the first of those beside it."""
-    if old is not None and getattr(old.manifest, kind) == stamp:
+def _has_images(stamp: EncoderStamp, manifest: Manifest) -> bool:
+    return stamp in manifest.image_encoders
+
+
+def _known(old: Index | None, beside: list[Path], has_vectors: Callable[[Manifest], bool]) -> Snapshot | None:
+    """An index that has the vectors asked for: the old one, else the first of those beside it."""
+    if old is not None and has_vectors(old.manifest):
         return old.snapshot
     for place in beside:
         try:
-            if getattr(read_manifest(place / MANIFEST), kind) == stamp:
+            if has_vectors(read_manifest(place / MANIFEST)):
                 return read_generation(place)[1]
         except IndexDamagedError:
             continue  # whoever opens it mends it

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
+from ameli_llm.errors import AmeliError
 from ameli_llm.fusion.missing import filled
+from ameli_llm.image_encoders import IMAGE, names
 from ameli_llm.ties import ranked
 from ameli_llm.types import Candidate, Review
 from retrieval import cross_encoder
 from retrieval.cross_encoder import CrossEncoderReranker
+from retrieval.encoders import ENCODERS
 from retrieval.index import Index
 from retrieval.priors import Priors, open_priors
-from retrieval.retrievers import RETRIEVERS
+from retrieval.retrievers import RETRIEVERS, image
 from retrieval.retrievers.retriever import Query, Retriever, Scores, make_queries
 from retrieval.search import top_k
 
@@ -27,6 +31,9 @@ TEXT = "sbert"
 class CandidateFinder:
     """Runs the retrievers that ``config.weights`` names and sums their scores (paper, section 4.3).
 
+    Each image encoder of the index is a retriever of its own name; weights of encoders that are not
+    configured do nothing. A candidate's score "image" is the mean of the encoders' by these weights.
+
     ``prior: score`` adds the retriever "prior" and ``cross_encoder`` a score of that name, both with weight
     1 unless ``weights`` names them. ``prior: filter`` drops candidates with P(e|m) = 0 or P(c|m) = 0 after
     the ranking, but not for an unknown mention or when nothing would be left.
@@ -36,12 +43,19 @@ class CandidateFinder:
         self.index = index
         self.config = config
         self._dataset = dataset
-        names = [*config.weights]
-        if config.prior == "score" and PRIOR not in names:
-            names.append(PRIOR)
+        wanted = [*config.by_retriever]
+        if config.prior == "score" and PRIOR not in wanted:
+            wanted.append(PRIOR)
         self.retrievers: dict[str, Retriever] = {
-            name: RETRIEVERS.load(name)(index, config) for name in names if name != cross_encoder.NAME
+            name: _retriever(name, index, config)
+            for name in wanted
+            if name != cross_encoder.NAME and not _is_idle(name, config)
         }
+        if not self.retrievers:
+            raise AmeliError(
+                f"No retriever is left of the weights of {', '.join(config.weights)}.",
+                hint="Give a weight to one that is configured, for instance sbert.",
+            )
         self._priors: Priors | None = open_priors(index) if config.prior == "filter" else None
         self._reranker = (
             CrossEncoderReranker(index, config.cross_encoder, config.pool) if config.cross_encoder else None
@@ -51,7 +65,7 @@ class CandidateFinder:
         """A finder of the same retrievers, summed with other weights; those not named here are left out."""
         other = copy.copy(self)
         other.config = self.config.model_copy(update={"weights": dict(weights)})
-        other.retrievers = {name: self.retrievers[name] for name in weights}
+        other.retrievers = {name: self.retrievers[name] for name in other.config.by_retriever}
         return other
 
     def queries(self, reviews: Sequence[Review]) -> list[Query]:
@@ -82,7 +96,7 @@ class CandidateFinder:
         self, reviews: Sequence[Review], scores: Mapping[str, Scores], depth: int
     ) -> list[list[Candidate]]:
         """The candidates that ``find`` gives for these reviews, whose ``scores`` are at hand."""
-        fused = fuse(scores, self.config.weights, self.config.pool)
+        fused = fuse(scores, self.config.by_retriever, self.config.pool)
         if self._priors:
             filter_by_prior(fused, self._priors, [review.mention for review in reviews])
         ranking = top_k(fused, depth)
@@ -91,21 +105,48 @@ class CandidateFinder:
     def _candidates(
         self, review: Review, row: int, fused: Scores, ranking: np.ndarray, scores: Mapping[str, Scores]
     ) -> list[Candidate]:
-        found = [
-            Candidate(
-                entity_id=self.index.product_ids[column],
-                score=float(fused[row, column]),
-                scores={
-                    name: float(matrix[row, column])
-                    for name, matrix in scores.items()
-                    if not np.isnan(matrix[row, column])
-                },
+        found, shares = [], self.config.image_weights
+        for column in ranking[row]:
+            if np.isneginf(fused[row, column]):
+                continue
+            own = {
+                name: float(matrix[row, column])
+                for name, matrix in scores.items()
+                if not np.isnan(matrix[row, column])
+            }
+            shown = image_score(own, shares)
+            own |= {IMAGE: shown} if shown is not None else {}
+            found.append(
+                Candidate(self.index.product_ids[column], score=float(fused[row, column]), scores=own)
             )
-            for column in ranking[row]
-            if not np.isneginf(fused[row, column])
-        ]
         order = ranked(review.id, [c.entity_id for c in found], [c.score for c in found])
         return [found[position] for position in order]
+
+
+def image_score(scores: Mapping[str, float], weights: Mapping[str, float]) -> float | None:
+    """The mean of the image encoders' cosines by their ``weights``; None where none has a score.
+
+    A plain mean where the weights add up to nothing. For one encoder it is its cosine.
+    """
+    there = {name: weight for name, weight in weights.items() if name in scores}
+    if len(there) < 2:
+        return next((scores[name] for name in there), None)
+    total = math.fsum(there.values())
+    if total <= 0:
+        return math.fsum(scores[name] for name in there) / len(there)
+    return math.fsum(weight * scores[name] for name, weight in there.items()) / total
+
+
+def _retriever(name: str, index: Index, config: RetrievalConfig) -> Retriever:
+    if name in names(config.image_encoders):
+        return image.create(index, config, name)
+    made: Retriever = RETRIEVERS.load(name)(index, config)
+    return made
+
+
+def _is_idle(name: str, config: RetrievalConfig) -> bool:
+    """Whether it is an image encoder that is not configured."""
+    return name in ENCODERS.names() and name not in (*names(config.image_encoders), *RETRIEVERS.names())
 
 
 def fuse(scores: Mapping[str, Scores], weights: Mapping[str, float], pool: int) -> Scores:

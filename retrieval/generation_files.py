@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 ENTRIES = "entries.jsonl"
-ARRAYS = ("text", "image", "image_owner")
+TEXT, OWNER = "text", "image_owner"
 CHROMA = "chroma"
 
 
@@ -31,7 +31,7 @@ def write_generation(
     place: Path,
     snapshot: Snapshot,
     text: EncoderStamp,
-    image: EncoderStamp | None,
+    images: tuple[EncoderStamp, ...],
     dataset_digest: str,
     before: tuple[Path, Snapshot] | None,
 ) -> None:
@@ -46,13 +46,13 @@ def write_generation(
         dataset_digest=dataset_digest,
         kb_version=snapshot.kb_version,
         text=text,
-        image=image,
+        image_encoders=images,
         products=len(snapshot.entries),
-        images=len(snapshot.image),
+        images=len(snapshot.image_owner),
         unusable_images=sum(bool(image.problem) for entry in snapshot.entries for image in entry.images),
     )
     write_manifest(place / MANIFEST, manifest)
-    seal(place, MANIFEST, ENTRIES, *(f"{name}.npy" for name in ARRAYS))
+    seal(place, MANIFEST, ENTRIES, *(f"{name}.npy" for name in _arrays(snapshot)))
 
 
 def read_generation(place: Path) -> tuple[Manifest, Snapshot]:
@@ -61,11 +61,12 @@ def read_generation(place: Path) -> tuple[Manifest, Snapshot]:
     if found := flaw(place):
         raise IndexDamagedError(f"{found}.")
     try:
-        arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+        text, owner = _load(place, TEXT), _load(place, OWNER)
+        images = {stamp.name: _load(place, f"image-{stamp.name}") for stamp in manifest.image_encoders}
         entries = _read_entries(place / ENTRIES)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise IndexDamagedError(f"{type(error).__name__}: {error}.") from error
-    return manifest, Snapshot(entries, arrays["text"], arrays["image"], arrays["image_owner"])
+    return manifest, Snapshot(entries, text, images, owner)
 
 
 def _write_store(place: Path, snapshot: Snapshot, before: tuple[Path, Snapshot] | None) -> None:
@@ -98,16 +99,22 @@ def _fill(place: Path, snapshot: Snapshot, before: Snapshot | None) -> bool:
 
 def _export(place: Path, snapshot: Snapshot) -> None:
     """Writes the vectors that ``_fill`` has just found in Chroma bit by bit."""
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "text": snapshot.text,
-        "image": snapshot.image,
-        "image_owner": snapshot.image_owner,
-    }
-    for name in ARRAYS:
-        np.save(place / f"{name}.npy", arrays[name], allow_pickle=False)
+    for name, array in _arrays(snapshot).items():
+        np.save(place / f"{name}.npy", array, allow_pickle=False)
     with (place / ENTRIES).open("w", encoding="utf-8") as file:
         for entry in snapshot.entries:
             file.write(json.dumps(asdict(entry)) + "\n")
+
+
+def _arrays(snapshot: Snapshot) -> dict[str, npt.NDArray[Any]]:
+    """What is exported, by the name of its file."""
+    images = {f"image-{encoder}": vectors for encoder, vectors in snapshot.images.items()}
+    return {TEXT: snapshot.text, OWNER: snapshot.image_owner, **images}
+
+
+def _load(place: Path, name: str) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def _read_entries(path: Path) -> tuple[Entry, ...]:

@@ -70,6 +70,7 @@ class Index:
         self._searching = ExitStack()
         self._chroma: tuple[int, Store] | None = None
         self._derived: dict[str, Path] = {}
+        self.loaded_image_encoders: dict[str, ImageEncoder] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -92,10 +93,13 @@ class Index:
         """[products, d], L2-normalised."""
         return self.snapshot.text
 
-    @property
-    def image_vectors(self) -> Vectors:
-        """[images, d], L2-normalised, by row of their product."""
-        return self.snapshot.image
+    def image_vectors(self, encoder: str = "") -> Vectors:
+        """[images, d], L2-normalised, by row of their product, of the encoder of that name ("": the first).
+
+        [0, 0] where the index has none of it.
+        """
+        stamp, images = self.manifest.image(encoder), self.snapshot.images
+        return images[stamp.name] if stamp else np.zeros((0, 0), np.float32)
 
     @property
     def image_owner(self) -> npt.NDArray[np.int64]:
@@ -110,15 +114,19 @@ class Index:
         require_same(self.folder, "text", stamp, encoder)
         return encoder
 
-    @cached_property
-    def image_encoder(self) -> ImageEncoder | None:
-        """The encoder that made the image vectors, None in an index without images."""
-        stamp = self.manifest.image
+    def image_encoder(self, name: str = "") -> ImageEncoder | None:
+        """The encoder of that name ("": the first), loaded on first use; None where the index is without it.
+
+        Raises AmeliError when its weights have changed since it made the vectors.
+        """
+        stamp = self.manifest.image(name)
         if stamp is None:
             return None
-        encoder = encoders.image_encoder(stamp.name, stamp.model)
-        require_same(self.folder, "image", stamp, encoder)
-        return encoder
+        if stamp.name not in self.loaded_image_encoders:
+            encoder = encoders.image_encoder(stamp.name, stamp.model)
+            require_same(self.folder, "image", stamp, encoder)
+            self.loaded_image_encoders[stamp.name] = encoder
+        return self.loaded_image_encoders[stamp.name]
 
     def nearest_texts(
         self, queries: Vectors, k: int, *, exact: bool = True
@@ -160,8 +168,8 @@ class Index:
         self._temporary.close()
         self._derived.clear()
         self._snapshot = None
-        for encoder in ("text_encoder", "image_encoder"):
-            vars(self).pop(encoder, None)
+        vars(self).pop("text_encoder", None)
+        self.loaded_image_encoders.clear()
 
     def derived(self, name: str, write: Write) -> Path:
         """A folder with what ``write`` makes of this generation, made on first use and kept with it.
@@ -204,8 +212,10 @@ class Index:
                     f"The index in {self.folder} has changed since it was opened.", hint="Open it again."
                 )
             ordered, known = in_order(entries.values()), self.snapshot
-            snapshot = embed(ordered, image_path, self.text_encoder, self.image_encoder, known, known)
-            stamps = self.manifest.text, self.manifest.image
+            stamps = self.manifest.text, self.manifest.image_encoders
+            of_images = [one for stamp in stamps[1] if (one := self.image_encoder(stamp.name))]
+            held = {stamp.name: known for stamp in stamps[1]}
+            snapshot = embed(ordered, image_path, self.text_encoder, of_images, known, held)
             with generations.new(self.folder) as place:
                 write_generation(place, snapshot, *stamps, "", (self.place, known))
         return read_index(self.folder)

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ameli_llm.config import RetrievalConfig
-from ameli_llm.errors import AmeliError
+from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.image_encoders import NONE, name_and_model
 from retrieval import encoders
 from retrieval.encoders.encoder import Encoder
 
-FORMAT = 3
+FORMAT = 4
 REBUILD = "Type: ameli-llm index DATASET"
 
 
@@ -56,10 +57,14 @@ class Manifest(BaseModel):
     dataset_digest: str
     kb_version: str
     text: EncoderStamp
-    image: EncoderStamp | None
+    image_encoders: tuple[EncoderStamp, ...]
     products: int
     images: int
     unusable_images: int
+
+    def image(self, name: str = "") -> EncoderStamp | None:
+        """The image encoder of that name, "" for the first; None where the index has no vectors of it."""
+        return next((stamp for stamp in self.image_encoders if name in ("", stamp.name)), None)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -80,19 +85,36 @@ def read_manifest(path: Path) -> Manifest:
 
 def require_encoders(folder: Path, manifest: Manifest, config: RetrievalConfig) -> None:
     """Raises AmeliError unless the vectors in ``folder`` are of the encoders that ``config`` names."""
-    pairs = (
-        ("text", manifest.text, config.text_encoder, config.text_model),
-        ("image", manifest.image, config.image_encoder, config.image_model),
-    )
-    for kind, stamp, name, model in pairs:
-        asked = name if name == encoders.NONE else f"{name} {encoders.full_name(name, model)}".strip()
-        found = encoders.NONE if stamp is None else f"{stamp.name} {stamp.model}".strip()
-        if asked != found:
+    text = _named(config.text_encoder, config.text_model)
+    images = [_named(*name_and_model(entry)) for entry in config.image_encoders]
+    found = [f"{stamp.name} {stamp.model}".strip() for stamp in manifest.image_encoders]
+    for kind, asked, held in (
+        ("text", text, f"{manifest.text.name} {manifest.text.model}".strip()),
+        ("image", ", ".join(images) or NONE, ", ".join(found) or NONE),
+    ):
+        if asked != held:
             raise AmeliError(
-                f"The index in {folder} has {kind} vectors of {found!r}, the configuration asks for "
+                f"The index in {folder} has {kind} vectors of {held!r}, the configuration asks for "
                 f"{asked!r}.",
                 hint="Type: ameli-llm index DATASET --config FILE to replace it; --out names another folder.",
             )
+
+
+def _named(name: str, model: str) -> str:
+    return f"{name} {encoders.full_name(name, model)}".strip()
+
+
+def require_image_encoder(manifest: Manifest, name: str = "") -> EncoderStamp:
+    """The image encoder of that name, "" for the first. Raises AmeliError where the index is without it."""
+    stamp = manifest.image(name)
+    if stamp is not None:
+        return stamp
+    held = [stamp.name for stamp in manifest.image_encoders]
+    if held:
+        raise UnknownNameError("image encoder in the index", name, held)
+    raise AmeliError(
+        "The index has no image vectors.", hint="Set retrieval.image_encoders, for instance to [descriptor]."
+    )
 
 
 def require_same(folder: Path, kind: str, stamp: EncoderStamp, encoder: Encoder) -> None:

@@ -38,6 +38,6 @@ def summary(index: Index) -> dict[str, Any]:
         "images": manifest.images,
         "unusable_images": dict(sorted(problems.items())),
         "text_encoder": str(manifest.text),
-        "image_encoder": str(manifest.image) if manifest.image else "none",
+        "image_encoders": [str(stamp) for stamp in manifest.image_encoders],
         "kb_version": manifest.kb_version[:16],
     }

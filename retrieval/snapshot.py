@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +23,7 @@ from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.texts import entity_text
 
 ImagePath: TypeAlias = Callable[[str], Path | None]
+Found: TypeAlias = dict[str, Vectors | ImageProblem]
 TEXT_STEP = 256
 IMAGE_STEP = 64
 
@@ -53,11 +55,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Entries and vectors. ``image_owner[j]`` is the row of the entry that image vector ``j`` belongs to."""
+    """Entries and vectors: of texts, and of images by the name of their encoder.
+
+    ``image_owner[j]`` is the row of the entry that image vector ``j`` of every encoder belongs to.
+    """
 
     entries: tuple[Entry, ...]
     text: Vectors
-    image: Vectors
+    images: Mapping[str, Vectors]
     image_owner: npt.NDArray[np.int64]
 
     @property
@@ -112,32 +117,45 @@ def embed(
     entries: Sequence[Entry],
     image_path: ImagePath,
     text_encoder: TextEncoder,
-    image_encoder: ImageEncoder | None,
+    image_encoders: Sequence[ImageEncoder],
     known_texts: Snapshot | None,
-    known_images: Snapshot | None,
+    known_images: Mapping[str, Snapshot],
     progress: Progress | None = None,
 ) -> Snapshot:
     """The snapshot of ``entries``.
 
-    A text that ``known_texts`` has, or an image whose content ``known_images`` has, is not encoded again;
-    both must be of these encoders.
-    ``progress`` is called with the stage ("texts", "images"), the number done and the number to encode.
+    A text that ``known_texts`` has is not encoded again, nor an image whose content is in ``known_images``
+    under the name of the encoder; they must be of these encoders. An image has a vector of every encoder or
+    of none. ``progress`` is called with the stage ("texts", "images", with the encoder's name where there are
+    several), the number done and the number to encode.
     """
     text = _embed_texts([entry.text for entry in entries], text_encoder, known_texts, progress)
-    if image_encoder is None:
+    if not image_encoders:
         bare = tuple(_without_images(entry) for entry in entries)
-        return Snapshot(bare, text, np.zeros((0, 0), np.float32), np.zeros(0, np.int64))
-    vectors = _embed_images(entries, image_path, image_encoder, known_images, progress)
-    described = tuple(_with_problems(entry, vectors) for entry in entries)
-    rows: list[Vectors] = []
-    owners: list[int] = []
-    for row, entry in enumerate(described):
-        found = (vectors.get(image.digest) for image in entry.images)
-        usable = [vector for vector in found if isinstance(vector, np.ndarray)]
-        rows += usable
-        owners += [row] * len(usable)
-    images = np.stack(rows) if rows else np.zeros((0, image_encoder.dimension), np.float32)
-    return Snapshot(described, text, images, np.asarray(owners, dtype=np.int64))
+        return Snapshot(bare, text, {}, np.zeros(0, np.int64))
+    found: dict[str, Found] = {}
+    for encoder in image_encoders:
+        stage = "images" if len(image_encoders) == 1 else f"images ({encoder.name})"
+        report = partial(progress, stage) if progress else None
+        known = known_images.get(encoder.name)
+        found[encoder.name] = _embed_images(entries, image_path, encoder, known, report)
+    described = tuple(_with_problems(entry, list(found.values())) for entry in entries)
+    usable = [
+        (row, image.digest)
+        for row, entry in enumerate(described)
+        for image in entry.images
+        if not image.problem
+    ]
+    vectors = {
+        encoder.name: _stacked([found[encoder.name][digest] for _, digest in usable], encoder.dimension)
+        for encoder in image_encoders
+    }
+    return Snapshot(described, text, vectors, np.array([row for row, _ in usable], dtype=np.int64))
+
+
+def _stacked(rows: Sequence[Vectors | ImageProblem], dimension: int) -> Vectors:
+    vectors = [row for row in rows if isinstance(row, np.ndarray)]
+    return np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32)
 
 
 def _embed_texts(
@@ -163,10 +181,10 @@ def _embed_images(
     image_path: ImagePath,
     encoder: ImageEncoder,
     known: Snapshot | None,
-    progress: Progress | None,
-) -> dict[str, Vectors | ImageProblem]:
+    report: Callable[[int, int], None] | None,
+) -> Found:
     """Vector or problem by image digest."""
-    vectors: dict[str, Vectors | ImageProblem] = dict(_known_images(known)) if known else {}
+    vectors: Found = dict(_known_images(known, encoder.name)) if known else {}
     paths: dict[str, Path] = {}
     for image in (image for entry in entries for image in entry.images):
         path = image_path(image.name) if image.digest and image.digest not in vectors else None
@@ -177,23 +195,24 @@ def _embed_images(
         step = pending[start : start + IMAGE_STEP]
         found = encoder.encode_images([path for _, path in step])
         vectors.update((digest, vector) for (digest, _), vector in zip(step, found, strict=True))
-        if progress:
-            progress("images", min(start + IMAGE_STEP, len(pending)), len(pending))
+        if report:
+            report(min(start + IMAGE_STEP, len(pending)), len(pending))
     return vectors
 
 
-def _known_images(known: Snapshot) -> Iterable[tuple[str, Vectors]]:
+def _known_images(known: Snapshot, encoder: str) -> Iterable[tuple[str, Vectors]]:
     """Digest and vector of each image vector; problems are tried again, since they cost little."""
     usable = [image.digest for entry in known.entries for image in entry.images if not image.problem]
-    return zip(usable, known.image, strict=True)
+    return zip(usable, known.images[encoder], strict=True)
 
 
-def _with_problems(entry: Entry, vectors: dict[str, Vectors | ImageProblem]) -> Entry:
+def _with_problems(entry: Entry, found: Sequence[Found]) -> Entry:
+    """The entry with the reason why an image has no vector: that of the first encoder that has one."""
     images = []
     for image in entry.images:
-        vector = vectors.get(image.digest)
-        problem = image.problem if vector is None else getattr(vector, "reason", "")
-        images.append(ImageEntry(image.name, image.digest, problem))
+        results = [vectors.get(image.digest) for vectors in found]
+        reasons = (getattr(one, "reason", "") if one is not None else image.problem for one in results)
+        images.append(ImageEntry(image.name, image.digest, next(filter(None, reasons), "")))
     return Entry(entry.id, entry.name, entry.category, entry.text, tuple(images))
 
 

@@ -1,4 +1,4 @@
-"""The Chroma store of an index: a text and an image collection with metadata."""
+"""The Chroma store of an index: a collection of texts and one for each image encoder, with metadata."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
 TEXT = "text"
-IMAGE = "image"
 HINT = "Is the disk full? An index that was there before is as it was."
 EF_FACTOR = 4
 """HNSW looks at this many times k products: at k itself it misses about a tenth of the right ones."""
@@ -34,6 +33,11 @@ class Record:
     id: str
     document: str
     metadata: dict[str, str | int]
+
+
+def image_collection(encoder: str) -> str:
+    """The collection with the vectors of an image encoder."""
+    return f"image-{encoder}"
 
 
 def text_records(snapshot: Snapshot) -> list[Record]:
@@ -96,9 +100,11 @@ class Store:
         self._client = client
 
     def write(self, snapshot: Snapshot, before: Snapshot | None) -> None:
-        """Brings both collections to ``snapshot``; ``before`` is what they hold, None when they are new."""
+        """Brings the collections to ``snapshot``; ``before`` is what they hold, None when they are new."""
         self._write(TEXT, text_records(snapshot), snapshot.text, text_records(before) if before else [])
-        self._write(IMAGE, image_records(snapshot), snapshot.image, image_records(before) if before else [])
+        records = image_records(snapshot)
+        for encoder, vectors in snapshot.images.items():
+            self._write(image_collection(encoder), records, vectors, image_records(before) if before else [])
 
     def _write(self, name: str, records: list[Record], vectors: Vectors, before: list[Record]) -> None:
         collection = self._client.get_or_create_collection(
@@ -120,9 +126,11 @@ class Store:
             )
 
     def holds(self, snapshot: Snapshot) -> bool:
-        """Whether both collections hold exactly the ids and vectors of ``snapshot``, bit by bit."""
-        return self._holds(TEXT, text_records(snapshot), snapshot.text) and self._holds(
-            IMAGE, image_records(snapshot), snapshot.image
+        """Whether the collections hold exactly the ids and vectors of ``snapshot``, bit by bit."""
+        records = image_records(snapshot)
+        return self._holds(TEXT, text_records(snapshot), snapshot.text) and all(
+            self._holds(image_collection(encoder), records, vectors)
+            for encoder, vectors in snapshot.images.items()
         )
 
     def _holds(self, name: str, records: Sequence[Record], vectors: Vectors) -> bool:

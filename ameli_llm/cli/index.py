@@ -83,4 +83,6 @@ def retrieve(
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count} {reason}" for reason, count in value.items()) or "0"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
     return str(value)

@@ -59,6 +59,14 @@ IndexOption = Annotated[
     Path | None,
     typer.Option("--index", metavar="DIR", help="Index folder; otherwise one in the user's cache."),
 ]
+ImageEncoderOption = Annotated[
+    str,
+    typer.Option(
+        "--image-encoder",
+        metavar="NAME",
+        help="One of the configuration's image encoders; otherwise the first.",
+    ),
+]
 PromptsOption = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="DIR", help="Folder of own templates; they go first."),

@@ -13,6 +13,7 @@ from ameli_llm.cli.options import (
     ConfigOption,
     DatasetArgument,
     EngineOption,
+    ImageEncoderOption,
     IndexOption,
     JsonOption,
     LimitOption,
@@ -112,6 +113,7 @@ def table5(
             "microsoft/deberta-v3-base.",
         ),
     ] = "minilm",
+    image_encoder: ImageEncoderOption = "",
     rows: Annotated[
         list[str] | None, typer.Option("--rows", metavar="NAME", help="Only these rows; repeatable.")
     ] = None,
@@ -146,6 +148,7 @@ def table5(
         seed=seed,
         limit=limit,
         prompts=prompts,
+        image_encoder=image_encoder,
     )
     with progress(GOES_ON) as show:
         made = reproduced(dataset, asked, show)

@@ -62,7 +62,7 @@ def start_from(network: Any, adapter: Path, name: str) -> None:
     """
     require_base(read_config(adapter), adapter, name)
     peft, safetensors = require("peft", _EXTRA), require("safetensors.torch", _EXTRA)
-    own = peft.get_peft_model_state_dict(network)
+    own = peft.get_peft_model_state_dict(network, save_embedding_layers=False)
     try:
         found = safetensors.load_file(adapter / WEIGHTS)
     except Exception as error:  # safetensors raises its own types
@@ -86,7 +86,7 @@ def save(network: Any, chat: Any, out: Path, adapter: bool) -> None:
             chat.save_pretrained(out)
             return
         peft = require("peft", _EXTRA)
-        found = peft.get_peft_model_state_dict(network)
+        found = peft.get_peft_model_state_dict(network, save_embedding_layers=False)
         tensors = {name: tensor.to(torch.bfloat16).cpu().contiguous() for name, tensor in found.items()}
         draft = out / f".{WEIGHTS}.{os.getpid()}"
         safetensors.save_file(tensors, draft, metadata={"format": "pt"})

@@ -10,7 +10,7 @@ from ameli_llm.models.known import (
     serve_line,
 )
 from ameli_llm.models.merging import merge_adapter
-from ameli_llm.models.places import Standing, found_folder, model_folder, standing
+from ameli_llm.models.places import Standing, found_folder, model_folder, packaged_file, standing
 
 __all__ = [
     "KNOWN",
@@ -23,6 +23,7 @@ __all__ = [
     "made_name",
     "merge_adapter",
     "model_folder",
+    "packaged_file",
     "serve_line",
     "standing",
 ]

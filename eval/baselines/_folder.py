@@ -13,7 +13,6 @@ from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
 from eval.baselines import _lists
 from eval.baselines.material import Material
-from retrieval.manifest import EncoderStamp
 
 if TYPE_CHECKING:
     from ameli_llm.training.loop import Epoch
@@ -149,17 +148,6 @@ def require_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, An
         raise AmeliError(
             f"{folder} holds weights of another training: {'; '.join(other)}.", hint="Choose another --out."
         )
-
-
-def require_image_encoder(material: Material) -> EncoderStamp:
-    """Which encoder the index's image vectors are of. Raises AmeliError in an index without any."""
-    stamp = material.index.manifest.image
-    if stamp is None:
-        raise AmeliError(
-            "The index has no image vectors.",
-            hint="Set retrieval.image_encoder to clip, resnet or descriptor.",
-        )
-    return stamp
 
 
 def require_folder(baseline: str, folder: Path | None) -> Path:

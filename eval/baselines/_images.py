@@ -126,7 +126,7 @@ def image_search(
         review=np.concatenate([vectors for _, vectors in usable]),
         review_row=np.repeat(np.arange(len(usable)), [len(vectors) for _, vectors in usable]),
         gold=_numbers(material, (gold for gold, _ in usable)),
-        images=np.asarray(index.image_vectors)[rows],
+        images=np.asarray(material.image_vectors)[rows],
         owner=index.image_owner[rows],
         selected=images == "selected",
     )

@@ -8,7 +8,7 @@ LOCAL, HUB = "local-dir:", "hf-hub:"
 
 
 def image_title(stamp: EncoderStamp) -> str:
-    """ "CLIP ViT-L-14", "resnet152", "descriptor"."""
+    """ "CLIP ViT-L-14", "resnet152", "efficientnet-lite2", "descriptor"."""
     model = stamp.model.removeprefix(LOCAL).removeprefix(HUB).rstrip("/")
     whole = model == stamp.model.rstrip("/")
     short = model.partition("/")[0] if whole else model.rpartition("/")[2]
@@ -16,7 +16,7 @@ def image_title(stamp: EncoderStamp) -> str:
         return f"CLIP {short}".strip()
     if stamp.name == "resnet":
         return short
-    return f"{stamp.name} {model}".strip()
+    return model if model.startswith(stamp.name) else f"{stamp.name} {model}".strip()
 
 
 def text_title(stamp: EncoderStamp) -> str:

@@ -64,14 +64,14 @@ def entity_texts(material: Material, text: Text, progress: Progress | None = Non
 
 def has_text_tower(material: Material) -> bool:
     """Whether the index's image encoder also encodes texts, into the same space."""
-    stamp = material.index.manifest.image
+    stamp = material.image_stamp
     return stamp is not None and stamp.name == "clip"
 
 
 def _encoded(material: Material, texts: list[str], progress: Progress | None) -> Floats:
     index = material.index
     if has_text_tower(material):
-        encode = cast("_TextTower", index.image_encoder).encode_texts
+        encode = cast("_TextTower", index.image_encoder(material.images)).encode_texts
     else:
         encode = index.text_encoder.encode
     parts = [np.zeros((0, text_dimension(material)), np.float32)]

@@ -55,15 +55,17 @@ def open_course(
     out: Path,
     progress: Progress,
     given: Path | None = None,
+    images: str = "",
 ) -> Iterator[Course]:
     """The course of a training into ``out``; its index is made when it is not there, and closed at the end.
 
-    Candidates are those of the runs in ``given``. Raises AmeliError.
+    Candidates are those of the runs in ``given``, images those of the image encoder ``images`` ("": the
+    first of the index). Raises AmeliError.
     """
     train, dev = folds(dataset, split, seed)
     find = candidates_of(dataset, config, index, out, progress, given)
     with open_or_build_index(dataset, config, index, progress) as opened:
-        yield Course(Material.of(dataset, opened), train, dev, find)
+        yield Course(Material.of(dataset, opened, images), train, dev, find)
 
 
 def candidates_of(

@@ -165,7 +165,7 @@ def configured(preset: Preset, epochs: int | None) -> Settings:
 
 def encoders(material: Material) -> str:
     """Short names of the encoders of images and texts. Raises AmeliError in an index without images."""
-    image = image_title(_folder.require_image_encoder(material))
+    image = image_title(material.require_images())
     return image if has_text_tower(material) else f"{image}, {text_title(material.index.manifest.text)}"
 
 
@@ -264,7 +264,7 @@ def _sizes(form: Form, settings: Settings, image: int, text: int) -> Sizes:
 
 def _stamps(material: Material) -> dict[str, str]:
     """The encoders whose vectors the towers take, with their revisions."""
-    image = str(_folder.require_image_encoder(material))
+    image = str(material.require_images())
     return {"image": image, "text": image if has_text_tower(material) else str(material.index.manifest.text)}
 
 

@@ -175,7 +175,7 @@ def configured(preset: Preset, epochs: int | None) -> Settings:
 
 def encoder(material: Material) -> str:
     """Short name of the index's image encoder. Raises AmeliError in an index without any."""
-    return image_title(_folder.require_image_encoder(material))
+    return image_title(material.require_images())
 
 
 def title(material: Material) -> str:
@@ -188,7 +188,7 @@ def create(material: Material, folder: Path | None) -> V2VEL:
 
     Raises AmeliError when they are missing, damaged, of another size or of another encoder.
     """
-    stamp = _folder.require_image_encoder(material)
+    stamp = material.require_images()
     adapter = _load(_folder.require_folder(NAME, folder))
     try:
         adapter.require(stamp.dimension, str(stamp))
@@ -214,7 +214,7 @@ def train(
     the folds have too few images or no candidates.
     """
     settings = settings or Settings()
-    stamp = _folder.require_image_encoder(material)
+    stamp = material.require_images()
     encoders, lists = {"image": str(stamp)}, settings.needs_candidates
     made_of = _folder.made_of(material, train, dev, asdict(settings), encoders, seed, lists)
     done = _folder.finished(title(material), out, DESCRIPTION, lambda folder: _load(folder).training, made_of)

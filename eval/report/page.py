@@ -29,7 +29,7 @@ FACTS: Mapping[str, str] = {
     "dataset": "spec.dataset.name",
     "split": "spec.dataset.split",
     "text encoder": "spec.config.retrieval.text_encoder",
-    "image encoder": "spec.config.retrieval.image_encoder",
+    "image encoders": "spec.config.retrieval.image_encoders",
     "extractors": "spec.config.attributes.extractors",
     "comparators": "spec.config.comparison.comparators",
     "templates": "spec.templates",

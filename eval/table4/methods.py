@@ -9,6 +9,7 @@ from typing import TypeAlias
 from ameli_llm.config import RetrievalConfig
 from retrieval.candidates import PRIOR, TEXT
 from retrieval.index import Index
+from retrieval.manifest import EncoderStamp
 
 Pair: TypeAlias = tuple[str, str]
 """A text part and an image part that are summed."""
@@ -51,11 +52,11 @@ class Lacking:
     tuned_text: str | None = None
 
 
-def methods(index: Index, config: RetrievalConfig, lacking: Lacking) -> list[Method]:
-    """The eight rows in the paper's order, named for the encoders of ``index``; then those beyond it."""
+def methods(config: RetrievalConfig, shown: EncoderStamp | None, lacking: Lacking) -> list[Method]:
+    """The eight rows in the paper's order, named for the image encoder ``shown``; then those beyond it."""
     text = config.weights.get(TEXT, 1.0)
-    image = config.weights.get(IMAGE, 1.0)
-    plain, tuned = _image_rows(index)
+    image = config.by_retriever.get(shown.name, 1.0) if shown else 1.0
+    plain, tuned = _image_rows(shown)
     both, adapted = {TEXT: text, IMAGE: image}, {TEXT: text, ADAPTED: image}
     either = lacking.text or lacking.image
     trained = lacking.text or lacking.adapted
@@ -91,9 +92,8 @@ def methods(index: Index, config: RetrievalConfig, lacking: Lacking) -> list[Met
     ]
 
 
-def _image_rows(index: Index) -> tuple[str, str]:
+def _image_rows(stamp: EncoderStamp | None) -> tuple[str, str]:
     """Names of the image rows without and with a trained adapter; only CLIP is called CLIP."""
-    stamp = index.manifest.image
     if stamp is None or stamp.name == "clip":
         return "Pre-trained CLIP", "Fine-tuned CLIP"
     return f"Image {stamp.name}", f"Adapted image {stamp.name}"
@@ -112,8 +112,8 @@ def shares(pair: Pair, ratio: float) -> dict[str, float]:
 
 def image_lacks(index: Index) -> tuple[str, str]:
     """What the image rows lack apart from an adapter; "" for nothing."""
-    if index.manifest.image is None:
-        need = "needs CLIP weights: set retrieval.image_encoder to clip and retrieval.image_model"
+    if index.manifest.image() is None:
+        need = "needs CLIP weights: set retrieval.image_encoders to [clip:MODEL]"
         return need, need
     if not index.manifest.images:
         return "needs product images", "needs product images"

@@ -31,6 +31,8 @@ from retrieval.finetuning.description import is_fine_tuned
 from retrieval.index import Index
 from retrieval.priors import Priors, open_priors
 from retrieval.retrievers import RETRIEVERS
+from retrieval.retrievers.image import adapter_of
+from retrieval.retrievers.image import create as image_retriever
 from retrieval.retrievers.retriever import Query, Retriever, Scores, image_vectors, text_vectors
 from retrieval.search import top_k
 
@@ -57,8 +59,9 @@ class Table4:
 
     ``tuned_text`` is the folder of a fine-tuned text encoder: the products are embedded under it on first
     use and the vectors kept with the index. Where the index itself is of a fine-tuned encoder, that is the
-    fine-tuned one and the pre-trained rows are missing. ``seconds`` sums up what each method's rankings took,
-    the encoding of reviews included; what several methods need counts for each of them.
+    fine-tuned one and the pre-trained rows are missing. Of several image encoders the rows are about the one
+    that the configured adapter was trained on, else about the first. ``seconds`` sums up what each method's
+    rankings took, the encoding of reviews included; what several methods need counts for each of them.
     """
 
     def __init__(
@@ -76,16 +79,20 @@ class Table4:
         self._priors: Priors = open_priors(index)
         plain = config.model_copy(update={"image_adapter": "", "search": "exact"})
         exact = config.model_copy(update={"search": "exact"})
+        stamp = adapter_of(index, config)[0] or index.manifest.image()
+        self._image = stamp.name if stamp else ""
         self._retrievers: dict[str, Retriever] = {
-            name: RETRIEVERS.load(name)(index, plain) for name in (PRIOR, TEXT, IMAGE)
+            PRIOR: RETRIEVERS.load(PRIOR)(index, plain),
+            TEXT: RETRIEVERS.load(TEXT)(index, plain),
+            IMAGE: image_retriever(index, plain, self._image),
         }
         if config.image_adapter:
-            self._retrievers[ADAPTED] = RETRIEVERS.load(IMAGE)(index, exact)
+            self._retrievers[ADAPTED] = image_retriever(index, exact, self._image)
         if is_fine_tuned(index.manifest.text.model):
             self._retrievers[TUNED_TEXT] = self._retrievers.pop(TEXT)
         elif tuned_text:
             self._retrievers[TUNED_TEXT] = TunedText(index, sbert(tuned_text), progress)
-        self.methods = methods(index, config, self._lacking(untrained or {}))
+        self.methods = methods(config, stamp, self._lacking(untrained or {}))
 
     def rankings(
         self, queries: Sequence[Query], depth: int, ratios: Mapping[Pair, float] | None = None
@@ -128,7 +135,7 @@ class Table4:
         encoding = {
             TEXT: _timed(lambda: TEXT in self._retrievers and text_vectors(queries, self.index.text_encoder)),
             IMAGE: _timed(
-                lambda: self.index.image_encoder and image_vectors(queries, self.index.image_encoder)
+                lambda: (encoder := self.index.image_encoder(self._image)) and image_vectors(queries, encoder)
             ),
         }
         encoding[ADAPTED] = encoding[IMAGE]

@@ -68,7 +68,7 @@ def table4(
         found = _rank(paper, queries, ratios, progress)
         notes = [
             *_split_notes(reported, train, choose),
-            f"text encoder: {opened.manifest.text}; image encoder: {opened.manifest.image or 'none'}",
+            f"text encoder: {opened.manifest.text}; image encoder: {opened.manifest.image() or 'none'}",
             *trained.notes,
             *(
                 f"weights of {text} + {image}, chosen on {choose.name}: {c.ratio:.1f} and {1 - c.ratio:.1f}"
@@ -82,7 +82,7 @@ def table4(
             "chosen_on": {"split": choose.name, "reviews": len(choose.reviews)},
             "seed": seed,
             "config": retrieval.model_dump(mode="json"),
-            "index": {"text": str(opened.manifest.text), "image": str(opened.manifest.image or "none")},
+            "index": {"text": str(opened.manifest.text), "image": str(opened.manifest.image() or "none")},
             "weights": [{"text": t, "image": i, **asdict(c)} for (t, i), c in choices.items()],
         }
         answers = (reported.gold[review.id] for review in reported.reviews)

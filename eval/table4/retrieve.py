@@ -143,8 +143,9 @@ def write_qrels(out: Path, gold: Mapping[ReviewId, EntityId | None]) -> None:
 
 
 def _modality(finder: CandidateFinder) -> str:
-    names = set(finder.retrievers)
-    parts = [letter for letter, has in (("T", names - {"image", "prior"}), ("V", "image" in names)) if has]
+    images = finder.config.image_weights
+    texts = finder.retrievers.keys() - images.keys() - {"prior"}
+    parts = [letter for letter, has in (("T", texts), ("V", images)) if has]
     return "+".join(parts) or "-"
 
 

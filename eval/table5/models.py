@@ -20,7 +20,10 @@ from eval.table5.rows import Row
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for. ``config`` may name an engine; ``rows`` are keys of rows, empty for all."""
+    """What was asked for. ``config`` may name an engine; ``rows`` are keys of rows, empty for all.
+
+    ``image_encoder`` is the one of the baselines, "" for the first of the index.
+    """
 
     split: str
     train_split: str
@@ -34,6 +37,7 @@ class Asked:
     seed: int
     limit: int | None
     prompts: Path | None = None
+    image_encoder: str = ""
 
     @property
     def wanted(self) -> Wanted:
@@ -80,8 +84,8 @@ def lacking(row: Row, material: Material) -> str:
     manifest = material.index.manifest
     if not row.needs_images:
         return ""
-    if manifest.image is None:
-        return "needs image vectors: set retrieval.image_encoder to clip, resnet or descriptor."
+    if material.image_stamp is None:
+        return "needs image vectors: set retrieval.image_encoders, for instance to [descriptor]."
     return "" if manifest.images else "needs product images, and the dataset has none."
 
 

@@ -51,7 +51,7 @@ def table5(dataset: Path, asked: Asked, progress: Progress) -> Table:
     linked = _linked(rows, data, reported, asked, progress)
     start = linked[OURS].folder
     with open_or_build_index(data, model_free(asked.config), asked.index, progress) as opened:
-        material = Material.of(data, opened)
+        material = Material.of(data, opened, asked.image_encoder)
         reasons = {row.key: reason for row in rows if (reason := lacking(row, material))}
         made = [row for row in rows if row.key not in reasons]
         if not made:
@@ -171,7 +171,8 @@ def chosen_rows(asked: Asked, figures: Published) -> list[Row]:
 
 def _sources(config: RunConfig) -> tuple[str, bool]:
     """Modality of our linker in the paper's letters, and whether it compares attributes."""
-    names = set(config.retrieval.weights)
-    image = "image" in names or bool(config.fusion.image)
-    parts = [letter for letter, has in (("T", bool(names - {"image", "prior"})), ("V", image)) if has]
+    images = config.retrieval.image_weights
+    texts = config.retrieval.by_retriever.keys() - images.keys() - {"prior"}
+    image = bool(images) or bool(config.fusion.image)
+    parts = [letter for letter, has in (("T", bool(texts)), ("V", image)) if has]
     return "+".join(parts) or "-", bool(config.comparison.comparators)

@@ -255,7 +255,7 @@ def _shown(one: Measured) -> Mapping[str, Any]:
         "fusion": {name: config["fusion"][name] for name in ("retrieval", "text", "image")},
         "engine": content["engine"] or "none",
         "text encoder": _stamp(index["text_encoder"]),
-        "image encoder": _stamp(index["image_encoder"]),
+        "image encoders": ", ".join(map(_stamp, index["image_encoders"])) or "none",
     }
 
 

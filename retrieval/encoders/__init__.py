@@ -8,7 +8,6 @@ from retrieval.encoders.encoder import ImageEncoder, TextEncoder
 
 ENCODERS = Registry("encoder", "retrieval.encoders", helpers=("encoder",))
 NAMES = Registry("encoder", "retrieval.encoders", entry="full_name", helpers=("encoder",))
-NONE = "none"
 
 
 def full_name(name: str, model: str) -> str:
@@ -30,11 +29,14 @@ def text_encoder(name: str, model: str = "") -> TextEncoder:
 
 
 def image_encoder(name: str, model: str = "") -> ImageEncoder:
-    """The image encoder ``name``. Raises AmeliError as ``text_encoder`` does."""
+    """The image encoder ``name``; an empty ``model`` is its default.
+
+    Raises AmeliError as ``text_encoder`` does.
+    """
     encoder = ENCODERS.load(name)(model)
     if not isinstance(encoder, ImageEncoder):
         raise AmeliError(
             f"Encoder {name!r} encodes texts, not images.",
-            hint="Set retrieval.image_encoder to descriptor, clip or none.",
+            hint="Name others in retrieval.image_encoders, for instance [descriptor].",
         )
     return encoder

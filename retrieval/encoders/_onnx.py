@@ -1,4 +1,4 @@
-"""The forward pass of a text encoder as an ONNX graph: kept in the cache, run without torch."""
+"""The forward pass of an encoder as an ONNX graph: kept in the cache, run without torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.paths import encoders_dir
+from ameli_llm.seal import Write
 from retrieval.derived import open_derived
 from retrieval.encoders.encoder import Vectors, normalised
+
+Opened = TypeVar("Opened")
 
 FORMAT = 1
 """Of the exported files; goes up when they are made in another way."""
@@ -30,25 +33,14 @@ class Graph:
 
     def __init__(self, place: Path) -> None:
         try:
-            import onnxruntime
             from tokenizers import Tokenizer
         except ImportError as error:
-            raise MissingPackageError("onnxruntime or tokenizers", "retrieval") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _threads()
-        options.inter_op_num_threads = 1
-        # Threads that wait for work would otherwise keep a core busy that other processes could use.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            raise MissingPackageError("tokenizers", "retrieval") from error
+        self._session = open_session(place, threads())
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(place / NETWORK), options, providers=["CPUExecutionProvider"]
-            )
             self._tokenizer: Any = Tokenizer.from_file(str(place / TOKENIZER))
-        except Exception as error:  # onnxruntime and tokenizers raise their own types
-            raise AmeliError(
-                f"Cannot open the text encoder in {place}: {str(error).strip().splitlines()[0]}",
-                hint="Delete that folder: it is made again.",
-            ) from error
+        except Exception as error:  # tokenizers raises a type of its own
+            raise _unreadable(place, error) from error
         self.dimension = int(self._session.get_outputs()[0].shape[1])
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
@@ -73,8 +65,13 @@ class Graph:
         return found
 
 
-def open_graph(revision: str, write: Callable[[Path], None]) -> Graph:
-    """The graph of the weights ``revision``, from the cache; ``write`` makes it in an empty folder.
+def open_graph(revision: str, write: Write) -> Graph:
+    """The graph of the weights ``revision``, from the cache; ``write`` makes it in an empty folder."""
+    return opened(f"{revision}-{FORMAT}", write, Graph)
+
+
+def opened(name: str, write: Write, read: Callable[[Path], Opened]) -> Opened:
+    """What ``read`` finds in the folder ``name`` of the cache; ``write`` makes it in an empty folder.
 
     It is made once; what is damaged is made again, and what another process is making is waited for. Where
     the cache cannot be written, it is made for this time only.
@@ -83,12 +80,36 @@ def open_graph(revision: str, write: Callable[[Path], None]) -> Graph:
     with contextlib.suppress(OSError):
         home.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as temporary:
-        return Graph(open_derived(home, f"{revision}-{FORMAT}", write, temporary))
+        return read(open_derived(home, name, write, temporary))
 
 
-def _threads() -> int:
+def open_session(place: Path, threads: int) -> Any:
+    """The graph in ``place``, each of whose runs takes so many threads. Raises AmeliError."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError("onnxruntime", "retrieval") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that wait for work would otherwise keep a core busy that other processes could use.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(place / NETWORK), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises types of its own
+        raise _unreadable(place, error) from error
+
+
+def threads() -> int:
     """OMP_NUM_THREADS, which torch goes by too; else the cores that this process may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _unreadable(place: Path, error: Exception) -> AmeliError:
+    return AmeliError(
+        f"Cannot open the encoder in {place}: {str(error).strip().splitlines()[0]}",
+        hint="Delete that folder: it is made again.",
+    )

@@ -16,7 +16,7 @@ LOCAL = "local-dir:"
 BATCH = 32
 PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 HINT = (
-    "Set retrieval.image_model to NAME/TAG (ViT-B-32/openai) or to local-dir:FOLDER with "
+    "Name clip:NAME/TAG (clip:ViT-B-32/openai) in retrieval.image_encoders, or clip:local-dir:FOLDER with "
     "open_clip_config.json and open_clip_model.safetensors."
 )
 

@@ -18,8 +18,8 @@ LOCAL = "local-dir:"
 BATCH = 16
 WEIGHTS = "model.safetensors"
 HINT = (
-    "Set retrieval.image_model to a timm name where a hub can be reached (resnet152.a1_in1k), to "
-    f"NAME/FILE.safetensors, or to {LOCAL}FOLDER with config.json and {WEIGHTS}."
+    "Name resnet:NAME in retrieval.image_encoders where a hub can be reached (resnet:resnet152.a1_in1k), "
+    f"resnet:NAME/FILE.safetensors, or resnet:{LOCAL}FOLDER with config.json and {WEIGHTS}."
 )
 
 

@@ -22,13 +22,13 @@ Scores: TypeAlias = npt.NDArray[np.float32]
 class Query:
     """A review with its vectors, which are filled on first use so that nothing is encoded twice.
 
-    ``image_vectors`` is [images, d]; images that cannot be read are in ``image_problems`` instead.
+    ``image_vectors`` are [images, d] by encoder; what cannot be read is in ``image_problems`` instead.
     """
 
     review: Review
     image_paths: tuple[Path, ...] = ()
     text_vector: Vectors | None = None
-    image_vectors: Vectors | None = None
+    image_vectors: dict[str, Vectors] = field(default_factory=dict)
     image_problems: list[ImageProblem] = field(default_factory=list)
 
     @property
@@ -74,11 +74,13 @@ def text_vectors(queries: Sequence[Query], encoder: TextEncoder) -> Vectors:
 
 def image_vectors(queries: Sequence[Query], encoder: ImageEncoder) -> list[Vectors]:
     """[images, d] per query, zero rows for a query without a usable image; encodes what has none yet."""
-    missing = [query for query in queries if query.image_vectors is None]
+    missing = [query for query in queries if encoder.name not in query.image_vectors]
     found = iter(encoder.encode_images([path for query in missing for path in query.image_paths]))
     for query in missing:
         results = [next(found) for _ in query.image_paths]
         vectors = [result for result in results if isinstance(result, np.ndarray)]
         query.image_problems = [result for result in results if isinstance(result, ImageProblem)]
-        query.image_vectors = np.stack(vectors) if vectors else np.zeros((0, encoder.dimension), np.float32)
-    return [query.image_vectors for query in queries if query.image_vectors is not None]
+        query.image_vectors[encoder.name] = (
+            np.stack(vectors) if vectors else np.zeros((0, encoder.dimension), np.float32)
+        )
+    return [query.image_vectors[encoder.name] for query in queries]

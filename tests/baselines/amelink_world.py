@@ -76,21 +76,22 @@ def make_material(root: Path, images: bool = True, name: Callable[[int], int | s
             )
         )
     dataset = Dataset(root, products)
-    pictures = Pictures() if images else None
+    pictures = [Pictures()] if images else []
     snapshot = embed(
-        describe(products, dataset.product_image), dataset.product_image, Words(), pictures, None, None
+        describe(products, dataset.product_image), dataset.product_image, Words(), pictures, None, {}
     )
     manifest = Manifest(
         dataset_digest=dataset.digest,
         kb_version=snapshot.kb_version,
         text=EncoderStamp.of(Words()),
-        image=EncoderStamp.of(pictures) if pictures else None,
+        image_encoders=tuple(map(EncoderStamp.of, pictures)),
         products=len(products),
-        images=len(snapshot.image),
+        images=len(snapshot.image_owner),
         unusable_images=0,
     )
     index = Index(root / "index", root / "index", manifest, snapshot)
-    index.__dict__.update(image_encoder=pictures, text_encoder=Words())
+    index.loaded_image_encoders.update({one.name: one for one in pictures})
+    index.__dict__.update(text_encoder=Words())
     return Material.of(dataset, index)
 
 

@@ -392,9 +392,8 @@ def test_a_damaged_description(world: World, minilm: Summary, tmp_path: Path) ->
 
 def test_another_image_encoder(world: World, minilm: Summary, tmp_path: Path) -> None:
     other: Material = make_material(tmp_path / "other")
-    stamp = other.index.manifest.image
-    assert stamp is not None
-    manifest = other.index.manifest.model_copy(update={"image": stamp.model_copy(update={"revision": "2"})})
+    stamp = other.require_images().model_copy(update={"revision": "2"})
+    manifest = other.index.manifest.model_copy(update={"image_encoders": (stamp,)})
     other.index.__dict__["manifest"] = manifest
     with pytest.raises(AmeliError, match="was trained on vectors of"):
         amelink.create(other, world.root / "minilm")

@@ -168,14 +168,14 @@ def test_other_gold_on_dev_changes_what_weights_are_chosen_by(
 def test_without_images_the_rows_stay_with_the_reason(
     twin: Path, config: RunConfig, made: tuple[Path, Table], tmp_path: Path
 ) -> None:
-    bare = config.retrieval.model_copy(update={"image_encoder": "none"})
+    bare = config.retrieval.model_copy(update={"image_encoders": ()})
     table = reproduced(twin, tmp_path / "out", RunConfig(retrieval=bare), epochs=1, limit=5)
     rows = rows_of(table)
     assert len(rows) == 10
     split = load_dataset(twin).split("test")
     assert rows["sbert"]["n"] == sum(split.gold.get(review.id) is not None for review in split.reviews[:5])
     assert rows["sbert"]["test"] is None
-    need = "needs CLIP weights: set retrieval.image_encoder to clip and retrieval.image_model"
+    need = "needs CLIP weights: set retrieval.image_encoders to [clip:MODEL]"
     assert {row["missing"] for key, row in rows.items() if "clip" in key} == {need}
     assert f"Fine-tuned CLIP + SBERT + P(e|m): not run, {need}" in table.notes
     assert not (tmp_path / "out" / "models" / ADAPTER).exists()

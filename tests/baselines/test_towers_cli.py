@@ -72,7 +72,7 @@ def test_json(place: Path, command: str, options: tuple[str, ...], setting: tupl
     assert [epoch["number"] for epoch in content["history"]] == [0, 1, 2]
 
 
-NO_OCR = "attributes: {extractors: [rules]}\nretrieval: {candidates: 5, image_encoder: descriptor}\n"
+NO_OCR = "attributes: {extractors: [rules]}\nretrieval: {candidates: 5}\n"
 LISTS = ("--images", "selected", "--loss", "candidates", "--negatives", "candidates")
 
 
@@ -137,6 +137,7 @@ def test_each_command_has_the_options_of_its_baseline(command: str, lacking: set
     found = {option for one in group.commands["train"].commands[command].params for option in one.opts}  # type: ignore[attr-defined]
     numbers = {"--epochs", "--seed", "--learning-rate", "--batch-size", "--temperature"}
     places = {"dataset", "--out", "--train-split", "--config", "--index", "--candidates", "--json"}
+    places |= {"--image-encoder"}
     kinds = {"--form", "--images", "--gold-image", "--text", "--loss", "--negatives"}
     assert found == (numbers | places | kinds) - lacking
     assert all(one.help for one in group.commands["train"].commands[command].params)  # type: ignore[attr-defined]
@@ -149,3 +150,21 @@ def test_index_without_images(place: Path, tmp_path: Path) -> None:
         done = run(command, place, *arguments, "--out", tmp_path / "out")
         assert isinstance(done.exception, AmeliError)
         assert str(done.exception).startswith("The index has no image vectors.")
+
+
+def test_it_compares_by_the_image_encoder_that_is_named(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("retrieval: {image_encoders: [descriptor, efficientnet]}\n")
+    arguments = ("--config", tmp_path / "config.yaml", "--index", tmp_path / "index", "--epochs", 1)
+    for encoder, title in (
+        ("", "V2VEL (descriptor)"),
+        ("efficientnet", "V2VEL (efficientnet-lite2)"),
+    ):
+        done = run(
+            "v2vel", place, *arguments, "--out", tmp_path / title, "--image-encoder", encoder, "--json"
+        )
+        assert done.exit_code == 0, done.output
+        content = json.loads(done.stdout)
+        assert content["title"] == title
+        assert content["made_of"]["encoders"]["image"].startswith(encoder or "descriptor")
+    other = run("v2vel", place, *arguments, "--out", tmp_path / "no", "--image-encoder", "clip")
+    assert "Available: descriptor, efficientnet" in str(other.exception)

@@ -140,19 +140,20 @@ def make_world(
     dataset = Dataset(root, products)
     encoders = Pictures(image_encoder), Words()
     snapshot = embed(
-        describe(products, dataset.product_image), dataset.product_image, encoders[1], encoders[0], None, None
+        describe(products, dataset.product_image), dataset.product_image, encoders[1], [encoders[0]], None, {}
     )
     manifest = Manifest(
         dataset_digest=dataset.digest,
         kb_version=snapshot.kb_version,
         text=EncoderStamp.of(encoders[1]),
-        image=EncoderStamp.of(encoders[0]),
+        image_encoders=(EncoderStamp.of(encoders[0]),),
         products=len(products),
-        images=len(snapshot.image),
+        images=len(snapshot.image_owner),
         unusable_images=0,
     )
     index = Index(root / "index", root / "index", manifest, snapshot)
-    index.__dict__.update(image_encoder=encoders[0], text_encoder=encoders[1])
+    index.loaded_image_encoders[encoders[0].name] = encoders[0]
+    index.__dict__.update(text_encoder=encoders[1])
 
     def fold(name: str, keep: bool) -> Fold:
         chosen = tuple(review for review in reviews if (gold[review.id] in held) == keep)

@@ -159,7 +159,7 @@ def test_index_without_images(lamps: Path, tmp_path: Path) -> None:
     config.write_text("retrieval: {image_encoder: none}\n")
     done = run(lamps, "--index", tmp_path / "index", "--out", tmp_path / "out", "--config", config)
     assert isinstance(done.exception, AmeliError)
-    assert str(done.exception).startswith("The index has no image vectors. Set retrieval.image_encoder")
+    assert str(done.exception).startswith("The index has no image vectors. Set retrieval.image_encoders")
 
 
 def test_reviews_without_images(lamps: Path, index: Path, tmp_path: Path) -> None:
@@ -173,3 +173,19 @@ def test_unknown_split(lamps: Path, index: Path, tmp_path: Path) -> None:
     done = run(lamps, "--index", index, "--out", tmp_path, "--split", "trian")
     assert isinstance(done.exception, AmeliError)
     assert "No split named 'trian'. Available: dev, test, train. Did you mean 'train'?" in str(done.exception)
+
+
+def test_the_encoder_that_is_named_is_the_one_that_is_adapted(lamps: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("retrieval: {image_encoders: [descriptor, efficientnet]}\n")
+    options = ("--config", config, "--index", tmp_path / "index", "--epochs", 2)
+    done = run(lamps, "--out", tmp_path / "out", *options, "--encoder", "efficientnet")
+    assert done.exit_code == 0, done.output
+    adapter = ImageAdapter.load(tmp_path / "out")
+    assert adapter.encoder.startswith("efficientnet efficientnet-lite2 (revision ")
+    assert adapter.dimension == 1280
+    other = run(lamps, "--out", tmp_path / "no", *options, "--encoder", "clip")
+    assert str(other.exception).startswith(
+        "No image encoder in the index named 'clip'. Available: descriptor"
+    )
+    assert not (tmp_path / "no").exists()

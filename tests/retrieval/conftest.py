@@ -126,7 +126,7 @@ def dataset(root: Path) -> Dataset:
 @pytest.fixture
 def config() -> RetrievalConfig:
     weights = {"bm25": 1.0, "sbert": 1.0, "title": 1.0, "image": 1.0}
-    return RetrievalConfig(pool=10, weights=weights)
+    return RetrievalConfig(pool=10, weights=weights, image_encoders=("descriptor",))
 
 
 @pytest.fixture
@@ -147,18 +147,19 @@ def index(folder: Path) -> Index:
 
 
 @pytest.fixture(scope="session")
-def loaded() -> dict[str, object]:
+def loaded() -> dict[str, Any]:
     """The encoders that ``index_with_encoders`` has loaded."""
     return {}
 
 
 @pytest.fixture
-def index_with_encoders(folder: Path, loaded: dict[str, object]) -> Index:
+def index_with_encoders(folder: Path, loaded: dict[str, Any]) -> Index:
     """An index of its own whose encoders are loaded once, for tests that change neither model nor index."""
     index = read_index(folder)
     if not loaded:
-        loaded.update(text_encoder=index.text_encoder, image_encoder=index.image_encoder)
-    vars(index).update(loaded)
+        loaded.update(text_encoder=index.text_encoder, image_encoder=index.image_encoder())
+    vars(index).update(text_encoder=loaded["text_encoder"])
+    index.loaded_image_encoders["descriptor"] = loaded["image_encoder"]
     return index
 
 

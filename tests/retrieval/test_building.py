@@ -30,7 +30,7 @@ from tests.shared_setup import cache_of
 
 Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
 BARE = RetrievalConfig(image_encoder="none")
-BOTH = RetrievalConfig()
+BOTH = RetrievalConfig(image_encoder="descriptor")
 
 
 def place_of(dataset: Dataset, config: RetrievalConfig) -> Path:
@@ -48,7 +48,8 @@ def cache(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch:
 class TestPlace:
     def test_each_pair_of_encoders_has_a_folder_beside_the_others(self, cache: Path, tmp_path: Path) -> None:
         configs = [
-            *(RetrievalConfig(), RetrievalConfig(image_encoder="none"), RetrievalConfig(text_model="other")),
+            *(BOTH, BARE, BOTH.model_copy(update={"text_model": "other"})),
+            RetrievalConfig(image_encoders=("descriptor", "efficientnet")),
             RetrievalConfig(image_encoder="resnet", image_model="resnet50"),
             RetrievalConfig(image_encoder="resnet", image_model="../resnet50/"),
         ]
@@ -57,7 +58,8 @@ class TestPlace:
         assert {place.parent.parent for place in places} == {cache / "index"}
         assert len({place.parent for place in places}) == 1
         assert [place.name.rpartition("-")[0] for place in places] == [
-            *("sbert-descriptor", "sbert-none", "sbert-descriptor", "sbert-resnet", "sbert-resnet"),
+            *("sbert-descriptor", "sbert-none", "sbert-descriptor", "sbert-descriptor+efficientnet"),
+            *("sbert-resnet", "sbert-resnet"),
         ]
 
     def test_what_does_not_decide_the_vectors_does_not_decide_the_place(
@@ -160,7 +162,7 @@ class TestDamage:
         place = current(folder)
         assert place is not None
         (place / "entries.jsonl").write_text(line + "\n")
-        seal(place, "manifest.json", "entries.jsonl", "text.npy", "image.npy", "image_owner.npy")
+        seal(place, "manifest.json", "entries.jsonl", "text.npy", "image-descriptor.npy", "image_owner.npy")
         with pytest.raises(AmeliError, match=r"is damaged: .*Type: ameli-llm index DATASET"):
             open_index(folder, BOTH)
         assert len(build_index(dataset, folder, BOTH)) == 6
@@ -250,9 +252,10 @@ class TestWaiting:
     def test_a_second_process_takes_over_what_the_first_has_built(
         self, dataset: Dataset, folder: Path, tmp_path: Path, start: Start
     ) -> None:
-        place = tmp_path / "shared"
+        place, config = tmp_path / "shared", tmp_path / "both.yaml"
+        config.write_text("retrieval: {image_encoder: descriptor}")
         with writer(place):
-            child = start("index", dataset.root, "--out", place)
+            child = start("index", dataset.root, "--out", place, "--config", config)
             told = read_until(child, "waiting")
             shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
         stdout, stderr = child.communicate(timeout=280)
@@ -276,7 +279,7 @@ class TestWaiting:
             shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
         _, stderr = child.communicate(timeout=280)
         assert child.returncode == 0, stderr
-        assert open_index(place, BARE).manifest.image is None
+        assert open_index(place, BARE).manifest.image() is None
 
     def test_who_waits_can_be_interrupted(self, dataset: Dataset, tmp_path: Path, start: Start) -> None:
         with writer(tmp_path / "shared"):
@@ -290,7 +293,9 @@ class TestWaiting:
     def test_two_at_once_on_an_empty_cache_embed_once(
         self, dataset: Dataset, cache: Path, start: Start
     ) -> None:
-        children = [start("index", dataset.root) for _ in range(2)]
+        config = dataset.root / "both.yaml"
+        config.write_text("retrieval: {image_encoder: descriptor}")
+        children = [start("index", dataset.root, "--config", config) for _ in range(2)]
         stderr = [child.communicate(timeout=280)[1] for child in children]
         assert [child.returncode for child in children] == [0, 0], stderr
         assert "".join(stderr).count("texts: 6/6") == 1

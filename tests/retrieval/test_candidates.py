@@ -59,7 +59,7 @@ def test_candidates_have_raw_scores_and_end_with_the_depth(
     assert [candidates[0].entity_id for candidates in by_review[:3]] == [10, 30, 50]
     for candidates in by_review:
         assert [c.score for c in candidates] == sorted((c.score for c in candidates), reverse=True)
-    assert set(by_review[0][0].scores) == {"bm25", "sbert", "title", "image"}
+    assert set(by_review[0][0].scores) == {"bm25", "sbert", "title", "descriptor", "image"}
     assert set(by_review[1][0].scores) == {"bm25", "sbert", "title"}
 
 
@@ -141,7 +141,7 @@ def test_every_retriever_scores_every_product_for_any_review(
     index: Index, dataset: Dataset, config: RetrievalConfig, name: str, review: Review
 ) -> None:
     finder = CandidateFinder(index, dataset, config.model_copy(update={"weights": {name: 1.0}}))
-    scores = finder.scores([review, review])[name]
+    (scores,) = finder.scores([review, review]).values()
     assert scores.dtype == np.float32
     assert scores.shape == (2, len(index))
     assert np.array_equal(scores[0], scores[1], equal_nan=True)
@@ -153,7 +153,7 @@ def test_every_retriever_takes_no_review_at_all(
     index: Index, dataset: Dataset, config: RetrievalConfig, name: str
 ) -> None:
     finder = CandidateFinder(index, dataset, config.model_copy(update={"weights": {name: 1.0}}))
-    assert finder.scores([])[name].shape == (0, len(index))
+    assert [scores.shape for scores in finder.scores([]).values()] == [(0, len(index))]
 
 
 def test_bm25_is_a_share_of_the_best_possible(index: Index, dataset: Dataset) -> None:

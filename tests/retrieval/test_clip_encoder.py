@@ -83,7 +83,7 @@ def test_a_model_that_cannot_be_loaded(model: str, message: str) -> None:
     with pytest.raises(AmeliError) as caught:
         encoders.image_encoder("clip", model)
     assert str(caught.value).startswith(message)
-    assert "retrieval.image_model" in str(caught.value)
+    assert "retrieval.image_encoders" in str(caught.value)
 
 
 def test_a_checkpoint_that_is_cut_off(checkpoint: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_nothing_of_a_closed_index_is_held(folder: Path, dataset: Dataset, confi
         finder = CandidateFinder(index, dataset, ALL)
         assert len(finder.find(dataset.split("dev").reviews, 6)) == 4
         names = {Path(path).name for path in held(folder)}
-        assert {"text.npy", "image.npy", "chroma.sqlite3", "data.csc.index.npy"} <= names
+        assert {"text.npy", "image-descriptor.npy", "chroma.sqlite3", "data.csc.index.npy"} <= names
         del finder
     assert held(folder) == []
 
@@ -48,13 +48,16 @@ def test_another_depth_of_chroma_closes_the_one_before(index: Index) -> None:
 
 
 def test_closing_twice_and_what_is_left(index: Index) -> None:
-    _ = index.text_encoder
+    _ = index.text_encoder, index.image_encoder()
     index.close()
     index.close()
     assert (len(index), len(index.entries), len(index.product_ids), len(index.rows)) == (6, 6, 6, 6)
     assert index.manifest.products == 6
-    assert not {"text_encoder", "image_encoder"} & vars(index).keys()
-    for name in ("text_vectors", "image_vectors", "image_owner", "snapshot"):
+    assert "text_encoder" not in vars(index)
+    assert not index.loaded_image_encoders
+    with pytest.raises(ValueError, match=r"The index in .* is closed\."):
+        index.image_vectors()
+    for name in ("text_vectors", "image_owner", "snapshot"):
         with pytest.raises(ValueError, match=r"The index in .* is closed\."):
             getattr(index, name)
 

@@ -27,10 +27,10 @@ def cosine(a: Image.Image, b: Image.Image) -> float:
 
 class TestRegistry:
     def test_names(self) -> None:
-        assert encoders.ENCODERS.names() == ["clip", "descriptor", "resnet", "sbert"]
+        assert encoders.ENCODERS.names() == ["clip", "descriptor", "efficientnet", "resnet", "sbert"]
 
     def test_an_unknown_name_lists_the_others(self) -> None:
-        message = r"Available: clip, descriptor, resnet, sbert\. Did you mean 'sbert'\?"
+        message = r"Available: clip, descriptor, efficientnet, resnet, sbert\. Did you mean 'sbert'\?"
         with pytest.raises(UnknownNameError, match=message):
             encoders.text_encoder("bert")
 

@@ -15,7 +15,7 @@ from ameli_llm.ties import chance, ranked
 from ameli_llm.types import Product, Review
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
-from retrieval.index import Index, open_index
+from retrieval.index import Index, open_index, read_index
 from retrieval.snapshot import Entry, ImageEntry, Snapshot, in_order
 from retrieval.store import image_records, open_store, text_records
 
@@ -91,7 +91,7 @@ def test_ids_of_the_same_text_are_refused(index: Index) -> None:
         index.upsert([product("10", "Lamp")])
     with pytest.raises(AmeliError, match=r"ids of the same text: 'x' \('Lamp'\) and 'x' \('Desk'\)"):
         index.upsert([product("x", "Lamp"), product("x", "Desk")])
-    assert open_index(index.folder, RetrievalConfig()).product_ids == index.product_ids
+    assert read_index(index.folder).product_ids == index.product_ids
 
 
 def entry(id_: EntityId, *images: str) -> Entry:
@@ -102,7 +102,7 @@ def entry(id_: EntityId, *images: str) -> Entry:
 
 def snapshot(*entries: Entry) -> Snapshot:
     return Snapshot(
-        entries, np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32), np.zeros(1, np.int64)
+        entries, np.zeros((2, 3), np.float32), {"a": np.zeros((1, 3), np.float32)}, np.zeros(1, np.int64)
     )
 
 

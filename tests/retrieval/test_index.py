@@ -53,8 +53,7 @@ class TestContent:
         assert (manifest.products, manifest.images, manifest.unusable_images) == (6, 5, 0)
         assert manifest.dataset_digest == dataset.digest
         assert manifest.text.model == "all-MiniLM-L6-v2"
-        assert manifest.image is not None
-        assert manifest.image.name == "descriptor"
+        assert [stamp.name for stamp in manifest.image_encoders] == ["descriptor"]
 
     def test_chroma_holds_the_same_with_metadata(self, index: Index) -> None:
         with open_store(index.place / "chroma") as store:
@@ -86,9 +85,9 @@ class TestContent:
     def test_without_images(self, dataset: Dataset, tmp_path: Path) -> None:
         config = RetrievalConfig(image_encoder="none")
         index = build_index(dataset, tmp_path / "out", config)
-        assert index.image_encoder is None
-        assert len(index.image_vectors) == 0
-        assert open_index(tmp_path / "out", config).manifest.image is None
+        assert index.image_encoder() is None
+        assert len(index.image_vectors()) == 0
+        assert open_index(tmp_path / "out", config).manifest.image() is None
 
 
 class TestAgain:
@@ -138,7 +137,7 @@ class TestAgain:
         assert again.manifest.kb_version == fresh.manifest.kb_version
         assert again.product_ids == fresh.product_ids
         assert again.text_vectors == pytest.approx(np.asarray(fresh.text_vectors), abs=1e-5)
-        assert np.array_equal(again.image_vectors, fresh.image_vectors)
+        assert np.array_equal(again.image_vectors(), fresh.image_vectors())
 
     def test_old_generations_go(
         self, workshop: Any, records: list[dict[str, Any]], folder: Path, config: RetrievalConfig
@@ -192,7 +191,14 @@ class TestUpsertAndDelete:
 class TestDamage:
     @pytest.mark.parametrize(
         "name",
-        ["text.npy", "image.npy", "image_owner.npy", "entries.jsonl", "manifest.json", "checksums.json"],
+        [
+            "text.npy",
+            "image-descriptor.npy",
+            "image_owner.npy",
+            "entries.jsonl",
+            "manifest.json",
+            "checksums.json",
+        ],
     )
     @pytest.mark.parametrize("how", ["missing", "cut", "altered"])
     def test_it_is_found_on_open_and_mended_by_index(
@@ -241,7 +247,7 @@ class TestDamage:
         assert place is not None
         manifest = json.loads((place / "manifest.json").read_text())
         (place / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
-        with pytest.raises(IndexDamagedError, match="Index format 99, expected 3"):
+        with pytest.raises(IndexDamagedError, match="Index format 99, expected 4"):
             open_index(folder, config)
 
 
@@ -254,14 +260,14 @@ class TestEncoders:
             open_index(folder, RetrievalConfig(text_model="all-mpnet-base-v2"))
 
     def test_index_replaces_it(self, dataset: Dataset, folder: Path, config: RetrievalConfig) -> None:
-        bare = config.model_copy(update={"image_encoder": "none"})
-        assert build_index(dataset, folder, bare).manifest.image is None
-        assert open_index(folder, bare).manifest.image is None
+        bare = config.model_copy(update={"image_encoders": ()})
+        assert build_index(dataset, folder, bare).manifest.image() is None
+        assert open_index(folder, bare).manifest.image() is None
 
     def test_what_the_other_encoder_made_is_kept(
         self, dataset: Dataset, folder: Path, config: RetrievalConfig, count_encoded: Count
     ) -> None:
-        bare = config.model_copy(update={"image_encoder": "none"})
+        bare = config.model_copy(update={"image_encoders": ()})
         assert count_encoded(dataset, folder, bare) == {}
         assert count_encoded(dataset, folder, config) == {"images": 5}
 

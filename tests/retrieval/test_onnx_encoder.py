@@ -198,7 +198,7 @@ class TestFailures:
         def write(folder: Path) -> None:
             (folder / NETWORK).write_bytes(b"no graph")
 
-        with pytest.raises(AmeliError, match="Cannot open the text encoder in") as caught:
+        with pytest.raises(AmeliError, match="Cannot open the encoder in") as caught:
             open_graph("none", write)
         assert caught.value.hint == "Delete that folder: it is made again."
         assert (encoders_dir() / "none-1").is_dir()

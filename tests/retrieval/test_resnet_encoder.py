@@ -78,8 +78,8 @@ def test_a_folder_as_timm_saves_it(weights: Path, tmp_path: Path) -> None:
 def test_an_index_of_it(dataset: Dataset, weights: Path, tmp_path: Path) -> None:
     config = RetrievalConfig(image_encoder="resnet", image_model=f"{NAME}/{weights}")
     built = build_index(dataset, tmp_path / "index", config)
-    assert built.image_vectors.shape == (5, encoders.image_encoder("resnet", config.image_model).dimension)
-    assert str(open_index(tmp_path / "index", config).manifest.image).startswith(f"resnet {NAME}/")
+    assert built.image_vectors().shape == (5, encoders.image_encoder("resnet", f"{NAME}/{weights}").dimension)
+    assert str(open_index(tmp_path / "index", config).manifest.image()).startswith(f"resnet {NAME}/")
 
 
 def test_the_default_is_the_papers() -> None:
@@ -100,7 +100,7 @@ def test_a_model_that_cannot_be_loaded(model: str, message: str) -> None:
     with pytest.raises(AmeliError) as caught:
         encoders.image_encoder("resnet", model)
     assert str(caught.value).startswith(message)
-    assert "retrieval.image_model" in str(caught.value)
+    assert "retrieval.image_encoders" in str(caught.value)
 
 
 @pytest.mark.parametrize("fault", ["cut off", "a layer missing", "another network"])

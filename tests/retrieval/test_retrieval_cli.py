@@ -13,6 +13,7 @@ from tests.shared_setup import cache_of
 
 CONFIG = """
 retrieval:
+  image_encoders: [descriptor]
   weights: {bm25: 1.0, sbert: 1.0, title: 1.0, image: 1.0}
 """
 PAPER = [
@@ -95,17 +96,19 @@ def test_clip_rows_without_an_image_encoder_say_what_is_missing(root: Path, tmp_
     path.write_text("retrieval: {image_encoder: none, weights: {bm25: 1}}")
     options = ("--split", "dev", "--out", tmp_path / "run", "--index", tmp_path / "ix", "--config", path)
     stdout = invoke("retrieve", root, *options).stdout
-    need = "needs CLIP weights: set retrieval.image_encoder to clip and retrieval.image_model"
+    need = "needs CLIP weights: set retrieval.image_encoders to [clip:MODEL]"
     assert f"Pre-trained CLIP: {need}" in stdout
     assert f"Fine-tuned CLIP + SBERT + P(e|m): {need}" in stdout
 
 
-def test_a_split_without_gold_has_candidates_and_no_recall(root: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_split_without_gold_has_candidates_and_no_recall(
+    root: Path, folder: Path, settings: Path, tmp_path: Path
+) -> None:
     reviews = [{"review_id": 5, "header": "h", "body": "blender", "mention": "", "review_image_path": []}]
     (root / "test").mkdir()
     (root / "test" / "reviews.json").write_text(json.dumps(reviews))
-    options = ("--split", "test", "--out", tmp_path / "run", "--index", folder, "--json")
-    report = json.loads(invoke("retrieve", root, *options).stdout)
+    options = ("--split", "test", "--out", tmp_path / "run", "--index", folder, "--config", settings)
+    report = json.loads(invoke("retrieve", root, *options, "--json").stdout)
     assert {(row["n"], bool(row["recall"])) for row in report["rows"]} == {(0, False)}
     assert (tmp_path / "run" / "candidates.jsonl").read_text().startswith('{"review_id": 5')
 
@@ -118,8 +121,8 @@ def test_a_named_index_of_another_encoder_is_not_replaced(root: Path, folder: Pa
         invoke("retrieve", root, *options)
 
 
-def test_a_place_that_cannot_be_written(root: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written(root: Path, folder: Path, settings: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    options = ("--split", "dev", "--out", tmp_path / "file" / "run", "--index", folder)
+    options = ("--split", "dev", "--out", tmp_path / "file" / "run", "--index", folder, "--config", settings)
     with pytest.raises(AmeliError, match="Cannot write to"):
         invoke("retrieve", root, *options)

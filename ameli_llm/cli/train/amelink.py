@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption, SettingsOption
+from ameli_llm.cli.options import (
+    ConfigOption,
+    DatasetArgument,
+    ImageEncoderOption,
+    IndexOption,
+    JsonOption,
+    SettingsOption,
+)
 from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.cli.training import CandidatesOption
 from ameli_llm.errors import AmeliError
@@ -55,6 +62,7 @@ def amelink(
         int, typer.Option(min=0, help="Reviews at a time on the device; 0: the whole step's.")
     ] = 0,
     candidates: CandidatesOption = None,
+    image_encoder: ImageEncoderOption = "",
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,7 +85,7 @@ def amelink(
     data = load_dataset(dataset)
     with (
         progress(GOES_ON) as show,
-        open_course(data, train_split, run, index, seed, out, show, candidates) as course,
+        open_course(data, train_split, run, index, seed, out, show, candidates, image_encoder) as course,
     ):
         examples = course.examples(course.train), course.examples(course.dev)
         summary = train(course.material, *examples, out, chosen, variants or (), seed=seed, progress=show)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ameli_llm.cli.options import ConfigOption, DatasetArgument, IndexOption, JsonOption
+from ameli_llm.cli.options import (
+    ConfigOption,
+    DatasetArgument,
+    ImageEncoderOption,
+    IndexOption,
+    JsonOption,
+)
 from ameli_llm.cli.terminal import progress
 from ameli_llm.cli.training import CandidatesOption, show_training
 from ameli_llm.interruption import GOES_ON
@@ -93,6 +99,7 @@ def _train(
     index: IndexOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
     candidates: CandidatesOption = None,
+    image_encoder: ImageEncoderOption = "",
     as_json: JsonOption = False,
     **settings: Any,
 ) -> None:
@@ -109,7 +116,7 @@ def _train(
     data = load_dataset(dataset)
     with (
         progress(GOES_ON) as show,
-        open_course(data, train_split, run, index, seed, out, show, candidates) as course,
+        open_course(data, train_split, run, index, seed, out, show, candidates, image_encoder) as course,
     ):
         trained = baseline.train(course, out, chosen, (), seed, show)
     show_training(trained, as_json)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,6 +30,9 @@ def clip_adapter(
     split: str = typer.Option("train", "--split", help="Split to train on."),
     config: ConfigOption = None,
     index: IndexOption = None,
+    encoder: Annotated[
+        str, typer.Option("--encoder", metavar="NAME", help="Image encoder of the index; default: its first.")
+    ] = "",
     epochs: int = typer.Option(30, min=1, help="Epochs at most; training stops early on dev."),
     seed: int = typer.Option(0, min=0, help="Seed of weights and order."),
     learning_rate: float = typer.Option(1e-3, min=0.0, help="Adam's learning rate."),
@@ -45,7 +48,7 @@ def clip_adapter(
 ) -> None:
     """Train the image adapter of the paper's section 4.4.
 
-    On the index's image vectors: it adapts the vectors of whatever image encoder the index has. Early
+    On the index's vectors of one image encoder, which it adapts and whose name it keeps. Early
     stopping is on the dev split or, where that is the one trained on or there is none, on a fifth of the
     products. Typed again after an interruption it goes on where it was.
     """
@@ -62,7 +65,7 @@ def clip_adapter(
         source = {"dataset": data.digest, "split": chosen.name}
         with open_or_build_index(data, load_config(config), index, show) as opened:
             adapter, history = train_image_adapter(
-                data, chosen.name, opened, out, settings, seed, show, source
+                data, chosen.name, opened, out, settings, seed, show, source, encoder
             )
     _show(adapter, history, out, as_json)
 

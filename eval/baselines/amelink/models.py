@@ -232,7 +232,7 @@ class _Run:
         return described.model_copy(update={"image_title": done.title})
 
     def _no_image(self) -> str:
-        if self.material.index.manifest.image is None:
+        if self.material.image_stamp is None:
             return "the index has no image vectors"
         pairs = image_pairs(self.material, folded("train", self.train), self.settings.images)
         products = len(np.unique(pairs.product))
