@@ -16,8 +16,12 @@ pytest_plugins = ["tests.plugin_vllm"]
 LONGEST = ("linking", "baselines", "retrieval", "models", "attributes", "training")
 """Folders that take longest, which are dealt first so that no process is left alone with one at the end."""
 
-SERVED = ("tests/engines/test_vllm_server_real.py", "tests/linking/test_link_with_vllm.py")
-"""Files whose tests share one vLLM server: one process takes them all, before everything else."""
+SERVED = (
+    "tests/engines/test_vllm_server_real.py",
+    "tests/linking/test_link_with_vllm.py",
+    "tests/models/test_served_adapter.py",
+)
+"""Files whose tests need a vLLM server: one process takes them all, before everything else."""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,11 +11,17 @@ from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.errors import AmeliError
 from ameli_llm.interruption import GOES_ON
 
+if TYPE_CHECKING:
+    from ameli_llm.config import RunConfig
+    from ameli_llm.dataset.load import Dataset
+    from ameli_llm.types import Progress
+
 PRODUCTS = 150
 REVIEWS = 400
 SEED = 0
 BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}
 OURS = "ameli-llm, no model"
+MODEL = "smollm2-ameli"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,39 +36,55 @@ def demo(
 ) -> None:
     """Make a small synthetic twin, tune and link on it, print scores.
 
-    Tunes on the twin's dev split, links its test split, and says where the report is.
-    Needs no GPU, no model server and no network. The same command again goes on where it stopped.
+    Tunes on the twin's dev split and links its test split, without a model and with the packaged one, and
+    says where the report is. Needs no GPU, no model server and no network. The same command again goes on
+    where it stopped.
     """
-    from ameli_llm.config import RunConfig, dump_config, load_config, retriever_alone
+    from ameli_llm.config import RunConfig, chosen, retriever_alone
     from ameli_llm.dataset.load import load_dataset
-    from ameli_llm.files import write_text
-    from ameli_llm.pipeline import open_pipeline
-    from eval.experiment import link_variants, tune_pipeline
+    from ameli_llm.models import known_model, standing
+    from eval.experiment import link_variants
 
-    twin, tuned = out / "twin", out / "tuned.yaml"
+    twin = out / "twin"
     rows: list[list[str]] = []
+    here = standing(known_model(MODEL))
     with progress(GOES_ON) as show:
         _make_twin(twin, show)
         data = load_dataset(twin)
-        test = data.split("test")
-        if not tuned.is_file():
-            dev = data.split("dev")
-            with open_pipeline(data, RunConfig(), progress=show) as pipeline:
-                chosen = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
-            write_text(tuned, dump_config(chosen.config))
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
-        configs = {**configs, OURS: load_config(tuned)}
-        names = {name.split(",")[0].replace(" ", "-").lower(): name for name in configs}
+        configs[OURS] = _tuned(data, RunConfig(), out / "tuned.yaml", show)
+        if here.state != "missing":
+            served = chosen(RunConfig(), "transformers", MODEL, ())
+            configs[f"ameli-llm, {MODEL}"] = _tuned(data, served, out / f"tuned-{MODEL}.yaml", show)
+        names = {name.replace(",", "").replace(" ", "-").lower(): name for name in configs}
         variants = {folder: configs[name] for folder, name in names.items()}
+        test = data.split("test")
         for folder, outcome in link_variants(data, test, variants, out / "runs", show):
             rows.append([names[folder], *_scores(outcome.metrics)])
     say(f"{len(test.reviews)} reviews of a synthetic twin with {len(data.products)} products")
     typer.echo()
     table(["%, 95 % interval", "recall@1", "recall@10", "disambiguation F1", "end-to-end F1"], rows)
+    if here.state == "missing":
+        say(f"no row with {MODEL}: {here.detail}. {here.fix}")
     say(f"report: {out / 'runs' / folder / 'report.html'}")
 
 
-def _make_twin(twin: Path, show: Any) -> None:
+def _tuned(data: Dataset, config: RunConfig, file: Path, show: Progress) -> RunConfig:
+    """The configuration tuned on the dev split, which is done once: it is kept in ``file``."""
+    from ameli_llm.config import dump_config, load_config
+    from ameli_llm.files import write_text
+    from ameli_llm.pipeline import open_pipeline
+    from eval.experiment import tune_pipeline
+
+    if not file.is_file():
+        dev = data.split("dev")
+        with open_pipeline(data, config, progress=show) as pipeline:
+            found = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
+        write_text(file, dump_config(found.config))
+    return load_config(file)
+
+
+def _make_twin(twin: Path, show: Progress) -> None:
     from ameli_llm.dataset.synth import write_twin
 
     if (twin / "products.json").is_file():

