@@ -13,6 +13,9 @@ import pytest
 
 from ameli_llm import cli
 
+NOT_IGNORED = ("env", "--default-signal=INT")
+"""Words before a command that Ctrl-C has to reach: a suite that runs in the background has it ignored."""
+
 
 @dataclass(frozen=True)
 class Done:

@@ -166,13 +166,11 @@ def _scores(learner: Learner, judged: Sequence[tuple[str, Packed]]) -> dict[str,
 
 
 def _dev_score(learner: Learner, judged: Sequence[tuple[str, Packed]]) -> float:
-    """The mean over the templates of the share of right answers.
+    """The likelihood of a token of the right answers, 0 to 1: the mean over exercises of its logarithm.
 
-    The likelihood of an answer token is added at a thousandth, so that of equal shares the surer one is
-    better: at first none is right.
+    Few whole answers are right at first, and their share jumps with a token: it is told, and decides nothing.
     """
-    loss = float(np.mean([float(learner.loss([packed])) for _, packed in judged]))
-    return float(np.mean(list(_scores(learner, judged).values()))) + math.exp(-loss) / 1000
+    return math.exp(-float(np.mean([float(learner.loss([packed])) for _, packed in judged])))
 
 
 def _base_folder(base: str, progress: Progress) -> Path:

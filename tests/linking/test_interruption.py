@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from ameli_llm.interruption import ANEW, GOES_ON, Interrupted, interruptible
+from tests.command import NOT_IGNORED
 
 ROOT = Path(__file__).parents[2]
-NOT_IGNORED = ("env", "--default-signal=INT")  # a suite that runs in the background has Ctrl-C ignored
 
 
 def repeated(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from ameli_llm import json_lines
 from ameli_llm.errors import AmeliError
 from ameli_llm.json_lines import MAX_LINE, LineReader, Tally, answer_lines
 from ameli_llm.types import Link, Review, State
+from tests.command import NOT_IGNORED
 
 ROOT = Path(__file__).parents[2]
 
@@ -170,7 +171,7 @@ def begin(cache: Path, dataset: Path, index: Any, cheap: tuple[str, ...]) -> Ite
     def run() -> subprocess.Popen[bytes]:
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "ameli_llm", "link-one", str(dataset), *cheap],
+                [*NOT_IGNORED, sys.executable, "-m", "ameli_llm", "link-one", str(dataset), *cheap],
                 cwd=ROOT,
                 env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,

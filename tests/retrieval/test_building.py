@@ -26,6 +26,7 @@ from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.generations import current, writer
 from retrieval.index import Index, open_index
+from tests.command import NOT_IGNORED
 from tests.shared_setup import cache_of
 
 Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
@@ -206,7 +207,7 @@ def start() -> Iterator[Start]:
     def run(*words: object) -> subprocess.Popen[str]:
         environment: dict[str, Any] = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         child = subprocess.Popen(
-            [sys.executable, "-m", "ameli_llm", *map(str, words)],
+            [*NOT_IGNORED, sys.executable, "-m", "ameli_llm", *map(str, words)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -104,7 +104,7 @@ def _show(done: Tuned, merged: Path | None, as_json: bool) -> None:
         ]
         for epoch in done.history
     ]
-    table(["", "loss", "dev, % right"], rows)
+    table(["", "loss", "dev likelihood, %"], rows)
     for name, score in done.scores.items():
         say(f"{name}: {100 * score:.1f} % of dev answers right")
     say(f"{done.exercises} exercises; {done.folder}")
