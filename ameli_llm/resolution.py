@@ -32,7 +32,9 @@ def resolve(config: RunConfig) -> RunConfig:
         comparators = ("rules", *_learned(config.engine.model)) if served else ("rules",)
     resolved = config.model_copy(
         update={
-            "attributes": config.attributes.model_copy(update={"extractors": extractors}),
+            "attributes": config.attributes.model_copy(
+                update={"extractors": extractors, "precision": _precision(config)}
+            ),
             "comparison": config.comparison.model_copy(update={"comparators": comparators}),
         }
     )
@@ -57,6 +59,15 @@ def resolve(config: RunConfig) -> RunConfig:
             hint="Leave it empty, or choose one of these comparators.",
         )
     return resolved
+
+
+def _precision(config: RunConfig) -> dict[str, dict[str, float]]:
+    """What was measured on dev, and where nothing was of the model, what a known one is known for."""
+    precision, model = config.attributes.precision, config.engine.model
+    alone = known_model(model).alone if is_known(model) and config.engine.name != "none" else None
+    if alone is None or any("llm" in name for name in precision):
+        return precision
+    return {**precision, "llm alone": {"*": alone}}
 
 
 def _learned(model: str) -> tuple[str, ...]:

@@ -50,7 +50,8 @@ class KnownModel:
 
     ``package`` carries it, in the ``extra`` of this project; ``megabytes`` is what it takes on the disk in
     its final form. ``source`` is None for one without weights. ``comparator`` is the one that an instruction
-    model has learned beside the rules, "" for none.
+    model has learned beside the rules, "" for none, and ``alone`` the precision of the values that it alone
+    finds, where that was measured (docs/models.md).
     """
 
     name: str
@@ -62,6 +63,7 @@ class KnownModel:
     extra: str
     source: InPackage | FromGguf | WithAdapter | None
     comparator: str = "listwise"
+    alone: float | None = None
 
 
 KNOWN = (

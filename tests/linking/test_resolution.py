@@ -6,6 +6,7 @@ import pytest
 
 from ameli_llm.config import RunConfig, override
 from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.models import known_model
 from ameli_llm.resolution import asks_model, model_free, resolve, shares
 
 SERVED = "engine.name=vllm_server"
@@ -58,6 +59,18 @@ def test_a_template_is_for_one_comparator() -> None:
     assert resolve(config(SERVED, named)).comparison.comparators == ("rules", "listwise")
     with pytest.raises(AmeliError, match="one template, and entail and listwise send one each"):
         resolve(config(SERVED, named, "comparison.comparators=[entail,listwise]"))
+
+
+def test_a_known_model_brings_the_precision_it_is_known_for() -> None:
+    alone = known_model("smollm2-ameli").alone
+    known = config(SERVED, "engine.model=smollm2-ameli")
+    assert alone is not None
+    assert resolve(known).attributes.precision == {"llm alone": {"*": alone}}
+    assert resolve(resolve(known)) == resolve(known)
+    measured = override(known, ["attributes.precision={llm: {'*': 0.7}}"])
+    assert resolve(measured).attributes.precision == {"llm": {"*": 0.7}}
+    assert resolve(config(SERVED, "engine.model=other")).attributes.precision == {}
+    assert model_free(known).attributes.precision == {}
 
 
 def test_the_model_is_taken_out_of_a_list() -> None:
