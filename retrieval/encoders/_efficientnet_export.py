@@ -96,4 +96,5 @@ def _graph(pooled: torch.nn.Module) -> bytes:
             output_names=["vectors"],
             dynamic_axes={"pixels": {0: "images"}, "vectors": {0: "images"}},
         )
-    return content.getvalue()
+    graph: bytes = content.getvalue()
+    return graph
