@@ -233,9 +233,10 @@ def end_to_end(dataset: Dataset, config: RunConfig, out: Path) -> None:
     """Linking without the model and with it, paired."""
     configs = {
         "off": RunConfig(),
-        "extraction": override(config, ["comparison.comparators=[rules]"]),
-        "entail": override(config, ["attributes.extractors=[rules,ocr]"]),
-        "both": config,
+        "model": override(config, ["comparison.comparators=null"]),
+        "model, all that it says": override(
+            config, ["comparison.comparators=null", "attributes.precision={llm: {'*': 0.9}}"]
+        ),
     }
     report: Callable[[str, int, int], None] = lambda *_: None  # noqa: E731
     runs = dict(link_variants(dataset, dataset.split("test"), configs, out, report))
