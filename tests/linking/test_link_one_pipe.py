@@ -211,12 +211,13 @@ def test_a_slow_producer_has_each_answer_before_the_next_line(begin: Callable[[]
 
 
 def test_ctrl_c_and_a_reader_that_has_gone_are_quiet(begin: Callable[[], Any]) -> None:
-    interrupted, left = begin(), begin()
+    interrupted = begin()
     assert exchange(interrupted, b"{}")["review_id"] == 1
     interrupted.send_signal(signal.SIGINT)
     assert interrupted.wait(60) == 130
     assert interrupted.stderr.read() == b"interrupted\n"
 
+    left = begin()
     assert exchange(left, b"{}")["review_id"] == 1
     left.stdout.close()
     left.stdin.write(b"{}\n")
