@@ -53,3 +53,9 @@ class UnknownNameError(AmeliError):
         super().__init__(f"No {kind} named {name!r}.", hint=hint)
         self.name = name
         self.available = names
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of another library says, its kind where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingPackageError
-from ameli_llm.install import install_line
+from ameli_llm.errors import first_line
+from retrieval.encoders._exporting import TOLERANCE, failed, require_onnx, write_graph
 from retrieval.encoders._onnx import IDS, MASK, NETWORK, TOKENIZER, Graph
 from retrieval.encoders.encoder import normalised
 
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel
 
-OPSET = 20
 PROBES = ("", "a red blender", "Größe 4TB \U0001f600", "word " * 1000)
-TOLERANCE = 1e-5
 
 
 def export(transformer: SentenceTransformer, model: str, place: Path) -> None:
@@ -30,30 +27,20 @@ def export(transformer: SentenceTransformer, model: str, place: Path) -> None:
     onnx, AmeliError when torch cannot export the model or the graph does not give its vectors; OSError when
     the files cannot be written.
     """
-    try:
-        import onnx  # noqa: F401  # torch's exporter asks for it at its very end
-    except ImportError as error:
-        raise MissingPackageError("onnx", "retrieval") from error
+    require_onnx()
     transformer.float().cpu().eval()
     try:
         _write_network(_bert(transformer), place / NETWORK)
     except OSError:
         raise
     except Exception as error:  # torch and its exporter raise their own types
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise _failed(model, first) from error
+        raise failed(f"the text model {model!r}", first_line(error)) from error
     (place / TOKENIZER).write_text(_tokenizer(transformer), encoding="utf-8")
     expected = normalised(transformer.encode(list(PROBES), show_progress_bar=False))
     difference = float(np.abs(Graph(place).vectors(PROBES) - expected).max())
     if not difference <= TOLERANCE:
-        raise _failed(model, f"the graph's vectors differ by {difference:.1g} from the model's")
-
-
-def _failed(model: str, reason: str) -> AmeliError:
-    return AmeliError(
-        f"Cannot export the text model {model!r} to ONNX: {reason}",
-        hint=f"The versions of torch and onnx that it was tested with: {install_line('retrieval')}",
-    )
+        reason = f"the graph's vectors differ by {difference:.1g} from the model's"
+        raise failed(f"the text model {model!r}", reason)
 
 
 def _bert(transformer: SentenceTransformer) -> PreTrainedModel:
@@ -88,19 +75,8 @@ def _write_network(model: PreTrainedModel, path: Path) -> None:
 
     example = torch.ones((2, 4), dtype=torch.int64)
     axes = {0: "texts", 1: "tokens"}
-    with warnings.catch_warnings():
-        # The exporter of TorchScript is deprecated in favour of one that needs onnxscript as well.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            MeanBert().eval(),
-            (example, example),
-            path,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=[IDS, MASK],
-            output_names=["vectors"],
-            dynamic_axes={IDS: axes, MASK: axes, "vectors": {0: "texts"}},
-        )
+    inputs = {IDS: example, MASK: example}
+    write_graph(MeanBert(), inputs, {IDS: axes, MASK: axes, "vectors": {0: "texts"}}, path)
 
 
 def _tokenizer(transformer: SentenceTransformer) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ameli_llm.dataset.images import ImageProblem, open_image
-from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.errors import AmeliError, MissingPackageError, first_line
 from retrieval.encoders.encoder import Vectors, normalised, weights_revision
 
 LOCAL = "local-dir:"
@@ -111,7 +111,6 @@ def _load(model: str) -> tuple[Any, Any, Any]:
         )
         tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:  # open_clip, torch and safetensors each raise their own types
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise AmeliError(f"Cannot load the CLIP model {model!r}: {first}", hint=HINT) from error
+        raise AmeliError(f"Cannot load the CLIP model {model!r}: {first_line(error)}", hint=HINT) from error
     network.eval()
     return network, preprocess, tokenizer

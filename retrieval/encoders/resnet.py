@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ameli_llm.dataset.images import ImageProblem, open_image
-from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.errors import AmeliError, MissingPackageError, first_line
 from retrieval.encoders.encoder import Vectors, normalised
 
 DEFAULT = "resnet152"
@@ -83,8 +83,7 @@ def _load(model: str) -> tuple[Any, Any]:
         if file is not None:
             _fill(network, file)
     except Exception as error:  # timm, torch, safetensors and the hub's client each raise their own types
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise AmeliError(f"Cannot load the ResNet {model!r}: {first}", hint=HINT) from error
+        raise AmeliError(f"Cannot load the ResNet {model!r}: {first_line(error)}", hint=HINT) from error
     network.eval()
     data: Any = timm.data
     return network, data.create_transform(**data.resolve_model_data_config(network), is_training=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.errors import AmeliError, MissingPackageError, first_line
 from retrieval.encoders._mean_bert import is_mean_bert
 from retrieval.encoders._onnx import open_graph
 from retrieval.encoders.encoder import Vectors, normalised, weights_revision
@@ -112,9 +112,8 @@ def _load(place: str) -> SentenceTransformer:
                 place, model_kwargs={"use_safetensors": True}, local_files_only=Path(place).is_dir()
             )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AmeliError(
-            f"Cannot load the text model {place!r}: {first}",
+            f"Cannot load the text model {place!r}: {first_line(error)}",
             hint="Give a folder with config.json and model.safetensors, or leave retrieval.text_model empty.",
         ) from error
 

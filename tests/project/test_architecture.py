@@ -47,6 +47,15 @@ TRAINS_WITH_TORCH = {
 """Modules that may import torch; whoever uses them imports them inside a function."""
 
 
+EXCEPTIONS = {
+    (
+        "retrieval/encoders/_efficientnet_export.py",
+        "network.load_state_dict(torch.loa" + 'd(weights, map_location="cpu", weights_only=True))',
+    )
+}
+"""Lines that may stand where they are: a package carries these weights in no other form."""
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -208,8 +217,7 @@ def test_command_imports_nothing_heavy(arguments: list[str]) -> None:
         ("path of one machine", r"(?<![\w.-])/(wor[k]|far[m]|roo[t]|hom[e]/[a-z]+|User[s]/[a-z]+)/", ()),
         (
             "pickle",
-            r"^\s*(import|from) (pickl[e]|dil[l]|jobli[b])\b|torch\.loa[d]\((?!.*weights_only=True)"
-            r"|allow_pickle=Tru[e]",
+            r"^\s*(import|from) (pickl[e]|dil[l]|jobli[b])\b|torch\.loa[d]\(|allow_pickle=Tru[e]",
             (".py",),
         ),
         ("unfinished work", r"\b(TOD[O]|FIXM[E]|XX[X])\b", (".py",)),
@@ -221,7 +229,7 @@ def test_no_file_contains(what: str, pattern: str, suffixes: tuple[str, ...]) ->
         for path in TEXTS
         if not suffixes or path.suffix in suffixes
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-        if re.search(pattern, line)
+        if re.search(pattern, line) and (str(path.relative_to(ROOT)), line.strip()) not in EXCEPTIONS
     ]
     assert found == [], f"{what} in {found}"
 

@@ -17,6 +17,7 @@ from ameli_llm.install import install_line
 from ameli_llm.models import known_model, packaged_file
 from retrieval import encoders
 from retrieval.encoders import _efficientnet_export
+from retrieval.encoders._efficientnet_export import pooled_network
 from retrieval.encoders.efficientnet import EfficientNet, create, prepared
 from retrieval.encoders.encoder import Vectors
 from tests.shared_setup import twin_of
@@ -49,13 +50,10 @@ def vectors(encoder: EfficientNet, paths: list[Path]) -> Vectors:
 
 def test_vectors_are_those_of_the_network(encoder: EfficientNet, photos: list[Path]) -> None:
     import torch
-    from efficientnet_lite_pytorch import EfficientNet as Network
 
-    network = Network.from_name("efficientnet-lite2").eval()
-    network.load_state_dict(torch.load(packaged_file(known_model("efficientnet-lite2")), weights_only=True))
+    network = pooled_network(packaged_file(known_model("efficientnet-lite2")))
     with torch.inference_mode():
-        pixels = torch.from_numpy(np.stack([prepared(open_image(path)) for path in photos]))
-        pooled = network.extract_features(pixels).mean((2, 3)).numpy()
+        pooled = network(torch.from_numpy(np.stack([prepared(open_image(path)) for path in photos]))).numpy()
     found = vectors(encoder, photos)
     assert found.dtype == np.float32
     assert found.shape == (3, encoder.dimension) == (3, 1280)

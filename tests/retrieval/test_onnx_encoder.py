@@ -16,7 +16,7 @@ import pytest
 
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.paths import encoders_dir
-from retrieval.encoders import _onnx_export
+from retrieval.encoders import _exporting, _onnx_export
 from retrieval.encoders._mean_bert import is_mean_bert
 from retrieval.encoders._onnx import NETWORK, open_graph
 from retrieval.encoders.encoder import Vectors
@@ -161,7 +161,7 @@ class TestFailures:
     def test_a_model_that_cannot_be_exported(
         self, tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_onnx_export, "OPSET", 99)
+        monkeypatch.setattr(_exporting, "OPSET", 99)
         with pytest.raises(
             AmeliError, match=r"Cannot export the text model .*: Exporting to ONNX opset version 99"
         ) as caught:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.errors import AmeliError, MissingPackageError, first_line
 from eval.baselines.amelink.pairs import TextPair
 from eval.baselines.amelink.settings import MINILM, AmelinkSettings
 from retrieval.encoders.encoder import weights_revision
@@ -246,9 +246,8 @@ def load_encoder(settings: AmelinkSettings, budget: int = 0) -> TextEncoder:
                 dtype=torch.float32,
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AmeliError(
-            f"Cannot load the text encoder {settings.encoder!r}: {first}",
+            f"Cannot load the text encoder {settings.encoder!r}: {first_line(error)}",
             hint="Give a folder with config.json, tokenizer.json and model.safetensors, a model's name where "
             f"a hub can be reached, or {MINILM}, which needs no download.",
         ) from error
