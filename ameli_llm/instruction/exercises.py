@@ -63,6 +63,7 @@ class Exercises:
                 hint=f"Train for templates of the methods {', '.join(makers)}.",
             )
         self._make, self._folder, self._most = makers[method], folder, most
+        self._recorder = Recorder()
 
     def of(self, told: Told, rng: np.random.Generator) -> Exercise | None:
         """The exercise of one review; None when its facts decide no answer."""
@@ -70,38 +71,29 @@ class Exercises:
         return Exercise(self.template.name, examples) if examples else None
 
     def _extraction(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
-        recorder = Recorder()
-        extractor = llm.create(recorder, self.template.name, self._folder)
+        extractor = llm.create(self._recorder, self.template.name, self._folder)
         extractor.extract([ExtractionTask(told.review, vocabulary_of(told.task()))])
-        for request in recorder.requests:
+        for request in self._recorder.taken():
             yield Example(request, answers.extraction(told, request))
 
     def _entailment(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
-        comparator = entail.create(Recorder(), self.template.name, prompts=self._folder)
-        found = [
-            Example(ask.request, answer)
-            for ask in comparator.asks(told.task(_stated(told, rng)))
-            if (answer := answers.entailment(told, ask)) is not None
-        ]
-        yield from _balanced(found, self._most, rng)
+        comparator = entail.create(self._recorder, self.template.name, prompts=self._folder)
+        asks = comparator.asks(told.task(_stated(told, rng)))
+        found = [(ask.request, answers.entailment(told, ask)) for ask in asks]
+        yield from _balanced(_decided(found), self._most, rng)
 
     def _list(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
         seed = int(rng.integers(2**31))
-        comparator = listwise.create(Recorder(), self.template.name, 1, seed, self._folder)
-        for ask in comparator.asks(told.task(_stated(told, rng))):
-            answer = answers.choice(told, ask.meaning)
-            if answer is not None:
-                yield Example(ask.request, answer)
+        comparator = listwise.create(self._recorder, self.template.name, 1, seed, self._folder)
+        asks = comparator.asks(told.task(_stated(told, rng)))
+        yield from _decided([(ask.request, answers.choice(told, ask.meaning)) for ask in asks])
 
     def _pairs(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
         seed = int(rng.integers(2**31))
-        comparator = pairwise.create(Recorder(), self.template.name, 1, seed, self._folder)
-        found = [
-            Example(ask.request, answer)
-            for ask in comparator.asks(told.task(_stated(told, rng)))
-            if (answer := answers.choice(told, ask.meaning)) is not None
-        ]
-        yield from _balanced(found, self._most, rng)
+        comparator = pairwise.create(self._recorder, self.template.name, 1, seed, self._folder)
+        asks = comparator.asks(told.task(_stated(told, rng)))
+        found = [(ask.request, answers.choice(told, ask.meaning)) for ask in asks]
+        yield from _balanced(_decided(found), self._most, rng)
 
 
 def _stated(told: Told, rng: np.random.Generator) -> tuple[Fact, ...]:
@@ -109,6 +101,11 @@ def _stated(told: Told, rng: np.random.Generator) -> tuple[Fact, ...]:
     if rng.random() < _WITHOUT_STATED:
         return ()
     return tuple(fact for fact in told.facts if rng.random() < _STATED)
+
+
+def _decided(found: Sequence[tuple[ChatRequest, str | None]]) -> list[Example]:
+    """The requests whose answer the facts decide."""
+    return [Example(request, answer) for request, answer in found if answer is not None]
 
 
 def _balanced(examples: Sequence[Example], most: int, rng: np.random.Generator) -> list[Example]:

@@ -16,13 +16,14 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from ameli_llm.engines._local import fingerprint
-from ameli_llm.errors import AmeliError
 from ameli_llm.files import make_folder, write_json
 from ameli_llm.instruction.exercises import Exercises
 from ameli_llm.instruction.packing import Packed
 from ameli_llm.instruction.sources import Source
 from ameli_llm.instruction.stream import Stream
-from ameli_llm.models import instruction_model, is_known, model_folder
+from ameli_llm.machine import computes_in_bfloat16
+from ameli_llm.models.lora import start_from
+from ameli_llm.models.places import base_folder
 from ameli_llm.training.checkpoint import discard
 from ameli_llm.types import Progress
 from ameli_llm.untrusted import read_json
@@ -97,14 +98,16 @@ def tune(
     Raises MissingPackageError, and AmeliError when the base cannot be adapted or the sources give no
     exercise.
     """
-    from ameli_llm.instruction.loading import load, save, start_from
+    from ameli_llm.instruction.loading import load, save
     from ameli_llm.instruction.network import Learner
     from ameli_llm.training.loop import LoopSettings, device
     from ameli_llm.training.loop import train as run
 
-    precision = _precision(settings)
-    folder = _base_folder(base, progress)
-    low = precision == "bf16" and device().type != "cuda"
+    on_cpu = device().type == "cpu"
+    faster = on_cpu and settings.precision == "auto" and computes_in_bfloat16()
+    precision = "bf16" if faster else settings.precision
+    low = on_cpu and precision == "bf16"
+    folder = base_folder(base, progress)
     network, chat = load(folder, base, settings.rank, settings.alpha, settings.targets, settings.seed, low)
     if start is not None:
         start_from(network, start, base)
@@ -113,7 +116,7 @@ def tune(
     held = Stream(dev, templates, chat, settings.seed + _HELD_OUT, settings.longest)
     judged = [held.row(number) for number in range(settings.dev)]
     identity = _identity(folder, rows, held, start)
-    count = _planned(learner, rows, settings, out, identity)
+    count = _planned(learner, rows, settings, precision, out, identity)
     loop = LoopSettings(
         epochs=settings.rounds,
         batch_size=settings.micro_batch,
@@ -173,29 +176,14 @@ def _dev_score(learner: Learner, judged: Sequence[tuple[str, Packed]]) -> float:
     return math.exp(-float(np.mean([float(learner.loss([packed])) for _, packed in judged])))
 
 
-def _base_folder(base: str, progress: Progress) -> Path:
-    if is_known(base):
-        return model_folder(instruction_model(base).name, progress)
-    if not (Path(base) / "config.json").is_file():
-        raise AmeliError(
-            f"No model {base!r}: it is no name of a known model, and no folder with config.json.",
-            hint="Type: ameli-llm models list",
-        )
-    return Path(base)
-
-
-def _precision(settings: TuningSettings) -> Literal["auto", "fp32", "bf16", "fp16"]:
-    """bf16 on a CPU that multiplies in it, unless the settings say otherwise."""
-    import torch
-
-    from ameli_llm.training.loop import device
-
-    if settings.precision == "auto" and device().type == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        return "bf16"
-    return settings.precision
-
-
-def _planned(learner: Learner, rows: Stream, settings: TuningSettings, out: Path, identity: str) -> int:
+def _planned(
+    learner: Learner,
+    rows: Stream,
+    settings: TuningSettings,
+    precision: Literal["auto", "fp32", "bf16", "fp16"],
+    out: Path,
+    identity: str,
+) -> int:
     """Exercises of a round: as set, or what fits in the time at the speed of a few of them.
 
     Written down on the first call, so that a training that goes on does so with the same number.
@@ -211,7 +199,6 @@ def _planned(learner: Learner, rows: Stream, settings: TuningSettings, out: Path
     if known is not None and known.identity == identity and known.minutes == settings.minutes:
         return known.exercises
     learner.train()
-    precision = _precision(settings)
     began = time.monotonic()
     for number in range(_TIMED + 1):
         if number == 1:

@@ -51,7 +51,7 @@ class KnownModel:
     ``package`` carries it, in the ``extra`` of this project; ``megabytes`` is what it takes on the disk in
     its final form. ``source`` is None for one without weights. ``comparator`` is the one that an instruction
     model has learned beside the rules, "" for none, and ``alone`` the precision of the values that it alone
-    finds, where that was measured (docs/models.md).
+    finds, where that was measured (docs/results.md).
     """
 
     name: str

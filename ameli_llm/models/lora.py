@@ -18,7 +18,7 @@ WEIGHTS = "adapter_model.safetensors"
 MERGING = 1
 """To be raised with every change of what is written: folders of another version are not used."""
 
-_EXTRA = "smollm2"
+EXTRA = "smollm2"
 _WITHOUT_EFFECT = (
     *("task_type", "auto_mapping", "peft_version", "revision", "inference_mode", "lora_dropout"),
     *("megatron_core", "qalora_group_size", "ensure_weight_tying"),
@@ -104,17 +104,10 @@ def write_merged(base: Path, name: str, adapter: Path, out: Path, step: Step) ->
     """
     config = read_config(adapter)
     require_base(config, adapter, name)
-    torch, hf, peft = (require(package, _EXTRA) for package in ("torch", "transformers", "peft"))
+    torch, peft = (require(package, EXTRA) for package in ("torch", "peft"))
     tensors = _read_tensors(adapter)
-    hf.utils.logging.disable_progress_bar()
     step(0, 3)
-    try:
-        tokenizer = hf.AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-        network = hf.AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise AmeliError(f"Cannot load the base {base}: {' '.join(str(error).split())[:300]}") from error
+    tokenizer, network = open_base(base, torch.float32)
     step(1, 3)
     merged = _merged(peft, network, config, tensors, f"{adapter} does not fit {name}")
     step(2, 3)
@@ -128,16 +121,44 @@ def _merged(peft: Any, network: Any, config: AdapterConfig, tensors: dict[str, A
         adapted = peft.get_peft_model(network, peft.LoraConfig(**config.for_peft()))
     except ValueError as error:  # none of the modules is there
         raise AmeliError(f"{complaint}: {' '.join(str(error).split())[:300]}") from error
+    _fill(peft, adapted, tensors, complaint)
+    try:
+        return adapted.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        raise AmeliError(f"{complaint}: the merged weights are not all finite numbers.") from error
+
+
+def open_base(base: Path, dtype: Any) -> tuple[Any, Any]:
+    """Tokenizer and network of the model in a folder. Raises MissingPackageError and AmeliError."""
+    hf = require("transformers", EXTRA)
+    hf.utils.logging.disable_progress_bar()
+    try:
+        tokenizer = hf.AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+        network = hf.AutoModelForCausalLM.from_pretrained(
+            base, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise AmeliError(f"Cannot load the base {base}: {' '.join(str(error).split())[:300]}") from error
+    return tokenizer, network
+
+
+def start_from(adapted: Any, adapter: Path, name: str) -> None:
+    """Gives a network with an adapter of the base ``name`` the weights of the adapter in a folder.
+
+    Raises AmeliError when that is one of another base, or has other matrices or another rank.
+    """
+    require_base(read_config(adapter), adapter, name)
+    tensors = _read_tensors(adapter)
+    _fill(require("peft", EXTRA), adapted, tensors, f"{adapter} is no beginning for this training")
+
+
+def _fill(peft: Any, adapted: Any, tensors: dict[str, Any], complaint: str) -> None:
     places = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
     for key in sorted(tensors.keys() | places.keys()):
         there, here = _shape(tensors.get(key)), _shape(places.get(key))
         if there != here:
             raise AmeliError(f"{complaint}: {key} is {there} in the adapter and {here} for the base.")
     peft.set_peft_model_state_dict(adapted, tensors)
-    try:
-        return adapted.merge_and_unload(safe_merge=True)
-    except ValueError as error:
-        raise AmeliError(f"{complaint}: the merged weights are not all finite numbers.") from error
 
 
 def _shape(tensor: Any) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ameli_llm.errors import AmeliError
 from ameli_llm.files import new_folder
-from ameli_llm.models.known import instruction_model, is_known
+from ameli_llm.models.known import is_known
 from ameli_llm.models.lora import write_merged
-from ameli_llm.models.places import model_folder
+from ameli_llm.models.places import base_folder
 from ameli_llm.seal import seal
 from ameli_llm.types import Progress, no_progress
 
@@ -22,16 +21,8 @@ def merge_adapter(base: str, adapter: Path, out: Path, progress: Progress = no_p
     appears whole or not at all, with checksums.json. Raises MissingPackageError, and AmeliError when base and
     adapter do not fit, or when ``out`` has files or cannot be written.
     """
-    if is_known(base):
-        name, folder = base, model_folder(instruction_model(base).name, progress)
-    else:
-        folder = Path(base)
-        name = folder.absolute().name
-        if not (folder / "config.json").is_file():
-            raise AmeliError(
-                f"No model {base!r}: it is no name of a known model, and no folder with config.json.",
-                hint="Type: ameli-llm models list",
-            )
+    folder = base_folder(base, progress)
+    name = base if is_known(base) else folder.absolute().name
     with new_folder(out) as draft:
         write_merged(folder, name, adapter, draft, partial(progress, "merging the adapter"))
         seal(draft)

@@ -13,7 +13,15 @@ from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.files import make_folder
 from ameli_llm.install import install_line
 from ameli_llm.models.convert import CONVERSION, convert_gguf
-from ameli_llm.models.known import FromGguf, InPackage, KnownModel, WithAdapter, known_model
+from ameli_llm.models.known import (
+    FromGguf,
+    InPackage,
+    KnownModel,
+    WithAdapter,
+    instruction_model,
+    is_known,
+    known_model,
+)
 from ameli_llm.models.lora import CONFIG, MERGING, WEIGHTS, write_merged
 from ameli_llm.paths import cache_dir
 from ameli_llm.seal import file_checksum, flaw, open_sealed
@@ -84,6 +92,21 @@ def model_folder(name: str, progress: Progress = no_progress) -> Path:
             f"Cannot make {place}: {error.strerror or error}.",
             hint=f"It takes {model.megabytes} MB: make room, or name another cache in AMELI_LLM_CACHE.",
         ) from error
+
+
+def base_folder(base: str, progress: Progress = no_progress) -> Path:
+    """The folder of a base to train or to merge into: an instruction model by name, or a model folder.
+
+    Raises AmeliError when it is neither, and as ``model_folder`` does.
+    """
+    if is_known(base):
+        return model_folder(instruction_model(base).name, progress)
+    if not (Path(base) / "config.json").is_file():
+        raise AmeliError(
+            f"No model {base!r}: it is no name of a known model, and no folder with config.json.",
+            hint="Type: ameli-llm models list",
+        )
+    return Path(base)
 
 
 def _standing_made(model: KnownModel, source: FromGguf | WithAdapter) -> Standing:

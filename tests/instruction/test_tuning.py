@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +146,7 @@ def test_all_weights_are_a_model_folder(tiny_model: Path, tmp_path: Path) -> Non
     assert AutoTokenizer.from_pretrained(out).chat_template
 
 
-def test_minutes_are_planned_once(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ameli_llm.instruction import tuning
-
-    made: list[int] = []
-    monkeypatch.setattr(tuning, "_TIMED", 2)
-    planned: Callable[..., int] = tuning._planned
-    monkeypatch.setattr(tuning, "_planned", lambda *words: made.append(planned(*words)) or min(made[-1], 6))
+def test_minutes_are_planned_once(tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "adapter"
 
     def interrupt(stage: str, done: int, total: int) -> None:
@@ -162,10 +155,13 @@ def test_minutes_are_planned_once(tiny_model: Path, tmp_path: Path, monkeypatch:
 
     settings = TuningSettings(**{**FAST.__dict__, "minutes": 0.05})
     wanted = [Exercises(name) for name in TEMPLATES]
+    plans = []
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             tune(str(tiny_model), [Invented(1)], [Invented(2)], wanted, settings, out, interrupt)
-    assert made[0] == made[1] >= FAST.batch_size
+        plans.append((out / "plan.json").stat().st_mtime_ns)
+    assert plans[0] == plans[1], "the speed was not measured again"
+    assert json.loads((out / "plan.json").read_text(encoding="utf-8"))["exercises"] >= FAST.batch_size
 
 
 @pytest.mark.parametrize(
@@ -208,7 +204,8 @@ def test_the_command(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_training_goes_on_from_an_adapter(tiny_model: Path, tmp_path: Path) -> None:
-    from ameli_llm.instruction.loading import load, start_from
+    from ameli_llm.instruction.loading import load
+    from ameli_llm.models.lora import start_from
 
     first = tmp_path / "first"
     fine_tuned(tiny_model, first)
@@ -221,7 +218,9 @@ def test_training_goes_on_from_an_adapter(tiny_model: Path, tmp_path: Path) -> N
         max(epoch["score"] for epoch in again["epochs"]), abs=1e-5
     )
     network, _ = load(tiny_model, str(tiny_model), 2, 8, FAST.targets, 0, False)
-    with pytest.raises(AmeliError, match="an adapter of another rank"):
+    with pytest.raises(
+        AmeliError, match=r"no beginning .* is \[4, \d+\] in the adapter and \[2, \d+\] for the base"
+    ):
         start_from(network, first, str(tiny_model))
     with pytest.raises(AmeliError, match=r"is an adapter of .*, not of other"):
         start_from(network, first, "other")

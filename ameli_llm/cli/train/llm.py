@@ -16,8 +16,6 @@ from ameli_llm.interruption import GOES_ON
 if TYPE_CHECKING:
     from ameli_llm.instruction.tuning import Tuned
 
-_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
 
 def register(group: typer.Typer) -> None:
     """Adds ``llm`` to the group ``train``."""
@@ -52,7 +50,9 @@ def llm(
     learning_rate: float = typer.Option(1e-3, min=0.0, help="Greatest learning rate."),
     rank: int = typer.Option(16, min=0, help="Rank of the adapter; 0: all weights are trained."),
     alpha: int = typer.Option(32, min=1, help="LoRA's alpha: the adapter counts alpha / rank."),
-    target: list[str] = typer.Option(_TARGETS, "--target", help="Matrix that is adapted; repeatable."),
+    target: list[str] | None = typer.Option(
+        None, "--target", help="Matrix that is adapted; repeatable. By default all of a Llama's layers."
+    ),
     longest: int = typer.Option(1024, min=64, help="Tokens of an exercise at most."),
     seed: int = typer.Option(0, min=0, help="Seed of texts, order and adapter."),
     merge: bool = typer.Option(False, "--merge", help="Also write a merged model folder: DIR/merged."),
@@ -80,7 +80,7 @@ def llm(
         learning_rate=learning_rate,
         rank=rank,
         alpha=alpha,
-        targets=tuple(target),
+        targets=tuple(target) if target else TuningSettings.targets,
         longest=longest,
         seed=seed,
     )
