@@ -40,6 +40,14 @@ class ProvenValues:
         else:
             self._keep(key, raw, self._quotation(quote) if quote is not None else self._value(key, raw))
 
+    def propose_words(self, key: str, values: Mapping[str, str], words: str) -> None:
+        """Keeps the one of ``values`` that a quotation states; given the key, a bare number may do."""
+        raw = _listed(key, values, words) or _only_one(key, values, words)
+        if raw is None:
+            self.dropped["no_match"] += 1
+        else:
+            self._keep(key, raw, self._quotation(words))
+
     def propose_text(self, key: str, values: Mapping[str, str], generated: str) -> None:
         """Keeps the first of ``values`` that a completion states and the review contains.
 
@@ -82,6 +90,13 @@ def _listed(key: str, values: Mapping[str, str], value: str) -> str | None:
         return values[shown]
     form = normalise(key, value)
     return next((raw for raw in values.values() if normalise(key, raw) == form), None)
+
+
+def _only_one(key: str, values: Mapping[str, str], words: str) -> str | None:
+    """The value that is found in the words; None when it is none, or when several are."""
+    matches = find_values(words, arrange({key: tuple(values.values())}), typos=False)
+    found = {entry.value for match in matches for entry in match.entries}
+    return found.pop() if len(found) == 1 else None
 
 
 def _contradicts(key: str, values: Mapping[str, str], raw: str, quote: str) -> bool:

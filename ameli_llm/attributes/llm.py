@@ -57,7 +57,9 @@ class LlmExtractor:
     ``dropped`` counts by reason: "no_span" (the quotation, or without one the value, is not in the review),
     "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values), "no_match"
     (a completion that states no value), and "review_cut" when the review was too long for the prompt.
-    ``order`` is that in which values are listed: by the alphabet, so that it tells nothing.
+    ``order`` is that in which values are listed: by the alphabet, so that it tells nothing. So are the
+    attributes, of which those that are most worth asking are taken: prompts about the same candidates begin
+    alike, and engines read what they share once.
     """
 
     engine: Engine
@@ -99,13 +101,13 @@ class LlmExtractor:
             return _Ask(asked, {}, requests, cut)
 
         def values(count: int) -> dict[str, object]:
-            shown = [{"key": key, "values": list(asked[key])} for key in list(asked)[:count]]
+            shown = [{"key": key, "values": list(asked[key])} for key in sorted(list(asked)[:count])]
             return {**shared, "attributes": shown}
 
         count = largest_fitting(
             len(asked), lambda n: prompt_estimate(self.template, values(n)) <= limits.prompt
         )
-        kept = {key: asked[key] for key in list(asked)[:count]}
+        kept = {key: asked[key] for key in sorted(list(asked)[:count])}
         if not kept or self.template.front.reply is None:
             return _Ask({}, {}, (), cut)
         keys: dict[str, str] = {}
@@ -139,13 +141,13 @@ class LlmExtractor:
     def _read_json(self, ask: _Ask, reply: ChatReply, proven: ProvenValues) -> Failure | None:
         if reply.finish_reason == "length":
             return Failure(State.INVALID_OUTPUT, f"Reply cut off after {reply.usage.completion} tokens.")
-        quoted = self.template.front.reply is not None and self.template.front.reply.form == "quoted"
+        form = self.template.front.reply.form if self.template.front.reply else ""
         try:
             content = json.loads(reply.text, strict=False)
-            if quoted:
+            if form == "quoted":
                 stated = {key: (pair[0], pair[1]) for key, pair in _Quoted.validate_python(content).items()}
             else:
-                stated = {key: ("", value) for key, value in _Plain.validate_python(content).items()}
+                stated = {key: (said, said) for key, said in _Plain.validate_python(content).items()}
         except (ValueError, RecursionError) as error:
             kind = "does not follow its schema" if isinstance(error, ValidationError) else "is not JSON"
             return Failure(State.INVALID_OUTPUT, f"Reply {kind}: {one_line(reply.text)[:60]!r}.")
@@ -153,8 +155,10 @@ class LlmExtractor:
             key = ask.keys.get(one_line(shown))
             if key is None:
                 proven.dropped["unknown_key"] += 1
+            elif form == "open":
+                proven.propose_words(key, ask.asked[key], quote)
             else:
-                proven.propose(key, ask.asked[key], value, quote if quoted else None)
+                proven.propose(key, ask.asked[key], value, quote if form == "quoted" else None)
         return None
 
 

@@ -13,6 +13,7 @@ from ameli_llm.prompting.example import vocabulary_of
 from ameli_llm.templates.budget import estimate_tokens
 from ameli_llm.templates.front import EXTRACT
 from ameli_llm.templates.load import load_template
+from ameli_llm.templates.schema import entry_of
 from ameli_llm.types import Failure, State
 
 
@@ -118,10 +119,8 @@ def as_json(requests: Sequence[ChatRequest]) -> list[dict[str, Any]]:
 def _shape(schema: Mapping[str, Any]) -> str:
     lines = [f"at most {schema['maxProperties']} of these keys"]
     for key, part in schema["properties"].items():
-        quoted = "prefixItems" in part
-        values = part["prefixItems"][1]["enum"] if quoted else part["enum"]
-        length = (
-            f"quotation of 1 to {part['prefixItems'][0]['maxLength']} characters, then " if quoted else ""
-        )
-        lines.append(f"{key}: {length}one of {', '.join(repr(value) for value in values)}")
+        values, longest = entry_of(part)
+        asked = [f"quotation of 1 to {longest} characters"] if longest else []
+        asked += [f"one of {', '.join(map(repr, values))}"] if values is not None else []
+        lines.append(f"{key}: {', then '.join(asked)}")
     return "\n".join(lines)

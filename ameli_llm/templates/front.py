@@ -42,13 +42,15 @@ class Sampling(_Part):
 
 
 class ReplySchema(_Part):
-    """The shape of a JSON reply: each key optional, its value one of the candidates' values.
+    """The shape of a JSON reply: each key optional.
 
     ``quoted``: ``{"Color": ["red", "Red"]}``, a verbatim quotation of the review and the value it proves.
     ``plain``: ``{"Color": "Red"}``, the value alone, which must then occur in the review.
+    ``open``: ``{"Color": "dark red"}``, a verbatim quotation alone; the candidates' value that it states is
+    found in it.
     """
 
-    form: Literal["quoted", "plain"]
+    form: Literal["quoted", "plain", "open"]
     keys: int = Field(ge=1, le=64, description="attributes that one reply may name")
     quote: int = Field(40, ge=4, le=400, description="characters of a quotation")
 

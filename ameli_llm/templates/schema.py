@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from statistics import mean
 from typing import Any
 
 from ameli_llm.templates.budget import estimate_tokens
 from ameli_llm.templates.front import ReplySchema
 
-_QUOTE_CHARACTERS = 4
-"""Characters of a quotation that make a token, on average."""
+_QUOTATION = 7
+"""Estimated tokens of a quotation with what stands around it: shoppers use few words for a value."""
 
 
 def reply_schema(
@@ -19,13 +20,13 @@ def reply_schema(
 ) -> dict[str, Any]:
     """A JSON schema that admits no key and no value outside of ``attributes`` and no unbounded string.
 
-    Every key is optional. At most ``shape.keys`` of them, and no more than fit in ``max_tokens`` whichever
-    they are (estimated), so that a reply is not cut off and lost; at least one. A quotation comes before the
-    value it proves: the model points at the text before it decides.
+    Every key is optional. At most ``shape.keys`` of them, and no more than fit in ``max_tokens`` when each
+    has a value of its usual length (estimated), so that hardly a reply is cut off and lost; at least one. A
+    quotation comes before the value it proves: the model points at the text before it decides.
     """
     properties = {key: _property(shape, list(values)) for key, values in attributes.items()}
-    sizes = sorted((_largest(shape, key, values) for key, values in attributes.items()), reverse=True)
-    fitting = sum(1 for total in accumulate(sizes, initial=2) if total <= max_tokens) - 1
+    sizes = sorted((_size(shape, key, values) for key, values in attributes.items()), reverse=True)
+    fitting = sum(1 for total in accumulate(sizes, initial=2.0) if total <= max_tokens) - 1
     return {
         "type": "object",
         "properties": properties,
@@ -34,17 +35,20 @@ def reply_schema(
     }
 
 
-def _largest(shape: ReplySchema, key: str, values: Sequence[str]) -> int:
-    """Estimated tokens of the longest entry for ``key``, its quotation in Latin letters."""
-    longest = max((estimate_tokens(json.dumps(value, ensure_ascii=False)) for value in values), default=0)
-    quotation = shape.quote // _QUOTE_CHARACTERS + 5 if shape.form == "quoted" else 0
-    return estimate_tokens(json.dumps(key, ensure_ascii=False)) + longest + quotation + 2
+def _size(shape: ReplySchema, key: str, values: Sequence[str]) -> float:
+    """Estimated tokens of an entry for ``key``, whose value has the mean length of its values."""
+    lengths = [estimate_tokens(json.dumps(value, ensure_ascii=False)) for value in values]
+    value = mean(lengths) if lengths and shape.form != "open" else 0.0
+    quotation = _QUOTATION if shape.form != "plain" else 0
+    return estimate_tokens(json.dumps(key, ensure_ascii=False)) + value + quotation + 2
 
 
 def _property(shape: ReplySchema, values: list[str]) -> dict[str, Any]:
     if shape.form == "plain":
         return {"enum": values}
     quote = {"type": "string", "minLength": 1, "maxLength": shape.quote}
+    if shape.form == "open":
+        return quote
     return {
         "type": "array",
         "prefixItems": [quote, {"enum": values}],
@@ -52,6 +56,15 @@ def _property(shape: ReplySchema, values: list[str]) -> dict[str, Any]:
         "minItems": 2,
         "maxItems": 2,
     }
+
+
+def entry_of(part: Mapping[str, Any]) -> tuple[list[str] | None, int]:
+    """What a property of ``reply_schema`` asks for: the values to choose from, None where any words do, and
+    the most characters of a quotation, 0 where none is asked for."""
+    if "prefixItems" in part:
+        quote, value = part["prefixItems"]
+        return value["enum"], quote["maxLength"]
+    return part.get("enum"), part.get("maxLength", 0)
 
 
 def unbounded_strings(schema: Any, path: str = "") -> Iterator[str]:

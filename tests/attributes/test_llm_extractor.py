@@ -116,6 +116,41 @@ def test_plain_values_must_stand_in_the_review(reply: Any, values: Any, dropped:
 
 
 @pytest.mark.parametrize(
+    ("reply", "values", "dropped"),
+    [
+        ({"Color": "my red"}, [("Color", "Red", "body", "My RED")], {}),
+        ({"Storage": "1tb model"}, [("Storage", "1000 gigabytes", "body", "1tb model")], {}),
+        ({"Color": "crimson"}, [], {"no_span": 1}),
+        ({"Color": "shiny"}, [], {"no_match": 1}),
+        ({"Color": "red or black"}, [], {"no_match": 1}),
+        ({"Brand": "Acme blender"}, [], {"no_span": 1}),
+        ({"Colour": "red"}, [], {"unknown_key": 1}),
+    ],
+)
+def test_open_words_state_one_of_the_values(reply: Any, values: Any, dropped: Any) -> None:
+    extraction = extract(json.dumps(reply), "extract/open")
+    assert found(extraction) == values
+    assert dict(extraction.dropped) == dropped
+
+
+def test_a_bare_number_will_do_where_the_model_names_the_attribute() -> None:
+    review = Review(8, "", "I wanted the 256 but took the 512, no regrets.", "phone")
+    vocabulary = {"Storage": ("256 gigabytes", "512 gigabytes"), "Height": ("512 millimeters", "1 meter")}
+    extraction = extract('{"Storage": "the 512"}', "extract/open", review, vocabulary)
+    assert found(extraction) == [("Storage", "512 gigabytes", "body", "the 512")]
+
+
+def test_open_prompts_list_no_values() -> None:
+    engine = Scripted(lambda _: "{}")
+    llm.create(engine, "extract/open").extract([ExtractionTask(REVIEW, VOCABULARY)])
+    (request,) = engine.requests
+    assert request.messages[1].content.startswith("Attributes: Brand, Color, Lid, Storage\n")
+    assert "Umbra" not in request.messages[1].content
+    assert request.schema is not None
+    assert request.schema["properties"]["Color"] == {"type": "string", "minLength": 1, "maxLength": 60}
+
+
+@pytest.mark.parametrize(
     ("reply", "says"),
     [
         ("Sure! The color is red.", "Reply is not JSON: 'Sure! The color is red.'."),
@@ -152,7 +187,7 @@ def test_the_schema_is_closed_and_holds_only_what_tells_candidates_apart() -> No
     assert request.schema is not None
     assert set(request.schema["properties"]) == {"Brand", "Color", "Storage", "Lid"}
     assert request.schema["additionalProperties"] is False
-    assert request.schema["maxProperties"] == 3  # the longest three entries fit in 90 tokens, four may not
+    assert request.schema["maxProperties"] == 4
     assert request.schema["properties"]["Color"]["prefixItems"] == [
         {"type": "string", "minLength": 1, "maxLength": 32},
         {"enum": ["Black", "Red"]},

@@ -51,6 +51,7 @@ def test_packaged_templates_are_found() -> None:
         "compare/pairwise",
         "extract/gpt2",
         "extract/json",
+        "extract/open",
         "extract/terse",
     ]
 

@@ -100,7 +100,9 @@ def test_review_excerpt_of_a_hundred_thousand_characters() -> None:
         ("plain", 2, 1000, 2),
         ("plain", 9, 22, 2),
         ("plain", 9, 1, 1),
-        ("quoted", 9, 40, 1),
+        ("quoted", 9, 40, 2),
+        ("open", 9, 40, 3),
+        ("quoted", 9, 14, 1),
     ],
 )
 def test_a_reply_has_no_more_keys_than_fit(form: Any, keys: int, max_tokens: int, most: int) -> None:

@@ -93,7 +93,7 @@ def test_cli_list_and_show(run: Run, tmp_path: Path) -> None:
     assert shown.splitlines()[1] == "# includes shared/review.j2"
     assert json.loads(run("show", "extract/json", "--json").stdout)["front_matter"]["schema"] == {
         "form": "quoted",
-        "keys": 5,
+        "keys": 6,
         "quote": 32,
     }
 
