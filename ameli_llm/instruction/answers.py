@@ -10,6 +10,7 @@ from ameli_llm.attributes.values.normalise import normalise
 from ameli_llm.comparison.entail import EntailAsk
 from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.instruction.told import Fact, Told
+from ameli_llm.templates.schema import entry_of
 from ameli_llm.templates.text import one_line
 
 SEPARATORS = (",", ":")
@@ -58,21 +59,25 @@ def extraction(told: Told, request: ChatRequest) -> str:
     prompt = one_line(request.messages[-1].content)
     found: dict[str, Any] = {}
     for shown, part in schema.get("properties", {}).items():
-        quoted = "prefixItems" in part
-        values = part["prefixItems"][1]["enum"] if quoted else part["enum"]
-        longest = part["prefixItems"][0]["maxLength"] if quoted else len(prompt)
+        values, longest = entry_of(part)
         for fact in told.facts:
             value = _value(shown, values, fact)
-            if value is not None and len(fact.quote) <= longest and one_line(fact.quote) in prompt:
-                found[shown] = [fact.quote, value] if quoted else value
+            if (
+                value is not None
+                and len(fact.quote) <= (longest or len(prompt))
+                and one_line(fact.quote) in prompt
+            ):
+                found[shown] = fact.quote if values is None else [fact.quote, value] if longest else value
                 break
     kept = dict(list(found.items())[: schema.get("maxProperties")])
     return json.dumps(kept, ensure_ascii=False, separators=SEPARATORS)
 
 
-def _value(shown: str, values: list[str], fact: Fact) -> str | None:
-    """The listed value that means what the fact states of the key."""
+def _value(shown: str, values: list[str] | None, fact: Fact) -> str | None:
+    """The listed value that means what the fact states of the key; the fact's where none is listed."""
     if fact.denied or one_line(fact.key) != shown:
         return None
+    if values is None:
+        return fact.value
     meant = normalise(fact.key, fact.value)
     return next((value for value in values if normalise(fact.key, value) == meant), None)

@@ -36,7 +36,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """Examples of one template about one review: their prompts begin alike."""
+    """Examples of one template about one review, or reviews of the same candidates: prompts begin alike."""
 
     template: str
     examples: tuple[Example, ...]
@@ -50,7 +50,7 @@ class Exercises:
 
     def __init__(self, name: str, folder: Path | None = None, most: int = 8) -> None:
         self.template: Template = load_template(name, folder)
-        makers: dict[str, Callable[[Told, np.random.Generator], Iterator[Example]]] = {
+        makers: dict[str, Callable[[Sequence[Told], np.random.Generator], Iterator[Example]]] = {
             "json": self._extraction,
             "entail": self._entailment,
             "listwise": self._list,
@@ -65,30 +65,37 @@ class Exercises:
         self._make, self._folder, self._most = makers[method], folder, most
         self._recorder = Recorder()
 
-    def of(self, told: Told, rng: np.random.Generator) -> Exercise | None:
-        """The exercise of one review; None when its facts decide no answer."""
+    def of(self, told: Sequence[Told], rng: np.random.Generator) -> Exercise | None:
+        """The exercise of reviews of the same candidates; None when their facts decide no answer.
+
+        Extraction reads them all; a comparison, whose prompt begins with the review, takes the first.
+        """
         examples = tuple(self._make(told, rng))
         return Exercise(self.template.name, examples) if examples else None
 
-    def _extraction(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+    def _extraction(self, told: Sequence[Told], rng: np.random.Generator) -> Iterator[Example]:
         extractor = llm.create(self._recorder, self.template.name, self._folder)
-        extractor.extract([ExtractionTask(told.review, vocabulary_of(told.task()))])
-        for request in self._recorder.taken():
-            yield Example(request, answers.extraction(told, request))
+        for one in told:
+            extractor.extract([ExtractionTask(one.review, vocabulary_of(one.task()))])
+            for request in self._recorder.taken():
+                yield Example(request, answers.extraction(one, request))
 
-    def _entailment(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+    def _entailment(self, all_told: Sequence[Told], rng: np.random.Generator) -> Iterator[Example]:
+        told = all_told[0]
         comparator = entail.create(self._recorder, self.template.name, prompts=self._folder)
         asks = comparator.asks(told.task(_stated(told, rng)))
         found = [(ask.request, answers.entailment(told, ask)) for ask in asks]
         yield from _balanced(_decided(found), self._most, rng)
 
-    def _list(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+    def _list(self, all_told: Sequence[Told], rng: np.random.Generator) -> Iterator[Example]:
+        told = all_told[0]
         seed = int(rng.integers(2**31))
         comparator = listwise.create(self._recorder, self.template.name, 1, seed, self._folder)
         asks = comparator.asks(told.task(_stated(told, rng)))
         yield from _decided([(ask.request, answers.choice(told, ask.meaning)) for ask in asks])
 
-    def _pairs(self, told: Told, rng: np.random.Generator) -> Iterator[Example]:
+    def _pairs(self, all_told: Sequence[Told], rng: np.random.Generator) -> Iterator[Example]:
+        told = all_told[0]
         seed = int(rng.integers(2**31))
         comparator = pairwise.create(self._recorder, self.template.name, 1, seed, self._folder)
         asks = comparator.asks(told.task(_stated(told, rng)))

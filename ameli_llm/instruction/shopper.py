@@ -6,7 +6,7 @@ The sentences (``phrases.yaml``) are none of the synthetic twin's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,7 +17,7 @@ import yaml
 from ameli_llm.attributes.values.normalise import normalise
 from ameli_llm.comparison.differences import differing
 from ameli_llm.ids import ReviewId
-from ameli_llm.instruction.told import Fact, Told
+from ameli_llm.instruction.told import Fact
 from ameli_llm.instruction.wording import Wording
 from ameli_llm.types import Attributes, Product, Review
 
@@ -25,7 +25,10 @@ _LONGEST = 32
 """Characters of the longest value that a shopper writes out."""
 
 _JOINTS = (". ", ". ", ". ", "! ", ", ", "; ", " and ", "... ")
-_TYPO = 0.02
+_TYPO, _TYPO_IN_VALUE = 0.02, 0.05
+_LOWER, _UPPER = 0.2, 0.03
+"""Share of reviews all in small or in large letters."""
+
 _SPOKEN = ({"stated": 0.5, "keyed": 0.2, "contrasted": 0.3}, {"stated": 0.7, "keyed": 0.3})
 _SILENT, _DENIES, _PASSING = 0.1, 0.15, 0.3
 
@@ -50,8 +53,10 @@ class _Sentence:
     pieces: list[tuple[str, tuple[str, str, bool] | None]] = field(default_factory=list)
 
 
-def tell(subject: Subject, review_id: ReviewId, say: Wording, rng: np.random.Generator) -> Told:
-    """A review of the subject's product among its candidates, in an order that tells nothing."""
+def tell(
+    subject: Subject, review_id: ReviewId, say: Wording, rng: np.random.Generator
+) -> tuple[Review, tuple[Fact, ...]]:
+    """A review of the subject's product, with what it says of that one."""
     phrases = _phrases()
     keys = _spoken_keys(subject, rng)
     sentences = [_about(subject, key, say, rng, phrases) for key in keys]
@@ -63,18 +68,9 @@ def tell(subject: Subject, review_id: ReviewId, say: Wording, rng: np.random.Gen
     ordered = [opening, *(sentences[int(at)] for at in rng.permutation(len(sentences)))]
     if rng.random() < 0.5:
         ordered.append(_Sentence([(_pick(rng, phrases["closings"]), None)]))
-    body, facts = _joined(ordered, rng)
+    body, facts = _in_case(*_joined(ordered, rng), rng)
     header = _pick(rng, phrases["headers"]).format(it=subject.mention)
-    candidates = [(subject.product, subject.attributes)]
-    candidates += list(zip(subject.others, subject.other_attributes, strict=True))
-    order = [candidates[int(at)] for at in rng.permutation(len(candidates))]
-    return Told(
-        Review(review_id, header, body, subject.mention),
-        tuple(facts),
-        tuple(product for product, _ in order),
-        tuple(attributes for _, attributes in order),
-        exclusive=True,
-    )
+    return Review(review_id, header, body, subject.mention), facts
 
 
 def load_phrases() -> dict[str, list[str]]:
@@ -178,7 +174,7 @@ def _joined(sentences: Sequence[_Sentence], rng: np.random.Generator) -> tuple[s
         for words, fact in sentence.pieces:
             if not words:
                 continue
-            words = words if fact else _slip(words, rng)
+            words = _slip(words, rng, _TYPO_IN_VALUE if fact else _TYPO * len(words.split()))
             words = words[0].upper() + words[1:] if capital else words
             capital = False
             text += words
@@ -187,9 +183,18 @@ def _joined(sentences: Sequence[_Sentence], rng: np.random.Generator) -> tuple[s
     return text + _pick(rng, (".", ".", "!", "")), facts
 
 
-def _slip(words: str, rng: np.random.Generator) -> str:
-    """The text, now and then with a letter left out or two exchanged."""
-    if len(words) < 8 or rng.random() > _TYPO * len(words.split()):
+def _in_case(body: str, facts: Sequence[Fact], rng: np.random.Generator) -> tuple[str, tuple[Fact, ...]]:
+    """The text and its quotations as some people type: without capitals, or in nothing else."""
+    habit = rng.random()
+    if habit >= _LOWER + _UPPER:
+        return body, tuple(facts)
+    typed = str.lower if habit < _LOWER else str.upper
+    return typed(body), tuple(replace(fact, quote=typed(fact.quote)) for fact in facts)
+
+
+def _slip(words: str, rng: np.random.Generator, chance: float) -> str:
+    """The text, now and then with a letter left out or two exchanged; never one with digits."""
+    if len(words) < 6 or any(map(str.isdigit, words)) or rng.random() > chance:
         return words
     at = int(rng.integers(1, len(words) - 2))
     if rng.random() < 0.5:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +17,11 @@ from ameli_llm.attributes.values.normalise import agreement, normalise, normalis
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.errors import AmeliError
+from ameli_llm.instruction.annotated import Annotated, read_annotated
 from ameli_llm.instruction.shopper import Subject, load_phrases, tell
 from ameli_llm.instruction.teacher import Teacher
 from ameli_llm.instruction.told import Fact, Told
-from ameli_llm.instruction.wording import said
+from ameli_llm.instruction.wording import Wording, said
 from ameli_llm.instruction.world import Shelf, invent, words
 from ameli_llm.prompting.example import vocabulary_of
 from ameli_llm.types import Attributes, AttributeValue, Product
@@ -35,19 +35,22 @@ _MISSING = 0.1
 _OTHER = 104_729
 """Added to the seed for what is judged on."""
 
-_FROM_ONE_SHELF = 12
-"""Reviews of one invented category before the next one is made."""
+_TOGETHER = 6
+"""Reviews that are made up of the same candidates: their prompts begin alike."""
+
+_FROM_ONE_SHELF = 4
+"""Rows of one invented category before the next one is made."""
 
 
 class Source(Protocol):
-    """An endless row of told reviews; the same row always gives the same one."""
+    """Endless rows of told reviews; the same row always gives the same ones."""
 
     @property
     def identity(self) -> str:
         """Names all that the rows depend on."""
 
-    def told(self, row: int) -> Told | None:
-        """The told review of a row, counted from 0; None where that one says nothing to learn from."""
+    def told(self, row: int) -> tuple[Told, ...]:
+        """The reviews of a row, counted from 0, of the same candidates; none where nothing is to learn."""
 
 
 class Invented:
@@ -57,22 +60,14 @@ class Invented:
         self._seed = seed
         self.identity = f"invented {seed} {_vocabulary()}"
 
-    def told(self, row: int) -> Told:
-        """A review of a product among its variants and others of its category."""
+    def told(self, row: int) -> tuple[Told, ...]:
+        """Reviews of products among their variants and others of their category."""
         rng = np.random.default_rng((self._seed, 1, row))
         shelf = _shelf(self._seed, row // _FROM_ONE_SHELF)
         at = int(rng.integers(len(shelf.products)))
-        near = nearest(at, shelf.attributes, rng)
-        subject = Subject(
-            shelf.products[at],
-            shelf.attributes[at],
-            [shelf.products[other] for other in near],
-            [shelf.attributes[other] for other in near],
-            _pick(rng, shelf.mentions),
-            shelf.brand_names,
-            shelf.mentions,
-        )
-        return _maybe_without(tell(subject, row, shelf.say, rng), subject.product, rng)
+        shown = [at, *nearest(at, shelf.attributes, rng)]
+        group = [(shelf.products[one], shelf.attributes[one]) for one in shown]
+        return _together(group, row, shelf.mentions, shelf.brand_names, shelf.say, rng)
 
 
 class Products:
@@ -93,24 +88,16 @@ class Products:
         known = [self._attributes[member] for member in members]
         return [members[other] for other in nearest(members.index(at), known, rng)]
 
-    def told(self, row: int) -> Told | None:
-        """A review of any product; None for one that is alone in its category."""
+    def told(self, row: int) -> tuple[Told, ...]:
+        """Reviews of any product and its nearest; none for one that is alone in its category."""
         rng = np.random.default_rng((self._seed, 2, row))
         at = int(rng.integers(len(self._products)))
-        product, near = self._products[at], self.near(at, rng)
+        near = self.near(at, rng)
         if not near:
-            return None
-        mention = product.leaf_category.lower() or "product"
-        subject = Subject(
-            product,
-            self._attributes[at],
-            [self._products[other] for other in near],
-            [self._attributes[other] for other in near],
-            mention,
-            ["another brand"],
-            [mention],
-        )
-        return _maybe_without(tell(subject, row + 1, said, rng), product, rng)
+            return ()
+        group = [(self._products[one], self._attributes[one]) for one in (at, *near)]
+        mention = self._products[at].leaf_category.lower() or "product"
+        return _together(group, row, [mention], ["another brand"], said, rng)
 
 
 class Reviews:
@@ -134,8 +121,8 @@ class Reviews:
     def __len__(self) -> int:
         return len(self._reviews)
 
-    def told(self, row: int) -> Told | None:
-        """A real review; None where its product is unknown or nothing was read."""
+    def told(self, row: int) -> tuple[Told, ...]:
+        """A real review; none where nothing was read in it."""
         rng = np.random.default_rng((self._seed, 3, row))
         review, gold = self._reviews[int(rng.integers(len(self._reviews)))]
         near = [gold, *self._near.near(gold, rng)]
@@ -145,7 +132,7 @@ class Reviews:
         (found,) = self._rules.extract([ExtractionTask(review, vocabulary_of(told.task()))])
         own = attribute_dictionary(self._products[gold])
         facts = tuple(fact for value in found.values if (fact := _fact(value, own)) is not None)
-        return Told(review, facts, candidates, attributes) if facts else None
+        return (Told(review, facts, candidates, attributes),) if facts else ()
 
 
 def sources_of(
@@ -153,7 +140,8 @@ def sources_of(
 ) -> tuple[list[Source], list[Source]]:
     """What to train on, and what to judge on: of datasets, or without one of invented knowledge bases.
 
-    A dataset gives text about its products, and the reviews of its splits train and dev where it has them.
+    A dataset gives text about its products, and the reviews of its splits train and dev where it has them; a
+    file of annotated texts, nine in ten of them, and judges on the others.
     With a ``teacher``, a run on the one dataset, its answers are all that is trained on. Raises AmeliError
     for a folder that is no dataset, and for a run on another one.
     """
@@ -165,6 +153,14 @@ def sources_of(
     train: list[Source] = []
     dev: list[Source] = []
     for folder in datasets:
+        if folder.is_file():
+            texts = read_annotated(folder)
+            held = set(
+                np.random.default_rng(seed).permutation(len(texts))[: max(1, len(texts) // 10)].tolist()
+            )
+            train.append(Annotated([text for at, text in enumerate(texts) if at not in held], seed))
+            dev.append(Annotated([text for at, text in enumerate(texts) if at in held], seed))
+            continue
         dataset = load_dataset(folder)
         train.append(Products(dataset, seed))
         dev.append(Products(dataset, seed + _OTHER))
@@ -192,16 +188,39 @@ def _fact(value: AttributeValue, own: Attributes) -> Fact | None:
     return Fact(value.key, value.value, value.evidence.text, value.negated)
 
 
-def _maybe_without(told: Told, product: Product, rng: np.random.Generator) -> Told:
-    """The told review, now and then with its product taken from the candidates."""
-    if rng.random() >= _MISSING or len(told.candidates) < 3:
-        return told
-    kept = [at for at, candidate in enumerate(told.candidates) if candidate.id != product.id]
-    return replace(
-        told,
-        candidates=tuple(told.candidates[at] for at in kept),
-        attributes=tuple(told.attributes[at] for at in kept),
-    )
+def _together(
+    group: Sequence[tuple[Product, Attributes]],
+    row: int,
+    mentions: Sequence[str],
+    brands: Sequence[str],
+    say: Wording,
+    rng: np.random.Generator,
+) -> tuple[Told, ...]:
+    """Reviews of products of the group, which are the candidates in an order that tells nothing.
+
+    Now and then all reviews are of one product that is then taken from the candidates.
+    """
+    order = [int(at) for at in rng.permutation(len(group))]
+    if len(group) >= 3 and rng.random() < _MISSING:
+        subjects, order = [order[0]] * _TOGETHER, order[1:]
+    else:
+        subjects = [order[int(at)] for at in rng.integers(len(order), size=_TOGETHER)]
+    products = tuple(group[at][0] for at in order)
+    attributes = tuple(group[at][1] for at in order)
+    made: list[Told] = []
+    for number, at in enumerate(subjects):
+        others = [one for one in order if one != at]
+        subject = Subject(
+            *group[at],
+            [group[one][0] for one in others],
+            [group[one][1] for one in others],
+            _pick(rng, mentions),
+            brands,
+            mentions,
+        )
+        review, facts = tell(subject, _TOGETHER * row + number + 1, say, rng)
+        made.append(Told(review, facts, products, attributes, exclusive=True))
+    return tuple(made)
 
 
 @cache

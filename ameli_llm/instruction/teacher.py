@@ -43,14 +43,14 @@ class Teacher:
         digest = hashlib.sha256("".join(row.model_dump_json() for row in self._rows).encode()).hexdigest()
         self.identity = f"run {digest[:12]} {seed}"
 
-    def told(self, row: int) -> Told:
+    def told(self, row: int) -> tuple[Told, ...]:
         """A review with its candidates in an order that tells nothing."""
         rng = np.random.default_rng((self._seed, 4, row))
         found = self._rows[int(rng.integers(len(self._rows)))]
         shown = found.candidates[: found.compared]
         ids = [shown[int(at)].entity_id for at in rng.permutation(len(shown))]
         products = tuple(self._dataset.products[one] for one in ids)
-        return Told(
+        told = Told(
             self._reviews[found.review_id],
             facts_of(found),
             products,
@@ -58,6 +58,7 @@ class Teacher:
             chosen=ids.index(found.entity_id) if found.entity_id in ids else None,
             answered=True,
         )
+        return (told,)
 
 
 def facts_of(row: PredictionRow) -> tuple[Fact, ...]:

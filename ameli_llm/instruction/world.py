@@ -23,40 +23,65 @@ from ameli_llm.types import Attributes, Product, SpecRow
 _FAMILIES = (4, 9)
 _VARIANTS = (4, 14)
 _VALUES = (3, 8)
-_ATTRIBUTES = (4, 12)
+_ATTRIBUTES = (5, 17)
 _AXES = (2, 4)
 _INVENTED = 0.3
 """Share of the word attributes whose values are made of syllables."""
 
+_CODED = 0.3
+"""Chance of a category to have an attribute whose values are a name and a code."""
+
 _TWINS = 0.25
 """Share of the measures that stand beside another one of the same unit."""
+
+_OTHERWISE, _LARGER = 0.6, 0.5
+"""How often a value in words is put otherwise, and an amount in a larger unit, where that can be."""
+
+_EASY = frozenset(f"{n / 10:g}" for n in range(1, 100)) | {
+    "0.25",
+    "0.75",
+    "1.25",
+    "1.75",
+    "10",
+    "12",
+    "15",
+    "20",
+}
+"""Amounts that people convert in their heads."""
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Products of one category with their attributes, and how shoppers call and describe them."""
+    """Products of one category with their attributes, and how shoppers call and describe them.
+
+    ``measures``: the content of ``world.yaml`` about the keys whose values are amounts.
+    """
 
     mentions: tuple[str, ...]
     products: tuple[Product, ...]
     attributes: tuple[Attributes, ...]
-    forms: Mapping[str, tuple[str, ...]]
+    measures: Mapping[str, Mapping[str, Any]]
     brand_names: tuple[str, ...]
 
     def say(self, key: str, value: str, rng: np.random.Generator) -> str:
-        """A value in shoppers' words; amounts in the forms of their unit."""
-        forms = self.forms.get(key)
-        if forms is None:
-            return said(key, value, rng)
+        """A value in shoppers' words: other words, a code alone, amounts in forms of near and far units."""
+        measure = self.measures.get(key)
+        if measure is None:
+            others = _words()["aliases"].get(value) or _shortened(value)
+            return _pick(rng, others) if others and rng.random() < _OTHERWISE else said(key, value, rng)
         number = next(word for word in value.replace("-", " -").replace("W ", " ").split() if _number(word))
-        form = forms[int(rng.integers(len(forms)))]
-        return form.format(in_words(number, rng) if " " in form else number)
+        forms, larger = measure["said"], measure.get("larger")
+        if larger and rng.random() < _LARGER and (amount := f"{float(number) / larger['by']:.4g}") in _EASY:
+            return str(_pick(rng, larger["said"]).format(amount))
+        form = _pick(rng, forms)
+        return str(form.format(in_words(number, rng) if " " in form else number))
 
 
 @dataclass(frozen=True)
 class _Attribute:
     key: str
     values: tuple[str, ...]
-    forms: tuple[str, ...] = ()
+    measure: Mapping[str, Any] | None = None
 
 
 def invent(seed: int, shelves: int) -> list[Shelf]:
@@ -88,8 +113,8 @@ def _shelf(rng: np.random.Generator, first: int) -> Shelf:
     for _ in range(int(rng.integers(*_FAMILIES))):
         products += _family(rng, first + len(products), noun, brands, chosen)
     attributes = tuple(attribute_dictionary(product) for product in products)
-    forms = {attribute.key: attribute.forms for attribute in chosen if attribute.forms}
-    return Shelf(tuple(mentions), tuple(products), attributes, forms, brands)
+    measures = {one.key: one.measure for one in chosen if one.measure}
+    return Shelf(tuple(mentions), tuple(products), attributes, measures, brands)
 
 
 def _attributes(rng: np.random.Generator) -> list[_Attribute]:
@@ -98,6 +123,7 @@ def _attributes(rng: np.random.Generator) -> list[_Attribute]:
     chosen = [pools[int(at)] for at in rng.permutation(len(pools))[:count]]
     chosen += [pool for pool in chosen if "numbers" in pool and rng.random() < _TWINS]
     made = [_attribute(rng, pool) for pool in chosen]
+    made += [_coded(rng)] if rng.random() < _CODED else []
     return list({attribute.key: attribute for attribute in made}.values())
 
 
@@ -106,10 +132,29 @@ def _attribute(rng: np.random.Generator, pool: Mapping[str, Any]) -> _Attribute:
     count = int(rng.integers(*_VALUES))
     if "numbers" in pool:
         values = [pool["form"].format(n) for n in _some(rng, pool["numbers"], count)]
-        return _Attribute(key, tuple(values), tuple(pool["said"]))
+        return _Attribute(key, tuple(values), pool)
     if rng.random() < _INVENTED:
         return _Attribute(key, tuple(dict.fromkeys(_name(rng) for _ in range(count))))
     return _Attribute(key, tuple(_some(rng, pool["values"], count)))
+
+
+def _coded(rng: np.random.Generator) -> _Attribute:
+    """Values of one name, or of two, with codes of a letter and a number: "Bramo K3", "Bramo K5"."""
+    pool = _words()["coded"]
+    letter = _pick(rng, pool["letters"])
+    names = [_name(rng) for _ in range(int(rng.integers(1, 3)))]
+    values = {
+        f"{_pick(rng, names)} {letter}{int(rng.integers(1, 100))}" for _ in range(int(rng.integers(*_VALUES)))
+    }
+    return _Attribute(_pick(rng, pool["keys"]), tuple(sorted(values)))
+
+
+def _shortened(value: str) -> list[str]:
+    """The code of a value that is a name and a code, alone and behind the name."""
+    name, _, code = value.rpartition(" ")
+    if not name or not (code[0].isalpha() and code[1:].isdigit()):
+        return []
+    return [code, code.lower(), f"{name.lower()} {code.lower()}", f"{code[0].lower()}-{code[1:]}"]
 
 
 def _family(
@@ -132,7 +177,7 @@ def _family(
 def _product(
     id_: int, brand: str, line: str, noun: str, axes: Sequence[_Attribute], values: Mapping[str, str]
 ) -> Product:
-    told = ", ".join(values[axis.key] for axis in axes if not axis.forms)
+    told = ", ".join(values[axis.key] for axis in axes if not axis.measure)
     name = f"{brand} {line} {noun}" + (f", {told}" if told else "")
     spec = (SpecRow("All", "Maker", brand), *(SpecRow("All", key, value) for key, value in values.items()))
     return Product(id_, name, (noun,), spec=spec)

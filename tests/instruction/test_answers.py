@@ -71,6 +71,8 @@ def request(form: str, **limits: int) -> ChatRequest:
     properties: dict[str, Any] = {
         key: {"enum": listed}
         if form == "plain"
+        else {"maxLength": limits.get("quote", 32)}
+        if form == "open"
         else {"prefixItems": [{"maxLength": limits.get("quote", 32)}, {"enum": listed}]}
         for key, listed in values.items()
     }
@@ -83,6 +85,8 @@ def request(form: str, **limits: int) -> ChatRequest:
     [
         (request("quoted"), '{"Volume":["Two liter","2 L"],"Hue":["amber","Amber"]}'),
         (request("plain"), '{"Volume":"2 L","Hue":"Amber"}'),
+        (request("open"), '{"Volume":"Two liter","Hue":"amber"}'),
+        (request("open", quote=5), '{"Hue":"amber"}'),
         (request("quoted", keys=1), '{"Volume":["Two liter","2 L"]}'),
         (request("quoted", quote=5), '{"Hue":["amber","Amber"]}'),
     ],

@@ -21,6 +21,7 @@ RNG = np.random.default_rng
     ("name", "answers"),
     [
         ("extract/json", {'{"Hue":["amber","Amber"],"Volume":["Two liter","2 L"]}'}),
+        ("extract/open", {'{"Hue":"amber","Volume":"Two liter"}'}),
         ("extract/terse", {'{"Hue":"Amber","Volume":"2 L"}'}),
         ("compare/entail", {"Y", "N"}),
         ("compare/listwise", {"A", "B", "C", "D"}),
@@ -28,28 +29,42 @@ RNG = np.random.default_rng
     ],
 )
 def test_each_template_has_its_answers(name: str, answers: set[str], whole: Told) -> None:
-    exercise = Exercises(name).of(whole, RNG(0))
+    exercise = Exercises(name).of([whole], RNG(0))
     assert exercise is not None
     assert exercise.template == name
     assert {example.answer for example in exercise.examples} <= answers
 
 
 def test_prompts_are_those_of_the_linker(whole: Told) -> None:
-    (example,) = Exercises("extract/json").of(whole, RNG(0)).examples  # type: ignore[union-attr]
+    (example,) = Exercises("extract/json").of([whole], RNG(0)).examples  # type: ignore[union-attr]
     (sent,) = preview("extract/json", whole.task())
     assert example.request == sent
 
 
 def test_answers_are_balanced() -> None:
     silent = told(NOT_COBALT)  # one N and three U
-    exercise = Exercises("compare/entail", most=2).of(silent, RNG(0))
+    exercise = Exercises("compare/entail", most=2).of([silent], RNG(0))
     assert exercise is not None
     assert Counter(example.answer for example in exercise.examples) == {"N": 1, "U": 1}
 
 
+def test_reviews_of_the_same_candidates_are_read_together(whole: Told) -> None:
+    silent = told(body="Nothing about it.")
+    exercise = Exercises("extract/json").of([whole, silent], RNG(0))
+    assert exercise is not None
+    assert [example.answer for example in exercise.examples] == [
+        '{"Hue":["amber","Amber"],"Volume":["Two liter","2 L"]}',
+        "{}",
+    ]
+    first, second = (
+        example.request.messages[1].content.split("<review>")[0] for example in exercise.examples
+    )
+    assert first == second
+
+
 def test_nothing_decided_is_no_exercise() -> None:
-    assert Exercises("compare/listwise").of(told(), RNG(0)) is None
-    empty = Exercises("extract/json").of(told(), RNG(0))
+    assert Exercises("compare/listwise").of([told()], RNG(0)) is None
+    empty = Exercises("extract/json").of([told()], RNG(0))
     assert empty is not None
     assert [example.answer for example in empty.examples] == ["{}"]
 
@@ -59,7 +74,7 @@ def test_own_templates(tmp_path: Path, whole: Told) -> None:
     folder.mkdir()
     text = Path("prompts/extract/terse.j2").read_text(encoding="utf-8")
     (folder / "mine.j2").write_text(text.replace("Report as one JSON", "Give as one JSON"), encoding="utf-8")
-    exercise = Exercises("extract/mine", tmp_path).of(whole, RNG(0))
+    exercise = Exercises("extract/mine", tmp_path).of([whole], RNG(0))
     assert exercise is not None
     assert exercise.examples[0].request.messages[0].content.startswith("Give as one JSON")
 

@@ -47,12 +47,12 @@ def answered(twin: Path, state: State = State.LINKED, prompt: int = 100) -> Pred
 
 def test_what_it_said_is_what_is_learned(twin: Path, tmp_path: Path) -> None:
     dataset = load_dataset(twin)
-    told = Teacher(write_run(tmp_path / "run", twin, answered(twin)), dataset, 0).told(0)
+    (told,) = Teacher(write_run(tmp_path / "run", twin, answered(twin)), dataset, 0).told(0)
     assert {product.id for product in told.candidates} == {1, 2, 3}
     assert [(fact.key, fact.value) for fact in told.facts] == [("Color", "Red")]
     assert told.chosen is not None
     assert told.candidates[told.chosen].id == 2
-    exercise = Exercises("compare/listwise").of(told, np.random.default_rng(0))
+    exercise = Exercises("compare/listwise").of([told], np.random.default_rng(0))
     assert exercise is not None
     assert exercise.examples[0].answer in ("A", "B", "C")
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from ameli_llm.dataset.load import load_dataset
-from ameli_llm.instruction.sources import Invented, Products, Reviews, sources_of
+from ameli_llm.instruction.sources import Invented, Products, Reviews, Source, sources_of
+from ameli_llm.instruction.told import Told
 from ameli_llm.instruction.wording import said
 from ameli_llm.instruction.world import invent
 from tests.shared_setup import twin_of
 
-ROWS = range(300)
+ROWS = range(50)
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +22,22 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return twin_of(tmp_path_factory, products=24, reviews=40, seed=1)
 
 
+def of_rows(source: Source) -> list[Told]:
+    """The reviews of all rows."""
+    return [one for row in ROWS for one in source.told(row)]
+
+
+def test_reviews_of_a_row_have_the_same_candidates() -> None:
+    for row in ROWS:
+        together = Invented(7).told(row)
+        assert len({one.candidates for one in together}) == 1
+        assert len({one.review for one in together}) == len(together) == 6
+
+
 def test_invented_reviews_hold_their_quotations() -> None:
     source = Invented(5)
-    found = [source.told(row) for row in ROWS]
-    assert [one.review for one in found[:20]] == [source.told(row).review for row in range(20)]
+    found = of_rows(source)
+    assert found[:24] == [one for row in range(4) for one in source.told(row)]
     for one in found:
         assert all(fact.quote in one.review.body for fact in one.facts)
     stated = [fact for one in found for fact in one.facts if not fact.denied]
@@ -38,8 +51,7 @@ def test_invented_reviews_hold_their_quotations() -> None:
 
 def test_a_fact_is_true_of_the_product() -> None:
     """Facts leave the product itself possible, unless it was taken from the candidates."""
-    source = Invented(6)
-    found = [source.told(row) for row in ROWS]
+    found = of_rows(Invented(6))
     whole = [one for one in found if len(one.candidates) == 10 or one.possible]
     assert sum(bool(one.possible) for one in whole) / len(whole) > 0.95
 
@@ -66,8 +78,7 @@ def test_words_for_any_value(value: str, forms: set[str]) -> None:
 
 
 def test_products_of_a_dataset(twin: Path) -> None:
-    source = Products(load_dataset(twin), 0)
-    found = [one for row in ROWS if (one := source.told(row)) is not None]
+    found = of_rows(Products(load_dataset(twin), 0))
     assert len(found) > 200
     for one in found:
         assert all(fact.quote in one.review.body for fact in one.facts)
@@ -77,7 +88,7 @@ def test_products_of_a_dataset(twin: Path) -> None:
 def test_real_reviews_state_what_their_product_has(twin: Path) -> None:
     dataset = load_dataset(twin)
     source = Reviews(dataset, "train", 0)
-    found = [one for row in range(60) if (one := source.told(row)) is not None]
+    found = of_rows(source)
     assert found
     split = dataset.split("train")
     for one in found:

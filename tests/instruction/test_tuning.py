@@ -44,7 +44,7 @@ def test_a_packed_exercise_is_its_examples(loaded: tuple[Any, Any], whole: Told)
     from ameli_llm.instruction.network import Learner
 
     network, chat = loaded
-    exercise = Exercises("compare/entail").of(whole, np.random.default_rng(0))
+    exercise = Exercises("compare/entail").of([whole], np.random.default_rng(0))
     assert exercise is not None
     packed = pack(exercise, chat, 4096)
     assert packed is not None
@@ -84,7 +84,7 @@ def test_only_written_answers_end(loaded: tuple[Any, Any], whole: Told) -> None:
     _, chat = loaded
     ends = []
     for name in TEMPLATES:
-        exercise = Exercises(name).of(whole, np.random.default_rng(0))
+        exercise = Exercises(name).of([whole], np.random.default_rng(0))
         assert exercise is not None
         packed: Packed | None = pack(exercise, chat, 4096)
         assert packed is not None

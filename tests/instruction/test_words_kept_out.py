@@ -41,11 +41,14 @@ def test_no_sentence_is_the_twins() -> None:
 def test_no_key_value_noun_or_colour_is_the_twins() -> None:
     keys = {attribute["key"] for category in TWIN["categories"] for attribute in rows(category)}
     keys |= {"Brand", "Product Name", "Model Number", "Color", "Color Category", "Model Version"}
-    trained = folded([part["keys"] for part in [*WORLD["words"], *WORLD["measures"]]]) | {"maker"}
+    trained = folded([part["keys"] for part in [*WORLD["words"], *WORLD["measures"], WORLD["coded"]]]) | {
+        "maker"
+    }
     assert trained & folded(keys) == set()
-    said = folded([part["values"] for part in WORLD["words"]])
+    said = folded([[part["values"] for part in WORLD["words"]], list(WORLD["aliases"].values())])
     assert said & folded([[colour["name"], colour["words"]] for colour in TWIN["colours"]]) == set()
-    values = [row["values"] for category in TWIN["categories"] for row in rows(category) if "unit" not in row]
+    told = [row for category in TWIN["categories"] for row in rows(category) if "unit" not in row]
+    values = [[row["values"], list(row.get("words", {}).values())] for row in told]
     assert said & folded(values) == set()
     mentions = folded([[category["noun"], category["mentions"]] for category in TWIN["categories"]])
     assert folded(WORLD["nouns"]) & mentions == set()

@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.mark.timeout(900)
 def test_it_finds_what_reviews_state(server: RunningServer) -> None:
     source = Invented(UNSEEN)
-    rows = (source.told(row) for row in range(200))
+    rows = (source.told(row)[0] for row in range(200))
     told = [one for one in rows if any(not fact.denied for fact in one.facts)][:REVIEWS]
     engine = vllm_server.create(EngineConfig(name="vllm_server", base_url=server.base_url))
     try:
