@@ -16,6 +16,10 @@ except ImportError as error:
     raise MissingPackageError("torch", "smollm2") from error
 
 
+_STEP = 128
+"""Rows are padded to a multiple of as many tokens: kernels are made anew for every length."""
+
+
 class Learner(torch.nn.Module):
     """Computes outputs at the answers' places only. ``network``: a model of transformers, or one of peft."""
 
@@ -47,7 +51,7 @@ class Learner(torch.nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits at the targets [n, vocabulary], their tokens, exercises and examples [n]."""
         where = self._head.weight.device
-        width = max(len(one.tokens) for one in packed)
+        width = -(-max(len(one.tokens) for one in packed) // _STEP) * _STEP
         tokens = torch.zeros((len(packed), width), dtype=torch.long)
         positions = torch.zeros_like(tokens)
         visible = torch.eye(width, dtype=torch.bool).repeat(len(packed), 1, 1)
