@@ -93,7 +93,8 @@ def _asked(model: str, tasks: Sequence[ComparisonTask]) -> None:
     failed = sum(one.failure is not None for one in (*extracted, *compared))
     print(
         f"\n{model}, its own tokens: prompt mean {statistics.mean(prompts):.0f}, most {max(prompts)}; "
-        f"completion mean {statistics.mean(replies):.1f}, most {max(replies)}; {failed} of {2 * len(tasks)} replies failed."
+        f"completion mean {statistics.mean(replies):.1f}, most {max(replies)}; "
+        f"{failed} of {2 * len(tasks)} replies failed."
     )
 
 
