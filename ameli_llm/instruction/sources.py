@@ -54,7 +54,7 @@ class Source(Protocol):
 
 
 class Invented:
-    """Shopper-style text about invented products; each dozen rows is a category of its own."""
+    """Shopper-style text about invented products; every few rows are of a category of their own."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed

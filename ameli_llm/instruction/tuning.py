@@ -55,7 +55,7 @@ class TuningSettings:
     minutes: float = 0.0
     rounds: int = 10
     exercises: int = 200
-    batch_size: int = 8
+    batch_size: int = 4
     micro_batch: int = 1
     learning_rate: float = 1e-3
     warmup: float = 0.05
@@ -66,7 +66,7 @@ class TuningSettings:
     alpha: int = 32
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     dev: int = 32
-    longest: int = 1024
+    longest: int = 1536
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     seed: int = 0
 

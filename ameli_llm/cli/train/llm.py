@@ -45,7 +45,7 @@ def llm(
     rounds: int = typer.Option(8, min=1, help="Looks at dev, each after as many exercises."),
     exercises: int = typer.Option(300, min=1, help="Exercises of a round where --minutes is 0."),
     patience: int = typer.Option(4, min=1, help="Rounds without a better score on dev that are waited for."),
-    batch_size: int = typer.Option(8, min=1, help="Exercises of an optimizer step."),
+    batch_size: int = typer.Option(4, min=1, help="Exercises of an optimizer step."),
     micro_batch: int = typer.Option(1, min=1, help="Exercises in memory at a time."),
     learning_rate: float = typer.Option(1e-3, min=0.0, help="Greatest learning rate."),
     rank: int = typer.Option(16, min=0, help="Rank of the adapter; 0: all weights are trained."),
@@ -53,7 +53,7 @@ def llm(
     target: list[str] | None = typer.Option(
         None, "--target", help="Matrix that is adapted; repeatable. By default all of a Llama's layers."
     ),
-    longest: int = typer.Option(1024, min=64, help="Tokens of an exercise at most."),
+    longest: int = typer.Option(1536, min=64, help="Tokens of an exercise at most."),
     seed: int = typer.Option(0, min=0, help="Seed of texts, order and adapter."),
     merge: bool = typer.Option(False, "--merge", help="Also write a merged model folder: DIR/merged."),
     as_json: JsonOption = False,
