@@ -87,6 +87,7 @@ def server(model: Path, concurrency: int, work: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
     command += ["--served-model-name", "served", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--max-model-len", "2048", "--max-num-seqs", str(concurrency), "--dtype", "bfloat16"]
+    command += ["--structured-outputs-config.backend", "xgrammar"]
     command += ["--structured-outputs-config.disable_any_whitespace", "true"]
     command += ["--enable-prompt-tokens-details"]
     quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}

@@ -110,7 +110,8 @@ class VllmServer:
     def canary(self) -> None:
         """Asks the server for its models, a choice and a JSON object. Raises AmeliError."""
         self._run(self._identify())
-        hint = "Start it with --structured-outputs-config.disable_any_whitespace true."
+        options = "--structured-outputs-config.backend xgrammar"  # the next one needs a named backend
+        hint = f"Start it with {options} --structured-outputs-config.disable_any_whitespace true."
         _canary.check(self, f"The server at {self._config.base_url}", hint)
 
     def close(self) -> None:

@@ -102,7 +102,7 @@ def test_canary(scripted_server: ScriptedServer, choice: Answer, schema: Answer,
             asked.canary()
     assert str(raised.value).startswith(f"The server at {scripted_server.base_url} ")
     assert message in str(raised.value)
-    assert "--structured-outputs-config.disable_any_whitespace true" in raised.value.hint
+    assert "xgrammar --structured-outputs-config.disable_any_whitespace true" in raised.value.hint
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000/v1", "", "file:///etc/passwd"])
