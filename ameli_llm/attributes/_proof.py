@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ameli_llm.attributes.matching.find import find_values
 from ameli_llm.attributes.matching.vocabulary import arrange
 from ameli_llm.attributes.values.normalise import normalise
+from ameli_llm.attributes.values.quantities import find_quantities
 from ameli_llm.attributes.values.tokens import tokens
 from ameli_llm.templates.budget import MAX_CHARACTERS
 from ameli_llm.templates.text import SearchableText, one_line
@@ -15,6 +17,24 @@ from ameli_llm.types import AttributeValue, Evidence, Review
 
 _LOOSE = frozenset({"base colour", "unsure colour", "nominal", "bare"})
 """Ways of matching that do not prove the value itself: "blue" is no proof of navy, nor "15" of 15.6"."""
+
+_NUMBERS = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+_NUMBER = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
+_THOUSANDS = re.compile(r"\b(\d+(?:\.\d+)?)k\b", re.IGNORECASE)
 
 
 class ProvenValues:
@@ -35,7 +55,9 @@ class ProvenValues:
         raw = _listed(key, values, value)
         if raw is None:
             self.dropped["unknown_value"] += 1
-        elif quote is not None and _contradicts(key, values, raw, quote):
+        elif quote is not None and (
+            _contradicts(key, values, raw, quote) or _is_another_amount(key, raw, quote)
+        ):
             self.dropped["contradicted"] += 1
         else:
             self._keep(key, raw, self._quotation(quote) if quote is not None else self._value(key, raw))
@@ -90,6 +112,23 @@ def _listed(key: str, values: Mapping[str, str], value: str) -> str | None:
         return values[shown]
     form = normalise(key, value)
     return next((raw for raw in values.values() if normalise(key, raw) == form), None)
+
+
+def _is_another_amount(key: str, raw: str, quote: str) -> bool:
+    """Whether the value is an amount and the quotation has not that one, or the other way round.
+
+    An amount is proven by itself, in any unit, and by nothing else; an amount proves no word.
+    """
+    said = _with_digits(quote)
+    if normalise(key, raw).kind == "quantity":
+        return not find_values(said, arrange({key: (raw,)}), typos=False)
+    return not any(map(str.isdigit, raw)) and any(amount.unit for amount in find_quantities(said))
+
+
+def _with_digits(text: str) -> str:
+    """The text with small numbers in words and thousands as "12k" in digits."""
+    digits = _NUMBER.sub(lambda match: str(_NUMBERS.index(match[0].lower())), text)
+    return _THOUSANDS.sub(lambda match: f"{float(match[1]) * 1000:g}", digits)
 
 
 def _only_one(key: str, values: Mapping[str, str], words: str) -> str | None:

@@ -84,6 +84,8 @@ def found(extraction: Extraction) -> list[tuple[str, str, str, str]]:
         ({"Colour": ["red", "Red"]}, [], {"unknown_key": 1}),
         ({"Material": ["red", "Steel"]}, [], {"unknown_key": 1}),
         ({"Color": ["black", "Red"]}, [], {"contradicted": 1}),
+        ({"Storage": ["RED Acme", "1 TB"]}, [], {"contradicted": 1}),
+        ({"Color": ["1tb model", "Red"]}, [], {"contradicted": 1}),
     ],
 )
 def test_quoted(reply: Any, values: Any, dropped: Any) -> None:
@@ -131,6 +133,29 @@ def test_open_words_state_one_of_the_values(reply: Any, values: Any, dropped: An
     extraction = extract(json.dumps(reply), "extract/open")
     assert found(extraction) == values
     assert dict(extraction.dropped) == dropped
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "quote", "proven"),
+    [
+        ("Burner", "12000 BTU", "12k btu", True),
+        ("Capacity", "10 cups", "ten cup", True),
+        ("Capacity", "10 cups", "one cup side", False),
+        ("Capacity", "6 quarts", "1.5 gallon", True),
+        ("Width", "30 inches", "ten minutes", False),
+        ("Screen", "15.6 inches", "15 inch", True),
+        ("Lens", "15-45mm lens", "15-45 kit", True),
+        ("Power Source", "Corded", "2 quart bin", False),
+    ],
+)
+def test_an_amount_is_proven_by_itself_and_proves_nothing_else(
+    key: str, value: str, quote: str, proven: bool
+) -> None:
+    review = Review(8, "", f"The {quote}, no regrets.", "thing")
+    extraction = extract(
+        json.dumps({key: [quote, value]}), "extract/json", review, {key: (value, "Other one")}
+    )
+    assert [(v.key, v.value) for v in extraction.values] == [(key, value)] * proven
 
 
 def test_a_bare_number_will_do_where_the_model_names_the_attribute() -> None:

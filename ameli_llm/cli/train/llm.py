@@ -24,7 +24,9 @@ def register(group: typer.Typer) -> None:
 
 def llm(
     datasets: list[Path] | None = typer.Argument(
-        None, metavar="[DATASET]...", help="Dataset folders, or files of annotated texts; without one, invented knowledge bases."
+        None,
+        metavar="[DATASET]...",
+        help="Dataset folders, or files of annotated texts; without one, invented knowledge bases.",
     ),
     out: Path = typer.Option(..., "--out", metavar="DIR", help="Folder for the adapter."),
     base: str = typer.Option("smollm2", "--base", help="Known model, or a model folder with safetensors."),
