@@ -30,7 +30,11 @@ _LOWER, _UPPER = 0.2, 0.03
 """Share of reviews all in small or in large letters."""
 
 _SPOKEN = ({"stated": 0.5, "keyed": 0.2, "contrasted": 0.3}, {"stated": 0.7, "keyed": 0.3})
-_SILENT, _DENIES, _PASSING = 0.1, 0.15, 0.3
+_SILENT, _DENIES, _PASSING = 0.25, 0.15, 0.3
+_COMMON = 0.25
+"""Share of reviews that state a value which all candidates have, so that it is not asked for."""
+_OBJECT = 0.4
+"""Share of reviews that speak of a thing as of a value: "bought it in a rush"."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ def tell(
     sentences = [_about(subject, key, say, rng, phrases) for key in keys]
     if rng.random() < _PASSING:
         sentences.append(_passing(subject, say, rng, phrases))
+    if rng.random() < _OBJECT:
+        filled = _pick(rng, phrases["stated"]).replace("{x}", _pick(rng, phrases["objects"]))
+        sentences.append(_Sentence([(filled, None)]))
     talk = rng.permutation(phrases["small_talk"])[: int(rng.poisson(2))]
     sentences += [_Sentence([(str(text), None)]) for text in talk]
     opening = _Sentence([(_pick(rng, phrases["openings"]).format(it=subject.mention), None)])
@@ -84,16 +91,16 @@ _phrases = cache(load_phrases)
 
 
 def _spoken_keys(subject: Subject, rng: np.random.Generator) -> list[str]:
-    """Some of the keys that tell the product from the others, seldom one that does not."""
-    telling = [
-        key
-        for key in differing([subject.attributes, *subject.other_attributes])
-        if len(subject.attributes.get(key, ())) == 1 and len(subject.attributes[key][0]) <= _LONGEST
-    ]
-    if not telling or rng.random() < _SILENT:
-        return []
-    count = min(int(rng.integers(1, 4)), len(telling))
-    return [telling[int(at)] for at in rng.permutation(len(telling))[:count]]
+    """Some of the keys that tell the product from the others, now and then one that does not."""
+    short = [key for key, known in subject.attributes.items() if len(known) == 1 and len(known[0]) <= _LONGEST]
+    asked = set(differing([subject.attributes, *subject.other_attributes]))
+    telling = [key for key in short if key in asked]
+    common = [key for key in short if key not in asked]
+    count = min(int(rng.integers(1, 4)), len(telling)) if rng.random() >= _SILENT else 0
+    chosen = [telling[int(at)] for at in rng.permutation(len(telling))[:count]]
+    if common and rng.random() < _COMMON:
+        chosen.append(_pick(rng, common))
+    return chosen
 
 
 def _about(

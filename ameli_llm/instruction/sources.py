@@ -38,6 +38,9 @@ _OTHER = 104_729
 _TOGETHER = 6
 """Reviews that are made up of the same candidates: their prompts begin alike."""
 
+_MIXED = 0.3
+"""Share of rows of invented products whose candidates are any of the category, not the nearest."""
+
 _FROM_ONE_SHELF = 4
 """Rows of one invented category before the next one is made."""
 
@@ -65,7 +68,10 @@ class Invented:
         rng = np.random.default_rng((self._seed, 1, row))
         shelf = _shelf(self._seed, row // _FROM_ONE_SHELF)
         at = int(rng.integers(len(shelf.products)))
-        shown = [at, *nearest(at, shelf.attributes, rng)]
+        near = nearest(at, shelf.attributes, rng)
+        if rng.random() < _MIXED:
+            near = [int(one) for one in rng.permutation(len(shelf.products)) if one != at][: CANDIDATES - 1]
+        shown = [at, *near]
         group = [(shelf.products[one], shelf.attributes[one]) for one in shown]
         return _together(group, row, shelf.mentions, shelf.brand_names, shelf.say, rng)
 
