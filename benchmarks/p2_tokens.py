@@ -79,7 +79,7 @@ def _asked(model: str, tasks: Sequence[ComparisonTask]) -> None:
     """What the model itself reads and writes."""
     from ameli_llm.engines import transformers
 
-    name = model_folder(model) if is_known(model) else model
+    name = str(model_folder(model)) if is_known(model) else model
     engine = transformers.create(EngineConfig(name="transformers", model=name))
     try:
         extracted = llm.create(engine).extract(
