@@ -59,7 +59,7 @@ def main() -> None:
     print("| extractor | counted | precision % [95 %] | recall % [95 %] | F1 % [95 %] | s a text |")
     print("|---|---|---:|---:|---:|---:|")
     _rows("rules", tested, *_by_rules(tested, trained))
-    _rows(options.template, tested, *_by_model(tested, model, options.template))
+    _rows(options.template, tested, *_by_model(tested, trained, model, options.template))
 
 
 def _trained(texts: Sequence[AnnotatedText], options: argparse.Namespace) -> Path:
@@ -108,14 +108,19 @@ def _by_rules(texts: Sequence[AnnotatedText], trained: Sequence[AnnotatedText]) 
     return [{value.key: value.value for value in one.values} for one in found], seconds
 
 
-def _by_model(texts: Sequence[AnnotatedText], model: Path, template: str) -> tuple[list[Found], float]:
+def _by_model(
+    texts: Sequence[AnnotatedText], trained: Sequence[AnnotatedText], model: Path, template: str
+) -> tuple[list[Found], float]:
+    rng = np.random.default_rng(0)
     engine = transformers_engine.create(EngineConfig(name="transformers", model=str(model)))
     found: dict[str, Found] = {}
     began = time.perf_counter()
     try:
         for group in _by_category(texts):
-            exercise = Exercises(template).of(told_of(group), np.random.default_rng(0))
-            assert exercise is not None
+            beside = [text for text in trained if text.category == group[0].category]
+            exercise = Exercises(template).of(told_of(group, beside), rng)
+            if exercise is None:
+                continue  # nothing was trained on in this category: no values are known
             replies = engine.chat([example.request for example in exercise.examples])
             for text, reply in zip(group, replies, strict=True):
                 said = {} if reply.failure else json.loads(reply.text)
@@ -124,7 +129,7 @@ def _by_model(texts: Sequence[AnnotatedText], model: Path, template: str) -> tup
                 }
     finally:
         engine.close()
-    return [found[text.text] for text in texts], (time.perf_counter() - began) / len(texts)
+    return [found.get(text.text, {}) for text in texts], (time.perf_counter() - began) / len(texts)
 
 
 def _by_category(texts: Sequence[AnnotatedText]) -> Iterator[list[AnnotatedText]]:

@@ -9,31 +9,18 @@ from collections.abc import Iterable, Mapping
 from ameli_llm.attributes.matching.find import find_values
 from ameli_llm.attributes.matching.vocabulary import arrange
 from ameli_llm.attributes.values.normalise import normalise
+from ameli_llm.attributes.values.numerals import NUMERALS
 from ameli_llm.attributes.values.quantities import find_quantities
 from ameli_llm.attributes.values.tokens import tokens
 from ameli_llm.templates.budget import MAX_CHARACTERS
 from ameli_llm.templates.text import SearchableText, one_line
 from ameli_llm.types import AttributeValue, Evidence, Review
 
-_LOOSE = frozenset({"base colour", "unsure colour", "nominal", "bare"})
+_OF_SHADES = frozenset({"base colour", "unsure colour"})
+_LOOSE = _OF_SHADES | {"nominal", "bare"}
 """Ways of matching that do not prove the value itself: "blue" is no proof of navy, nor "15" of 15.6"."""
 
-_NUMBERS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
-_NUMBER = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
+_NUMBER = re.compile(rf"\b(?:{'|'.join(NUMERALS)})\b", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\b(\d+(?:\.\d+)?)k\b", re.IGNORECASE)
 
 
@@ -127,14 +114,23 @@ def _is_another_amount(key: str, raw: str, quote: str) -> bool:
 
 def _with_digits(text: str) -> str:
     """The text with small numbers in words and thousands as "12k" in digits."""
-    digits = _NUMBER.sub(lambda match: str(_NUMBERS.index(match[0].lower())), text)
+    digits = _NUMBER.sub(lambda match: str(NUMERALS.index(match[0].lower())), text)
     return _THOUSANDS.sub(lambda match: f"{float(match[1]) * 1000:g}", digits)
 
 
 def _only_one(key: str, values: Mapping[str, str], words: str) -> str | None:
-    """The value that is found in the words; None when it is none, or when several are."""
+    """The value that is found in the words; None when it is none, or when several are.
+
+    A number without its unit may do, and a size in whole inches; a shade states its colour ("crimson" red),
+    but no colour its shades.
+    """
     matches = find_values(words, arrange({key: tuple(values.values())}), typos=False)
-    found = {entry.value for match in matches for entry in match.entries}
+    found = {
+        entry.value
+        for match in matches
+        for entry in match.entries
+        if match.form not in _OF_SHADES or entry.normal.text == entry.normal.base
+    }
     return found.pop() if len(found) == 1 else None
 
 

@@ -55,8 +55,9 @@ class LlmExtractor:
     """One request per review, or with a completion template one per attribute of its list.
 
     ``dropped`` counts by reason: "no_span" (the quotation, or without one the value, is not in the review),
-    "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values), "no_match"
-    (a completion that states no value), and "review_cut" when the review was too long for the prompt.
+    "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values, or another
+    amount), "no_match" (a completion, or words copied, that state no value), and "review_cut" when the review
+    was too long for the prompt.
     ``order`` is that in which values are listed: by the alphabet, so that it tells nothing. So are the
     attributes, of which those that are most worth asking are taken: prompts about the same candidates begin
     alike, and engines read what they share once.

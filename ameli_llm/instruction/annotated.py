@@ -11,15 +11,12 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from ameli_llm.errors import AmeliError, first_line
-from ameli_llm.instruction.told import Fact, Told
+from ameli_llm.instruction.told import TOGETHER, Fact, Told
 from ameli_llm.types import Product, Review, SpecRow
 from ameli_llm.untrusted import read_json
 
 _BESIDE = 20
 """Texts of one category whose attributes are asked for together."""
-
-_TOGETHER = 6
-"""Of these, how many are read."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +90,15 @@ class Annotated:
         rng = np.random.default_rng((self._seed, 5, row))
         members = self._by_category[self._texts[int(rng.integers(len(self._texts)))].category]
         shown = [members[int(at)] for at in rng.permutation(len(members))[:_BESIDE]]
-        return told_of(shown)[:_TOGETHER]
+        return told_of(shown[:TOGETHER], shown)
 
 
-def told_of(texts: Sequence[AnnotatedText]) -> tuple[Told, ...]:
-    """Each text as a review, with all of them as its candidates."""
-    attributes = tuple({key: values[:1] for key, values in text.values.items() if values} for text in texts)
+def told_of(texts: Sequence[AnnotatedText], beside: Sequence[AnnotatedText]) -> tuple[Told, ...]:
+    """Each text as a review, with those of ``beside`` as its candidates."""
+    attributes = tuple({key: values[:1] for key, values in text.values.items() if values} for text in beside)
     products = tuple(
         Product(number, text.text, (text.category,), spec=_rows(known))
-        for number, (text, known) in enumerate(zip(texts, attributes, strict=True), start=1)
+        for number, (text, known) in enumerate(zip(beside, attributes, strict=True), start=1)
     )
     return tuple(
         Told(Review(number, "", text.text, text.category), _facts(text), products, attributes)

@@ -92,7 +92,9 @@ _phrases = cache(load_phrases)
 
 def _spoken_keys(subject: Subject, rng: np.random.Generator) -> list[str]:
     """Some of the keys that tell the product from the others, now and then one that does not."""
-    short = [key for key, known in subject.attributes.items() if len(known) == 1 and len(known[0]) <= _LONGEST]
+    short = [
+        key for key, known in subject.attributes.items() if len(known) == 1 and len(known[0]) <= _LONGEST
+    ]
     asked = set(differing([subject.attributes, *subject.other_attributes]))
     telling = [key for key in short if key in asked]
     common = [key for key in short if key not in asked]

@@ -20,7 +20,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.instruction.annotated import Annotated, read_annotated
 from ameli_llm.instruction.shopper import Subject, load_phrases, tell
 from ameli_llm.instruction.teacher import Teacher
-from ameli_llm.instruction.told import Fact, Told
+from ameli_llm.instruction.told import TOGETHER, Fact, Told
 from ameli_llm.instruction.wording import Wording, said
 from ameli_llm.instruction.world import Shelf, invent, words
 from ameli_llm.prompting.example import vocabulary_of
@@ -34,9 +34,6 @@ _MISSING = 0.1
 
 _OTHER = 104_729
 """Added to the seed for what is judged on."""
-
-_TOGETHER = 6
-"""Reviews that are made up of the same candidates: their prompts begin alike."""
 
 _MIXED = 0.3
 """Share of rows of invented products whose candidates are any of the category, not the nearest."""
@@ -208,9 +205,9 @@ def _together(
     """
     order = [int(at) for at in rng.permutation(len(group))]
     if len(group) >= 3 and rng.random() < _MISSING:
-        subjects, order = [order[0]] * _TOGETHER, order[1:]
+        subjects, order = [order[0]] * TOGETHER, order[1:]
     else:
-        subjects = [order[int(at)] for at in rng.integers(len(order), size=_TOGETHER)]
+        subjects = [order[int(at)] for at in rng.integers(len(order), size=TOGETHER)]
     products = tuple(group[at][0] for at in order)
     attributes = tuple(group[at][1] for at in order)
     made: list[Told] = []
@@ -224,7 +221,7 @@ def _together(
             brands,
             mentions,
         )
-        review, facts = tell(subject, _TOGETHER * row + number + 1, say, rng)
+        review, facts = tell(subject, TOGETHER * row + number + 1, say, rng)
         made.append(Told(review, facts, products, attributes, exclusive=True))
     return tuple(made)
 

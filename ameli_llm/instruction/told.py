@@ -11,6 +11,9 @@ from ameli_llm.attributes.values.normalise import PARTIAL, agreement, normalise,
 from ameli_llm.comparison.comparator import ComparisonTask
 from ameli_llm.types import Attributes, AttributeValue, Evidence, Product, Review
 
+TOGETHER = 6
+"""Reviews of the same candidates in a row of a source: their prompts begin alike."""
+
 Bearing: TypeAlias = Literal["for", "against", "open"]
 """What facts say of a statement."""
 

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from ameli_llm.attributes.values.numerals import WRITTEN_OUT
+
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)[\s-]*([^\d\s].{0,14})")
-_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _IN_WORDS = 0.15
 _AS_WRITTEN = 0.25
 
@@ -34,5 +35,5 @@ def said(key: str, value: str, rng: np.random.Generator) -> str:
 
 def in_words(number: str, rng: np.random.Generator) -> str:
     """A whole number up to ten, sometimes in letters."""
-    whole = number.isdigit() and int(number) < len(_NUMBERS)
-    return _NUMBERS[int(number)] if whole and rng.random() < _IN_WORDS else number
+    whole = number.isdigit() and int(number) < len(WRITTEN_OUT)
+    return WRITTEN_OUT[int(number)] if whole and rng.random() < _IN_WORDS else number

@@ -124,6 +124,7 @@ def test_plain_values_must_stand_in_the_review(reply: Any, values: Any, dropped:
         ({"Storage": "1tb model"}, [("Storage", "1000 gigabytes", "body", "1tb model")], {}),
         ({"Color": "crimson"}, [], {"no_span": 1}),
         ({"Color": "shiny"}, [], {"no_match": 1}),
+        ({"Lid": "gray lid"}, [], {"no_match": 1}),
         ({"Color": "red or black"}, [], {"no_match": 1}),
         ({"Brand": "Acme blender"}, [], {"no_span": 1}),
         ({"Colour": "red"}, [], {"unknown_key": 1}),

@@ -66,7 +66,9 @@ def test_a_tenth_is_judged_on(tmp_path: Path) -> None:
 
 def test_texts_of_one_category_can_be_asked_together(tmp_path: Path) -> None:
     texts = read_annotated(written(tmp_path, *TEXTS))[:12]
-    assert [one.review.body for one in told_of(texts)] == [text.text for text in texts]
+    told = told_of(texts[:3], texts[3:])
+    assert [one.review.body for one in told] == [text.text for text in texts[:3]]
+    assert all(len(one.candidates) == 9 for one in told)
 
 
 @pytest.mark.parametrize(

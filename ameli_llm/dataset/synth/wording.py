@@ -6,10 +6,10 @@ import re
 
 import numpy as np
 
+from ameli_llm.attributes.values.numerals import WRITTEN_OUT
 from ameli_llm.dataset.synth.catalogue import Attribute, Unit, written
 from ameli_llm.dataset.synth.products import Variant, pick
 
-_SMALL_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _SLANG = {
     "you": "u",
     "though": "tho",
@@ -53,9 +53,9 @@ def _quantity(number: float, unit: Unit, rng: np.random.Generator) -> str:
         if larger != round(larger):
             forms = tuple(form for form in forms if "," not in form)
         return pick(rng, forms).format(written(larger))
-    if number == round(number) and number < len(_SMALL_NUMBERS) and rng.random() < 0.3:
+    if number == round(number) and number < len(WRITTEN_OUT) and rng.random() < 0.3:
         return pick(rng, [form for form in unit.forms if " " in form] or unit.forms).format(
-            _SMALL_NUMBERS[int(number)]
+            WRITTEN_OUT[int(number)]
         )
     return pick(rng, unit.forms).format(written(number))
 
