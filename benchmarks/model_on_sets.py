@@ -10,8 +10,9 @@ exact McNemar p, tokens and requests. What is finished in WORK is not done again
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from real_sets import SETS, show
 
 from ameli_llm.config import RunConfig, override
 from ameli_llm.dataset.load import load_dataset
@@ -19,7 +20,6 @@ from ameli_llm.runs import RunFolder
 from eval.experiment import link_variants
 from eval.paired import compare_runs
 
-SETS = ("walmart", "walmart_amazon", "magento", "bestbuy")
 OFF = "no model"
 ROWS = {
     OFF: [],
@@ -72,12 +72,6 @@ def rows(source: Path, out: Path, reviews: int) -> None:
             f"| {(tokens['prompt'] + tokens['completion']) / max(metrics['n'], 1):.0f} |",
             flush=True,
         )
-
-
-def show(stage: str, done: int, total: int) -> None:
-    """A line on stderr at the end of a stage."""
-    if done == total:
-        sys.stderr.write(f"{stage}: {total}\n")
 
 
 if __name__ == "__main__":
