@@ -4,7 +4,7 @@
 
 Default weights, nothing tuned, the first reviews of dev, transformers engine; every row on the same reviews.
 Prints Markdown: end-to-end F1 with its 95 % interval, what changed against the run without a model with the
-exact McNemar p, tokens and requests. What is finished in WORK is not done again.
+exact McNemar p, and tokens a review. What is finished in WORK is not done again.
 """
 
 from __future__ import annotations
