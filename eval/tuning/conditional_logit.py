@@ -11,16 +11,19 @@ from scipy.optimize import minimize
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
+Choice: TypeAlias = tuple[Array, int]
+"""The candidates' scores [candidates, columns] and the row of the right one."""
+
 RIDGE = 0.01
 """Weight of the squared norm of the standardised weights: few reviews agree with much by chance."""
 
 
-def fit(choices: Sequence[tuple[Array, int]], columns: int, *, ridge: float = RIDGE) -> Array:
+def fit(choices: Sequence[Choice], columns: int, *, ridge: float = RIDGE) -> Array:
     """Non-negative weights [columns] that make the chosen rows likely under a softmax over each choice.
 
-    A choice is its candidates' scores [candidates, columns] and the row of the right one. Scores enter the
-    ridge term divided by their standard deviation within choices; a column that never varies gets 0. The
-    scale of the weights is the scale of log-odds. All ones when there is no choice to learn from.
+    Scores enter the ridge term divided by their standard deviation within choices; a column that never
+    varies gets 0. The scale of the weights is the scale of log-odds. All ones when there is no choice to
+    learn from.
     """
     usable = [(np.asarray(scores, dtype=np.float64), gold) for scores, gold in choices if len(scores) > 1]
     if not usable or columns == 0:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import chain
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +74,32 @@ class ScoreTable:
         failed = tuple(row.state if row.state in failures else None for row in known)
         none = tuple(row.none_score for row in known)
         return cls(ids, present, scores[0], scores[1], scores[2], none, answers, right, failed)
+
+    @classmethod
+    def joined(cls, tables: Sequence[ScoreTable]) -> ScoreTable:
+        """The rows of all tables, of which there is one at least, in their order."""
+        width = max(table.present.shape[1] for table in tables)
+
+        def stacked(part: str, padding: float | bool) -> npt.NDArray[Any]:
+            made = [np.asarray(getattr(table, part)) for table in tables]
+            return np.concatenate(
+                [np.pad(one, ((0, 0), (0, width - one.shape[1])), constant_values=padding) for one in made]
+            )
+
+        def chained(part: str) -> tuple[Any, ...]:
+            return tuple(chain.from_iterable(getattr(table, part) for table in tables))
+
+        return cls(
+            ids=chained("ids"),
+            present=stacked("present", False),
+            retrieval=stacked("retrieval", math.nan),
+            text=stacked("text", math.nan),
+            image=stacked("image", math.nan),
+            none=chained("none"),
+            gold=chained("gold"),
+            right=np.concatenate([table.right for table in tables]),
+            failed=chained("failed"),
+        )
 
     def fused(self, fusion: FusionConfig) -> Array:
         """[n, K] scores as ``fusion.combine.fuse`` gives them; minus infinity where there is no candidate."""

@@ -26,7 +26,7 @@ from ameli_llm.fusion.missing import filled
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.types import Candidate, Link, Progress, Review
 from eval.failures import FailureKind, failure_kinds
-from eval.tuning.conditional_logit import fit
+from eval.tuning.conditional_logit import Choice, fit
 from eval.tuning.panel import fit_panel
 from eval.tuning.refusion import PAD, ScoreTable
 from retrieval.candidates import CandidateFinder
@@ -80,7 +80,7 @@ def tune(
     weights = fit_retrieval(finder, known, gold, progress)
     config = _with(config, "retrieval", weights=weights)
     flow = replace(flow, source=finder.with_weights(weights))
-    found, extractions = _read(flow, known, progress)
+    found, extractions = read(flow, known, progress)
     right = [gold[review.id] for review in known]
     stated = [flow.attributes[entity] if entity is not None else {} for entity in right]
     config = _with(config, "attributes", precision=measure_precision(extractions, stated))
@@ -111,8 +111,19 @@ def fit_retrieval(
 ) -> dict[str, float]:
     """A weight per retriever of ``finder``, by conditional logit against each retriever's best products."""
     names = sorted(finder.retrievers)
+    choices = retrieval_choices(finder, names, reviews, gold, progress)
+    return {name: round(float(w), 4) for name, w in zip(names, fit(choices, len(names)), strict=True)}
+
+
+def retrieval_choices(
+    finder: CandidateFinder, names: Sequence[str], reviews: Sequence[Review], gold: Gold, progress: Progress
+) -> list[Choice]:
+    """What ``fit`` learns retrieval from: each retriever's best products and the gold one of every review.
+
+    A column for each of ``names``, retrievers of ``finder``. Reviews without a product in the KB are none.
+    """
     rows = finder.index.rows
-    choices: list[tuple[Array, int]] = []
+    choices: list[Choice] = []
     for start in range(0, len(reviews), BATCH):
         batch = reviews[start : start + BATCH]
         found = finder.scores(batch)
@@ -125,7 +136,7 @@ def fit_retrieval(
             members = np.union1d(pool, [rows[right]])
             choices.append((scores[members].astype(np.float64), int(np.searchsorted(members, rows[right]))))
         progress("fitting retrieval weights", min(start + BATCH, len(reviews)), len(reviews))
-    return {name: round(float(w), 4) for name, w in zip(names, fit(choices, len(names)), strict=True)}
+    return choices
 
 
 def fit_fusion(rows: Sequence[Link], gold: Gold) -> FusionConfig:
@@ -136,7 +147,11 @@ def fit_fusion(rows: Sequence[Link], gold: Gold) -> FusionConfig:
     root of their sum), so that weights that only shuffle reviews are not chosen. Of equal ones, those under
     which the right candidates are likeliest win.
     """
-    table = ScoreTable.of(rows, gold)
+    return best_fusion(ScoreTable.of(rows, gold))
+
+
+def best_fusion(table: ScoreTable) -> FusionConfig:
+    """As ``fit_fusion``, of scores that are a table already."""
     asked = table.right != PAD
     if not asked.any():
         return FusionConfig(retrieval=1.0, text=0.0, image=0.0)
@@ -191,9 +206,10 @@ def calibrate(
     return fusion.model_copy(update={"nil_threshold": nil, "abstain_threshold": abstain})
 
 
-def _read(
+def read(
     flow: Flow, reviews: Sequence[Review], progress: Progress
 ) -> tuple[list[list[Candidate]], list[dict[str, Extraction]]]:
+    """The candidates of each review, and what each extractor finds in it."""
     found: list[list[Candidate]] = []
     extractions: list[dict[str, Extraction]] = []
     for start in range(0, len(reviews), BATCH):
