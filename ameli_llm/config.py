@@ -40,12 +40,12 @@ class RetrievalConfig(_Section):
     candidates: int = Field(10, ge=1, le=1_000_000, description="K: candidates that are compared")
     weights: dict[str, float] = Field(
         default_factory=lambda: {
-            "sbert": 10.0,
-            "tfidf": 8.0,
-            "title": 5.0,
-            "header": 6.0,
-            "image": 30.0,
-            "prior": 3.0,
+            "sbert": 12.0,
+            "tfidf": 10.0,
+            "title": 2.0,
+            "header": 14.0,
+            "image": 15.0,
+            "prior": 3.5,
         },
         min_length=1,
         description="weight of each retriever's score in the sum; one that is not named is not run; image: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -25,6 +26,18 @@ BATCH = 16
 def repeated(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each review 40 times, under ids of their own: twenty batches."""
     return [review | {"review_id": 100 * n + i} for n in range(40) for i, review in enumerate(reviews)]
+
+
+def many_pictures(root: Path) -> Path:
+    """The dataset, its first product now with 3,000 pictures: enough to be interrupted at."""
+    products = json.loads((root / "products.json").read_text("utf-8"))
+    picture = root / "product_images" / products[0]["image_path"][0]
+    names = [f"{n}{picture.suffix}" for n in range(3000)]
+    for name in names:
+        os.link(picture, picture.with_name(name))
+    products[0]["image_path"] = names
+    (root / "products.json").write_text(json.dumps(products), encoding="utf-8")
+    return root
 
 
 def lines(path: Path) -> int:
@@ -60,8 +73,10 @@ def test_link_says_how_far_it_came_and_goes_on(
     assert here(*words, "--json").json["fresh"] == 320 - kept
 
 
-def test_data_check_says_how_far_it_came(start: Callable[..., subprocess.Popen[str]], dataset: Path) -> None:
-    with start("data", "check", dataset, before=NOT_IGNORED) as process:
+def test_data_check_says_how_far_it_came(
+    start: Callable[..., subprocess.Popen[str]], copied: Callable[..., Path]
+) -> None:
+    with start("data", "check", many_pictures(copied(list)), before=NOT_IGNORED) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
         os.kill(process.pid, signal.SIGINT)

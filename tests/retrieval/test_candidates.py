@@ -171,3 +171,13 @@ def test_title_needs_both_sides_to_match(index: Index, dataset: Dataset) -> None
     assert scores[0].argmax() == row
     assert scores[0, row] == pytest.approx(1)
     assert 0 < scores[1, row] < 1
+
+
+def test_a_header_counts_as_far_as_it_names_a_product(index: Index, dataset: Dataset) -> None:
+    finder = CandidateFinder(index, dataset, RetrievalConfig(weights={"bm25": 1.0, "header": 1.0}))
+    listing = Review(1, header="Acme - Breeze 300 Blender - Red")
+    review = Review(2, header="Red", body="My sister bought it for the kitchen of her holiday flat.")
+    scores = finder.scores([listing, review])
+    row = index.rows[10]
+    assert scores["header"][0, row] == pytest.approx(scores["bm25"][0, row])
+    assert 0 < scores["header"][1, row] < 0.2 * scores["header"][0, row]
