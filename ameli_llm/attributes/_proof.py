@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ameli_llm.attributes.matching.find import find_values
 from ameli_llm.attributes.matching.vocabulary import arrange
 from ameli_llm.attributes.values.normalise import normalise
-from ameli_llm.attributes.values.numerals import NUMERALS
 from ameli_llm.attributes.values.quantities import find_quantities
 from ameli_llm.attributes.values.tokens import tokens
 from ameli_llm.templates.budget import MAX_CHARACTERS
@@ -19,9 +17,6 @@ from ameli_llm.types import AttributeValue, Evidence, Review
 _OF_SHADES = frozenset({"base colour", "unsure colour"})
 _LOOSE = _OF_SHADES | {"nominal", "bare"}
 """Ways of matching that do not prove the value itself: "blue" is no proof of navy, nor "15" of 15.6"."""
-
-_NUMBER = re.compile(rf"\b(?:{'|'.join(NUMERALS)})\b", re.IGNORECASE)
-_THOUSANDS = re.compile(r"\b(\d+(?:\.\d+)?)k\b", re.IGNORECASE)
 
 
 class ProvenValues:
@@ -106,16 +101,9 @@ def _is_another_amount(key: str, raw: str, quote: str) -> bool:
 
     An amount is proven by itself, in any unit, and by nothing else; an amount proves no word.
     """
-    said = _with_digits(quote)
     if normalise(key, raw).kind == "quantity":
-        return not find_values(said, arrange({key: (raw,)}), typos=False)
-    return not any(map(str.isdigit, raw)) and any(amount.unit for amount in find_quantities(said))
-
-
-def _with_digits(text: str) -> str:
-    """The text with small numbers in words and thousands as "12k" in digits."""
-    digits = _NUMBER.sub(lambda match: str(NUMERALS.index(match[0].lower())), text)
-    return _THOUSANDS.sub(lambda match: f"{float(match[1]) * 1000:g}", digits)
+        return not find_values(quote, arrange({key: (raw,)}), typos=False)
+    return not any(map(str.isdigit, raw)) and any(amount.unit for amount in find_quantities(quote))
 
 
 def _only_one(key: str, values: Mapping[str, str], words: str) -> str | None:

@@ -36,6 +36,7 @@ KEYS = st.sampled_from(
         ("wh 1000 xm4", ["wh", "1000", "xm", "4"]),
         ("Café's jeans, 1,000.5!", ["cafe", "jean", "1000.5"]),
         ("glass gas", ["glass", "gas"]),
+        ("Six burners, one lid", ["6", "burner", "one", "lid"]),
         ("🎉 \0", []),
         ("שלום 512", ["שלום", "512"]),
     ],
@@ -88,6 +89,10 @@ def test_tokens_of_a_long_text_end_at_the_limit() -> None:
         ("90 minutes", "90 minutes", "5400 sec"),
         ("50%", "50%", "50 %"),
         ("1920 x 1080", "1920 x 1080", "1080 x 1920"),
+        ("three quart bin", "three quart", "2840 ml"),
+        ("Seven-inch", "Seven-inch", "178 mm"),
+        ("a 12k BTU burner", "12k BTU", "3520 wh"),
+        ("2.5k lumens", "2.5k lumens", "2500 lumen"),
     ],
 )
 def test_quantities(text: str, span: str, canonical: str) -> None:
@@ -102,7 +107,20 @@ def test_numbers_that_have_no_unit(text: str) -> None:
     assert all(quantity.unit is None for quantity in find_quantities(text))
 
 
-@pytest.mark.parametrize("text", ["$1,000", "1080p", "5th", "12345678901234567890 GB", "", "🎉"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$1,000",
+        "1080p",
+        "5th",
+        "12345678901234567890 GB",
+        "",
+        "🎉",
+        "one in blue",
+        "the six of us",
+        "a 5k run",
+    ],
+)
 def test_no_quantity(text: str) -> None:
     assert find_quantities(text) == ()
 

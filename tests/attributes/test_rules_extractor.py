@@ -24,6 +24,7 @@ VOCABULARY = {
     "Material": ("Cotton, Polyester", "Hemp, Organic Cotton", "Yes"),
     "Capacity": ("12 fluid ounces", "1.5 quarts"),
     "Climate": ("Warm, Cold",),
+    "Burners": ("4 burners", "Five Burners"),
 }
 RAM, SSD = "System Memory (RAM)", "Solid State Drive Capacity"
 
@@ -71,6 +72,9 @@ def shown(found: Extraction) -> list[tuple[str, str, str]]:
         ("soft cotten shirt in XL", [("Material", "Cotton", "cotten"), ("Size", "XL", "XL")]),
         ("organic cotton", [("Material", "Organic Cotton", "organic cotton")]),
         ("keeps me warm, yes", []),
+        ("all four burners", [("Burners", "4 burners", "four burners")]),
+        ("a 5 burner stove", [("Burners", "Five Burners", "5 burner")]),
+        ("four of five stars", []),
         ("Color: Red. Storage: 1 TB", [("Color", "Red", "Red"), (SSD, "1000 gigabytes", "1 TB")]),
     ],
 )

@@ -8,3 +8,6 @@ NUMERALS = (
 
 WRITTEN_OUT = NUMERALS[:11]
 """Those that shoppers write out: up to ten."""
+
+DIGITS = {word: str(number) for number, word in enumerate(NUMERALS) if number > 1}
+"""Digits of the words that are nothing but numbers: "one" is mostly a pronoun."""

@@ -1,4 +1,4 @@
-"""Reads numbers with units: 15.6", 13-1/4", 5'10", 12 fl. oz., 6.0 x 2.7 x 1.4 inches, 90 - 264 V."""
+"""Reads numbers with units: 15.6", 13-1/4", 5'10", 12 fl. oz., 6.0 x 2.7 x 1.4 inches, 12k BTU, six cups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from ameli_llm.attributes.values.numerals import NUMERALS
 from ameli_llm.attributes.values.tokens import MAX_CHARS, plain
 from ameli_llm.attributes.values.units import Unit, convert, unit_pattern, units
 
@@ -24,6 +25,7 @@ _VULGAR = {
     "⅝": 5 / 8,
     "⅞": 7 / 8,
 }
+_THOUSAND = re.compile(r"\s?k(?=[\s-]?[a-z])", re.IGNORECASE)
 _UNDER = "(?:[2-9]|10|16|32|64)(?![\\d/])"  # denominators of inches and cups; 10/100/1000 is no fraction
 _NUMBER = re.compile(
     rf"""(?: (?<= \dx ) | (?<! [\w.,$€£#] ) )
@@ -34,6 +36,7 @@ _NUMBER = re.compile(
            | (?P<decimal> \d{{1,3}} (?: ,\d{{3}} )+ (?: \.\d{{1,12}} )?
                         | \d{{1,15}} (?: \.\d{{1,12}} | ,\d{{1,2}} (?! \d ) )?
                         | \.\d{{1,12}} )
+           | (?P<word> (?i: {"|".join(NUMERALS)} ) ) \b
          ) (?! \d )""",
     re.VERBOSE,
 )
@@ -110,7 +113,12 @@ def _atoms(source: str, *, free_text: bool) -> Iterator[_Atom]:
         if value is None:
             continue
         behind = pattern.match(source, match.end())
+        thousand = None if behind else _THOUSAND.match(source, match.end())
+        if thousand and (behind := pattern.match(source, thousand.end())):
+            value *= 1000
         unit = units().get(behind.group()) if behind else None
+        if match["word"] and not (behind and behind.group().strip(" -.").lower() not in ("", "in")):
+            continue  # "the six of us", "one in blue"
         if unit and behind and free_text and _is_closing_quote(source, match.start(), behind.group()):
             unit = None
         if unit and behind:
@@ -133,6 +141,8 @@ def _value(match: re.Match[str]) -> float | None:
         return int(part["top"]) / int(part["bottom"])
     if part["alone"]:
         return _VULGAR[part["alone"]]
+    if part["word"]:
+        return NUMERALS.index(part["word"].lower())
     written = part["decimal"]
     whole, comma, rest = written.rpartition(",")
     if comma and len(rest.partition(".")[0]) < 3:

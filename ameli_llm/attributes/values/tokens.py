@@ -1,6 +1,7 @@
 """Words and numbers of a text with their place in it; the base of every comparison of values.
 
-A token is a run of letters or a number, so "WH-1000XM4", "WH1000XM4" and "wh 1000 xm4" have the same tokens.
+A token is a run of letters or a number, so "WH-1000XM4", "WH1000XM4" and "wh 1000 xm4" have the same tokens,
+and so have "six burners" and "6 burner".
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+
+from ameli_llm.attributes.values.numerals import DIGITS
 
 MAX_CHARS = 20_000
 """Longest part of a text that is read; the paper's reviews end at 500 tokens."""
@@ -68,12 +71,16 @@ def tokens(text: str) -> tuple[Token, ...]:
     for match in _TOKEN.finditer(plain(text[:MAX_CHARS])):
         kind = match.lastgroup or "word"
         source = match.group(kind)
-        folded = source.replace(",", "") if kind == "number" else fold(source)
+        folded = source.replace(",", "") if kind == "number" else _in_digits(fold(source))
         if folded:
             start, stop = match.span(kind)
             found.append(Token(folded, start, stop, joined=start == end))
             end = stop
     return tuple(found)
+
+
+def _in_digits(word: str) -> str:
+    return DIGITS.get(word, word)
 
 
 def squash(text: str) -> str:
