@@ -96,7 +96,8 @@ class AttributeValue:
     """An attribute value that a review states, with the place that proves it.
 
     ``value`` is a raw value of the candidates' vocabulary for ``key``. ``negated`` marks a value that the
-    review denies ("not the red one", "I wanted the 512 but got the 1tb").
+    review denies ("not the red one", "I wanted the 512 but got the 1tb"). ``source`` is the extractor that
+    found it, ``also`` names the others that say the same.
     """
 
     key: str
@@ -104,6 +105,7 @@ class AttributeValue:
     source: str
     evidence: Evidence
     negated: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from ameli_llm.attributes.extractor import Extraction
 from ameli_llm.attributes.values.normalise import NormalisedValue, agreement, normalise, normalise_all
@@ -42,13 +43,17 @@ def merge(
             votes.setdefault(normalise(value.key, value.value), {}).setdefault(name, value)
     merged: list[AttributeValue] = []
     for (key, _), votes in groups.items():
-        ranked = {name: (-_together(precision, [name], key), order[name]) for name in order}
+        ranked = {name: (-precision_of(precision, [name], key), order[name]) for name in order}
         merged += [
-            proposers[min(proposers, key=ranked.__getitem__)]
+            _of_all(proposers, min(proposers, key=ranked.__getitem__))
             for proposers in _chosen(votes, ranked)
-            if _together(precision, proposers, key) > threshold
+            if precision_of(precision, proposers, key) > threshold
         ]
     return tuple(merged)
+
+
+def _of_all(proposers: Mapping[str, AttributeValue], best: str) -> AttributeValue:
+    return replace(proposers[best], also=tuple(sorted(name for name in proposers if name != best)))
 
 
 def _chosen(votes: _Votes, ranked: Mapping[str, tuple[float, int]]) -> list[dict[str, AttributeValue]]:
@@ -60,7 +65,7 @@ def _chosen(votes: _Votes, ranked: Mapping[str, tuple[float, int]]) -> list[dict
     return [proposers for proposers in votes.values() if best in proposers]
 
 
-def _together(precision: Precision, names: Collection[str], key: str) -> float:
+def precision_of(precision: Precision, names: Collection[str], key: str) -> float:
     """Precision of what exactly these extractors say.
 
     Where it is not measured, that of one is its own, and what several say is right.

@@ -2,7 +2,7 @@
 
 Record linkage without a model (Fellegi & Sunter 1969, "A Theory for Record Linkage"): every stated attribute
 adds the logarithm of m / u, where m is the chance that it agrees with the right product (the precision of the
-extractor) and u the chance that it agrees with any product (how common the value is).
+extractors that say so) and u the chance that it agrees with any product (how common the value is).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ameli_llm.attributes.merge import Precision, lookup_precision
+from ameli_llm.attributes.merge import Precision, precision_of
 from ameli_llm.attributes.values.normalise import PARTIAL, NormalisedValue, agreement
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
@@ -66,7 +66,7 @@ class RulesComparator:
         A shade of the same base colour is weighed at the base colour's frequency. Of alternatives the best
         counts. A denied value turns agreement and conflict around, and says nothing about other shades.
         """
-        m = _certain(lookup_precision(self.precision, statement.source, statement.key))
+        m = _certain(precision_of(self.precision, statement.voices, statement.key))
         values = known_values(statement.key, known.get(statement.key, ()))
         weights = [
             _value_weight(value, level, m, statement, statistics)

@@ -31,11 +31,11 @@ def verdicts(task: ComparisonTask) -> tuple[tuple[Verdict, ...], ...]:
 
 @dataclass(frozen=True)
 class Statement:
-    """The alternatives that one place of the review states for one key."""
+    """The alternatives that one place of the review states for one key, by the extractors that say so."""
 
     key: str
     negated: bool
-    source: str
+    voices: tuple[str, ...]
     evidence: Evidence
     values: tuple[NormalisedValue, ...]
 
@@ -48,12 +48,12 @@ class Statement:
 
 def statements(extracted: Sequence[AttributeValue]) -> Iterator[Statement]:
     """Extracted values, those of one key and place together."""
-    groups: dict[tuple[str, bool, str, Evidence], list[NormalisedValue]] = {}
+    groups: dict[tuple[str, bool, tuple[str, ...], Evidence], list[NormalisedValue]] = {}
     for value in extracted:
-        place = (value.key, value.negated, value.source, value.evidence)
+        place = (value.key, value.negated, (value.source, *value.also), value.evidence)
         groups.setdefault(place, []).append(normalise(value.key, value.value))
-    for (key, negated, source, evidence), values in groups.items():
-        yield Statement(key, negated, source, evidence, tuple(values))
+    for (key, negated, voices, evidence), values in groups.items():
+        yield Statement(key, negated, voices, evidence, tuple(values))
 
 
 @lru_cache(maxsize=65_536)

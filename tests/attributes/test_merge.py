@@ -46,6 +46,12 @@ def test_merge(
     assert [(value.value, value.source) for value in merged] == expected
 
 
+def test_a_value_names_all_who_say_it() -> None:
+    proposals = {"rules": found("rules", "Grey"), "ocr": found("ocr", "gray"), "llm": found("llm", "Gray")}
+    (value,) = merge(proposals, {"llm": {"*": 0.95}})
+    assert (value.source, value.also) == ("llm", ("ocr", "rules"))
+
+
 def test_agreement_counts_below_the_threshold_too() -> None:
     low = {"rules": {"*": 0.1}, "ocr": {"*": 0.1}}
     assert merge({"rules": found("rules", "Red"), "ocr": found("ocr", "red")}, low)

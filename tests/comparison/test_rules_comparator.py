@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import permutations
 from math import log
 
@@ -105,6 +106,15 @@ def test_precision_of_the_extractor_is_m() -> None:
     strong = scores(candidates, said("Color", "Red"))
     assert weak.scores[0] < strong[0]
     assert weak.scores[1] > strong[1]
+
+
+def test_what_one_alone_says_weighs_less_than_what_two_say() -> None:
+    candidates: list[Attributes] = [{"Color": ("Red",)}, {"Color": ("Black",)}]
+    red = said("Color", "Red")
+    comparator = create(KBStatistics.of(KB), {"rules alone": {"*": 0.55}})
+    alone, agreed = comparator.compare([task(candidates, red), task(candidates, replace(red, also=("llm",)))])
+    assert 0 < alone.scores[0] < agreed.scores[0]
+    assert agreed.scores[1] < alone.scores[1] < 0
 
 
 def test_certain_extractors_give_finite_scores() -> None:
