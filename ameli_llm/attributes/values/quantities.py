@@ -117,7 +117,8 @@ def _atoms(source: str, *, free_text: bool) -> Iterator[_Atom]:
         if thousand and (behind := pattern.match(source, thousand.end())):
             value *= 1000
         unit = units().get(behind.group()) if behind else None
-        if match["word"] and not (behind and behind.group().strip(" -.").lower() not in ("", "in")):
+        alias = behind.group().strip(" -.").lower() if behind else ""
+        if match["word"] and alias in ("", "in"):
             continue  # "the six of us", "one in blue"
         if unit and behind and free_text and _is_closing_quote(source, match.start(), behind.group()):
             unit = None
