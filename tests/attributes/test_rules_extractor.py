@@ -47,6 +47,7 @@ def shown(found: Extraction) -> list[tuple[str, str, str]]:
             "I wanted the 512 but got the 1tb",
             [(SSD, "not 512 gigabytes", "512"), (SSD, "1000 gigabytes", "1tb")],
         ),
+        ("love the bright red color", [("Color", "Red", "bright red")]),
         ('the 14" screen', [("Screen Size", "14 inches", '14"')]),
         ("a 15 inch laptop", [("Screen Size", "15.6 inches", "15 inch")]),
         ("a 15.6 laptop", [("Screen Size", "15.6 inches", "15.6")]),

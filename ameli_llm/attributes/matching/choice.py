@@ -65,7 +65,11 @@ def _is_meant(match: Match, entry: Entry, text: str, context: Context) -> bool:
     """Whether the words mean the value: short ones need capitals, ordinary ones a word of the key."""
     written = text[match.start : match.end]
     lists = _lists()
-    if len(entry.squash) < _SHORTEST_APART and len(written.split()) > len(entry.value.split()):
+    if (
+        match.form == "words"
+        and len(entry.squash) < _SHORTEST_APART
+        and len(written.split()) > len(entry.value.split())
+    ):
         return False  # "a PC" is not APC
     if entry.normal.kind == "brand":
         return _is_brand(match, entry, text, context)

@@ -43,7 +43,11 @@ class Context:
         self._text = plain(text[:MAX_CHARS])
         self._words = tokens(text)
         self._starts = [word.start for word in self._words]
-        self._breaks = [match.end() for match in _SENTENCE_END.finditer(self._text)]
+        self._breaks = [
+            match.end()
+            for match in _SENTENCE_END.finditer(self._text)
+            if not self._abbreviates(match.start())
+        ]
         self._values = frozenset(
             i for c in find_colours(text) for i in range(*self._range(c.start, c.end))
         )  # other colours between a negation and the value: "not red or black"
@@ -131,6 +135,13 @@ class Context:
         """What stands between a word and the next."""
         following = self._words[index + 1 : index + 2]
         return self._text[self._words[index].end : following[0].start] if index >= 0 and following else ""
+
+    def _abbreviates(self, place: int) -> bool:
+        """Whether the full stop there belongs to a unit in mid-sentence: "the 14.5 cu. ft. size"."""
+        word = self._words[bisect_left(self._starts, place) - 1] if self._words else None
+        if word is None or word.end != place or self._text[place : place + 2] != ". ":
+            return False
+        return word.text in units().aliases and self._text[place + 2 : place + 3].islower()
 
     def _text_at(self, index: int) -> str:
         return self._words[index].text if index < len(self._words) else ""
