@@ -32,8 +32,8 @@ def merge(
 
     Where no two agree, the proposals of the extractor that is most precise for the key when it is alone; of
     equals, the first in ``extractions``. Either is kept only if its precision, that of the agreement or of
-    the extractor alone, exceeds ``threshold``. Stated and denied values are fused apart. A value carries the
-    evidence of its most precise proposer.
+    the extractor alone, exceeds ``threshold``. Stated and denied values are fused apart, but what one states
+    alone and another denies is not kept. A value carries the evidence of its most precise proposer.
     """
     order = {name: rank for rank, name in enumerate(extractions)}
     groups: dict[tuple[str, bool], _Votes] = {}
@@ -42,8 +42,10 @@ def merge(
             votes = groups.setdefault((value.key, value.negated), {})
             votes.setdefault(normalise(value.key, value.value), {}).setdefault(name, value)
     merged: list[AttributeValue] = []
-    for (key, _), votes in groups.items():
+    for (key, negated), votes in groups.items():
         ranked = {name: (-precision_of(precision, [name], key), order[name]) for name in order}
+        if not negated:
+            votes = _undenied(votes, groups.get((key, True), {}))
         merged += [
             _of_all(proposers, min(proposers, key=ranked.__getitem__))
             for proposers in _chosen(votes, ranked)
@@ -56,12 +58,22 @@ def _of_all(proposers: Mapping[str, AttributeValue], best: str) -> AttributeValu
     return replace(proposers[best], also=tuple(sorted(name for name in proposers if name != best)))
 
 
+def _undenied(votes: _Votes, denials: _Votes) -> _Votes:
+    """The values that several state, or one while no other denies them."""
+    return {
+        value: proposers
+        for value, proposers in votes.items()
+        if len(proposers) > 1 or denials.get(value, {}).keys() <= proposers.keys()
+    }
+
+
 def _chosen(votes: _Votes, ranked: Mapping[str, tuple[float, int]]) -> list[dict[str, AttributeValue]]:
     """The proposers of the values that win. ``ranked``: (minus precision alone, order); smaller is better."""
-    most = max(len(proposers) for proposers in votes.values())
+    most = max(map(len, votes.values()), default=0)
     if most > 1:
         return [proposers for proposers in votes.values() if len(proposers) == most]
-    best = min((name for proposers in votes.values() for name in proposers), key=ranked.__getitem__)
+    named = {name for proposers in votes.values() for name in proposers}
+    best = min(named, key=ranked.__getitem__, default="")
     return [proposers for proposers in votes.values() if best in proposers]
 
 

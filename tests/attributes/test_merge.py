@@ -36,7 +36,10 @@ def found(source: str, *values: str, key: str = "Color") -> Extraction:
             {"rules": {"*": 0.99}, "llm": {"*": 0.95}},
             [("gray", "llm")],
         ),
-        ({"rules": "Red", "llm": "-Red"}, {}, [("Red", "rules"), ("Red", "llm")]),
+        ({"rules": "Red", "llm": "-Red"}, {}, [("Red", "llm")]),
+        ({"rules": "-Red", "llm": "Red"}, {}, [("Red", "rules")]),
+        ({"rules": "-Red", "llm": "Red", "ocr": "red"}, {}, [("Red", "rules"), ("Red", "llm")]),
+        ({"rules": "-Red", "llm": "Blue"}, {}, [("Red", "rules"), ("Blue", "llm")]),
     ],
 )
 def test_merge(
