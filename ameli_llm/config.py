@@ -92,6 +92,13 @@ class AttributesConfig(_Section):
         None, description="extractor files in ameli_llm/attributes; null: rules, ocr, and llm with an engine"
     )
     template: str = Field("extract/json", description="template of the llm extractor")
+    sense: float = Field(
+        0.45,
+        ge=0,
+        le=1,
+        description="least cosine of a model's quotation and its value, by all-MiniLM-L6-v2, where the words "
+        "differ; 0: any",
+    )
     ocr_engine: Literal["rapidocr", "easyocr"] = Field("rapidocr", description="OCR library")
     ocr_model: str = Field("", description="model folder of easyocr")
     precision: dict[str, dict[str, float]] = Field(

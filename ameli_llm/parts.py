@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.attributes.extractor import ExtractionTask, Extractor
+from ameli_llm.attributes.matching.sense import Encode, Sense
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison import COMPARATORS
 from ameli_llm.comparison.comparator import Comparator, ComparisonTask
@@ -32,13 +33,14 @@ class Parts:
     """Makes the parts of a resolved configuration.
 
     ``prompts`` is a folder of own templates, which go before the packaged ones; ``image_path`` leads from the
-    name of a review's image to its file.
+    name of a review's image to its file; ``encode`` makes vectors of words (``attributes.sense``).
     """
 
     config: RunConfig
     engine: Engine | None
     prompts: Path | None
     image_path: Callable[[str], Path | None]
+    encode: Encode
 
     def extractors(self, held: Mapping[str, Extractor]) -> dict[str, Extractor]:
         """The extractors by name; those ``held`` are not made again. Raises AmeliError."""
@@ -95,7 +97,7 @@ class Parts:
 
     def _rehearsed(self, recorder: Recorder, task: ComparisonTask) -> dict[str, list[ChatRequest]]:
         """What each template in use asks of ``recorder`` about ``task``."""
-        rehearsed = Parts(self.config, recorder, self.prompts, self.image_path)
+        rehearsed = replace(self, engine=recorder)
         sent: dict[str, list[ChatRequest]] = {}
         for name in self.config.attributes.extractors or ():
             if TEMPLATE in EXTRACTORS.needs(name):
@@ -117,6 +119,7 @@ class Parts:
             TEMPLATE: lambda: chosen.template,
             "prompts": lambda: self.prompts,
             "image_path": lambda: self.image_path,
+            "sense": lambda: Sense(self.encode, chosen.sense) if chosen.sense else None,
             "ocr_engine": lambda: chosen.ocr_engine,
             "ocr_model": lambda: chosen.ocr_model,
             "cache_dir": lambda: cache_dir() / "ocr",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ameli_llm.dataset.attributes import attribute_dictionary
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.engines import ENGINES
 from ameli_llm.engines.cache import CachedEngine
+from ameli_llm.engines.engine import Engine
 from ameli_llm.errors import AmeliError
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId
@@ -25,6 +27,8 @@ from ameli_llm.resolution import asks_model, resolve, shares
 from ameli_llm.types import Attributes, Progress, Review, no_progress
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
+from retrieval.encoders import text_encoder
+from retrieval.encoders.encoder import TextEncoder
 from retrieval.index import Index, open_index
 from retrieval.manifest import EncoderStamp, IndexDamagedError
 
@@ -69,7 +73,7 @@ class Pipeline:
         """
         if self.engine is not None:
             self.engine.canary()
-            Parts(self.config, self.engine, self.prompts, self.dataset.review_image).check_context()
+            _parts(self.config, self.engine, self.prompts, self.dataset).check_context()
 
     def warm_up(self) -> None:
         """Loads what retrieval loads on first use, the encoders. Raises AmeliError when one is missing."""
@@ -79,7 +83,7 @@ class Pipeline:
 
     def panel(self, config: RunConfig) -> Panel | None:
         """The comparators of another configuration, over the same index and engine."""
-        parts = Parts(config, self.engine, self.prompts, self.dataset.review_image)
+        parts = _parts(config, self.engine, self.prompts, self.dataset)
         return parts.panel(lambda: _statistics(self.flow.attributes, self.index))
 
     def variant(self, config: RunConfig) -> Pipeline:
@@ -92,7 +96,7 @@ class Pipeline:
         if not shares(self.config, config):
             raise ValueError("the configurations differ in encoders or engine")
         engine = self.engine if asks_model(config) else None
-        parts = Parts(config, engine, self.prompts, self.dataset.review_image)
+        parts = _parts(config, engine, self.prompts, self.dataset)
         templates = parts.templates()
         return _assembled(self.dataset, parts, engine, templates, self.index, self.flow.attributes, self)
 
@@ -170,13 +174,13 @@ def assemble(
 ) -> Pipeline:
     """As ``open_pipeline``, but left open; what was opened is closed when a part cannot be made."""
     config = resolve(config)
-    templates = Parts(config, None, prompts, dataset.review_image).templates()
+    templates = _parts(config, None, prompts, dataset).templates()
     engine = open_engine(config, progress) if asks_model(config) else None
     try:
         opened = open_or_build_index(dataset, config, index, progress)
         try:
             attributes = {product.id: attribute_dictionary(product) for product in dataset.products.values()}
-            parts = Parts(config, engine, prompts, dataset.review_image)
+            parts = _parts(config, engine, prompts, dataset)
             return _assembled(dataset, parts, engine, templates, opened, attributes)
         except BaseException:
             opened.close()
@@ -221,6 +225,16 @@ def _assembled(
         depth=config.retrieval.depth,
     )
     return Pipeline(flow, finder, index, dataset, config, engine, templates, parts.prompts)
+
+
+def _parts(config: RunConfig, engine: Engine | None, prompts: Path | None, dataset: Dataset) -> Parts:
+    return Parts(config, engine, prompts, dataset.review_image, lambda texts: _words_encoder().encode(texts))
+
+
+@cache
+def _words_encoder() -> TextEncoder:
+    """The packaged encoder, whatever encodes products: a cosine of another means something else."""
+    return text_encoder("sbert")
 
 
 def _same_but_names(one: RunConfig, other: RunConfig) -> bool:

@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from ameli_llm.attributes import llm
-from ameli_llm.attributes.extractor import ExtractionTask
+from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.attributes.llm import LlmExtractor
+from ameli_llm.attributes.merge import merge
 from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 from ameli_llm.comparison import entail, listwise
 from ameli_llm.comparison.comparator import ComparisonTask
@@ -117,11 +118,12 @@ def extraction(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
     print("\n| extractor | reviews | right | wrong | missed | precision % | recall % | F1 % | s a review |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     tasks = [ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in asked]
-    values: dict[str, list[Sequence[AttributeValue]]] = {}
+    found: dict[str, list[Extraction]] = {}
     for name in ("rules", "llm"):
         began = time.perf_counter()
-        values[name] = [found.values for found in pipeline.flow.extractors[name].extract(tasks)]
-        _row(name, asked, values[name], (time.perf_counter() - began) / len(asked))
+        found[name] = pipeline.flow.extractors[name].extract(tasks)
+        _row(name, asked, [one.values for one in found[name]], (time.perf_counter() - began) / len(asked))
+    values = {name: [one.values for one in extractions] for name, extractions in found.items()}
     both = [[*a, *b] for a, b in zip(values["rules"], values["llm"], strict=True)]
     _row("either", asked, both, 0.0)
     agreed = [
@@ -129,6 +131,9 @@ def extraction(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
         for a, b in zip(values["rules"], values["llm"], strict=True)
     ]
     _row("both agree", asked, agreed, 0.0)
+    precision = pipeline.config.attributes.precision
+    pairs = [dict(zip(found, pair, strict=True)) for pair in zip(*found.values(), strict=True)]
+    _row("kept by the linker", asked, [merge(pair, precision) for pair in pairs], 0.0)
 
 
 def _row(

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ameli_llm.attributes.matching.find import find_values
+from ameli_llm.attributes.matching.sense import Sense
 from ameli_llm.attributes.matching.vocabulary import arrange
-from ameli_llm.attributes.values.normalise import normalise
+from ameli_llm.attributes.values.colours import find_colours, parse_colours
+from ameli_llm.attributes.values.normalise import key_role, normalise
 from ameli_llm.attributes.values.quantities import find_quantities
 from ameli_llm.attributes.values.tokens import tokens
 from ameli_llm.templates.budget import MAX_CHARACTERS
 from ameli_llm.templates.text import SearchableText, one_line
 from ameli_llm.types import AttributeValue, Evidence, Review
 
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _OF_SHADES = frozenset({"base colour", "unsure colour"})
 _LOOSE = _OF_SHADES | {"nominal", "bare"}
 """Ways of matching that do not prove the value itself: "blue" is no proof of navy, nor "15" of 15.6"."""
 
 
 class ProvenValues:
-    """Collects proposals of one model for one review: proven ones as ``values``, the others counted."""
+    """Collects proposals of one model for one review: proven ones as ``values``, the others counted.
 
-    def __init__(self, review: Review, source: str) -> None:
+    Without ``sense`` a quotation proves any value that it does not contradict.
+    """
+
+    def __init__(self, review: Review, source: str, sense: Sense | None = None) -> None:
         texts = {"header": review.header, "body": review.body}
         self._fields = {name: SearchableText(text[:MAX_CHARACTERS]) for name, text in texts.items()}
         self._source = source
+        self._sense = sense
         self.values: list[AttributeValue] = []
         self.dropped: Counter[str] = Counter()
 
@@ -33,16 +41,16 @@ class ProvenValues:
         """Keeps ``value`` of ``key`` if it is one of ``values`` (as shown, to raw) and its proof is found.
 
         ``quote`` None: the value itself must stand in the review, in any spelling that has its normal form.
+        A quotation in other words than the value's counts, with ``sense``, for the one of ``values`` that it
+        means: a model finds the words better than their value.
         """
         raw = _listed(key, values, value)
         if raw is None:
             self.dropped["unknown_value"] += 1
-        elif quote is not None and (
-            _contradicts(key, values, raw, quote) or _is_another_amount(key, raw, quote)
-        ):
-            self.dropped["contradicted"] += 1
+        elif quote is None:
+            self._keep(key, raw, self._value(key, raw))
         else:
-            self._keep(key, raw, self._quotation(quote) if quote is not None else self._value(key, raw))
+            self._quoted(key, raw, tuple(values.values()), quote)
 
     def propose_words(self, key: str, values: Mapping[str, str], words: str) -> None:
         """Keeps the one of ``values`` that a quotation states; given the key, a bare number may do."""
@@ -65,6 +73,16 @@ class ProvenValues:
         proofs = ((raw, self._value(key, raw)) for raw in dict.fromkeys(stated))
         raw, proof = next(((raw, proof) for raw, proof in proofs if proof), (stated[0], None))
         self._keep(key, raw, proof)
+
+    def _quoted(self, key: str, raw: str, values: Sequence[str], quote: str) -> None:
+        possible = [value for value in values if not _contradicts(key, value, values, quote)]
+        meant = raw if raw in possible else None
+        if self._sense is not None and not (meant and _said(key, [meant], quote)):
+            meant = self._sense.meant(quote, possible, raw) if _has_sense(key, quote) else None
+        if meant is None:
+            self.dropped["unlike" if raw in possible else "contradicted"] += 1
+        else:
+            self._keep(key, meant, self._quotation(quote))
 
     def _keep(self, key: str, raw: str, proof: Evidence | None) -> None:
         if proof is None:
@@ -96,35 +114,58 @@ def _listed(key: str, values: Mapping[str, str], value: str) -> str | None:
     return next((raw for raw in values.values() if normalise(key, raw) == form), None)
 
 
-def _is_another_amount(key: str, raw: str, quote: str) -> bool:
-    """Whether the value is an amount and the quotation has not that one, or the other way round.
-
-    An amount is proven by itself, in any unit, and by nothing else; an amount proves no word.
-    """
-    if normalise(key, raw).kind == "quantity":
-        return not find_values(quote, arrange({key: (raw,)}), typos=False)
-    return not any(map(str.isdigit, raw)) and any(amount.unit for amount in find_quantities(quote))
-
-
 def _only_one(key: str, values: Mapping[str, str], words: str) -> str | None:
     """The value that is found in the words; None when it is none, or when several are.
 
     A number without its unit may do, and a size in whole inches; a shade states its colour ("crimson" red),
     but no colour its shades.
     """
-    matches = find_values(words, arrange({key: tuple(values.values())}), typos=False)
-    found = {
-        entry.value
-        for match in matches
-        for entry in match.entries
-        if match.form not in _OF_SHADES or entry.normal.text == entry.normal.base
-    }
+    found = _said(key, values.values(), words)
     return found.pop() if len(found) == 1 else None
 
 
-def _contradicts(key: str, values: Mapping[str, str], raw: str, quote: str) -> bool:
-    said = normalise(key, quote)
-    return said != normalise(key, raw) and any(said == normalise(key, other) for other in values.values())
+def _said(key: str, values: Iterable[str], words: str) -> set[str]:
+    """Those of ``values`` that the words themselves state; a colour's base colour states no shade of it."""
+    return {
+        entry.value
+        for match in find_values(words, arrange({key: tuple(values)}), typos=False)
+        for entry in match.entries
+        if match.form not in _OF_SHADES or entry.normal.text == entry.normal.base
+    }
+
+
+def _has_sense(key: str, quote: str) -> bool:
+    """Whether the quotation can state a value by its sense: names have none, nor have words of the key."""
+    words = {token.text for token in tokens(quote)}
+    return key_role(key) not in ("brand", "model") and not words <= {token.text for token in tokens(key)}
+
+
+def _contradicts(key: str, raw: str, values: Sequence[str], quote: str) -> bool:
+    """Whether the quotation states another of the values, another amount, number or colour.
+
+    An amount is proven by itself, in any unit, and by nothing else; an amount proves no word.
+    """
+    said, own = normalise(key, quote), normalise(key, raw)
+    if said != own and any(said == normalise(key, other) for other in values):
+        return True
+    if own.kind == "quantity":
+        return not find_values(quote, arrange({key: (raw,)}), typos=False)
+    if not any(map(str.isdigit, raw)) and any(amount.unit for amount in find_quantities(quote)):
+        return True
+    return _has_another_number(raw, quote) or _is_another_colour(raw, quote)
+
+
+def _has_another_number(raw: str, quote: str) -> bool:
+    """Whether both have numbers, and each one that the other has not: "4K at 60p" and "4k 30"."""
+    own, said = (set(_NUMBER.findall(text)) for text in (raw, quote))
+    return bool(own and said) and not (own <= said or said <= own)
+
+
+def _is_another_colour(raw: str, quote: str) -> bool:
+    """Whether both name colours, and no base colour in common."""
+    own = {colour.base for colour in parse_colours(raw)}
+    said = {colour.base for colour in find_colours(quote) if colour.sure}
+    return bool(own and said) and not own & said and "multicolor" not in own | said
 
 
 def _stated(line: str, values: Iterable[str]) -> list[str]:

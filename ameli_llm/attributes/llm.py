@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ameli_llm.attributes._proof import ProvenValues
 from ameli_llm.attributes.asked import Asked, Order, ask_for
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
+from ameli_llm.attributes.matching.sense import Sense
 from ameli_llm.attributes.values.normalise import alternatives, is_ignored
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
 from ameli_llm.errors import AmeliError
@@ -29,15 +30,20 @@ _Quoted = TypeAdapter(dict[str, Annotated[list[str], Field(min_length=2, max_len
 _Plain = TypeAdapter(dict[str, str])
 
 
-def create(engine: Engine, template: str = "", prompts: Path | None = None) -> LlmExtractor:
-    """The extractor; ``template`` "" is extract/json, ``prompts`` a folder of further templates."""
+def create(
+    engine: Engine, template: str = "", prompts: Path | None = None, sense: Sense | None = None
+) -> LlmExtractor:
+    """The extractor; ``template`` "" is extract/json, ``prompts`` a folder of further templates.
+
+    ``sense`` tells what a quotation means; None lets any quotation prove a word.
+    """
     loaded = load_template(template or "extract/json", prompts)
     if loaded.front.method not in EXTRACT:
         raise AmeliError(
             f"Template {loaded.name!r} is for {loaded.front.method}, not for extraction.",
             hint="ameli-llm prompts list shows what each template is for.",
         )
-    return LlmExtractor(engine, loaded)
+    return LlmExtractor(engine, loaded, sense=sense)
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,9 @@ class LlmExtractor:
     """One request per review, or with a completion template one per attribute of its list.
 
     ``dropped`` counts by reason: "no_span" (the quotation, or without one the value, is not in the review),
-    "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values, or another
-    amount), "no_match" (a completion, or words copied, that state no value), and "review_cut" when the review
-    was too long for the prompt.
+    "unknown_key", "unknown_value", "contradicted" (the quotation states another of the values, another amount
+    or another colour), "unlike" (by ``sense`` it does not mean the value), "no_match" (a completion, or words
+    copied, that state no value), and "review_cut" when the review was too long for the prompt.
     ``order`` is that in which values are listed: by the alphabet, so that it tells nothing. So are the
     attributes, of which those that are most worth asking are taken: prompts about the same candidates begin
     alike, and engines read what they share once.
@@ -66,6 +72,7 @@ class LlmExtractor:
     engine: Engine
     template: Template
     order: Order = sorted
+    sense: Sense | None = None
 
     @property
     def name(self) -> str:
@@ -127,7 +134,7 @@ class LlmExtractor:
         )
 
     def _read(self, task: ExtractionTask, ask: _Ask, replies: Sequence[ChatReply]) -> Extraction:
-        proven = ProvenValues(task.review, self.name)
+        proven = ProvenValues(task.review, self.name, self.sense)
         proven.dropped.update({"review_cut": 1} if ask.cut else {})
         usage = sum((reply.usage for reply in replies), Usage())
         failure = next((reply.failure for reply in replies if reply.failure), None)

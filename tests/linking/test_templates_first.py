@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -24,7 +24,10 @@ def served(*settings: str) -> RunConfig:
 
 
 def templates(config: RunConfig, prompts: Path | None = None) -> dict[str, str]:
-    return Parts(config, None, prompts, lambda name: None).templates()
+    def encode(texts: Sequence[str]) -> NoReturn:
+        pytest.fail(f"encoded {texts}")
+
+    return Parts(config, None, prompts, lambda name: None, encode).templates()
 
 
 @pytest.fixture
