@@ -26,13 +26,13 @@ from ameli_llm.attributes.llm import LlmExtractor
 from ameli_llm.attributes.merge import merge
 from ameli_llm.attributes.values.normalise import agreement, normalise, normalise_all
 from ameli_llm.comparison import entail, listwise
-from ameli_llm.comparison.comparator import ComparisonTask
+from ameli_llm.comparison.comparator import Comparator, ComparisonTask
 from ameli_llm.config import RunConfig, override
 from ameli_llm.dataset.load import Dataset, load_dataset
 from ameli_llm.dataset.synth import write_twin
 from ameli_llm.dataset.synth.catalogue import load_catalogue
 from ameli_llm.dataset.synth.layout import drafts, make_plan
-from ameli_llm.engines.engine import ChatRequest
+from ameli_llm.engines.engine import ChatRequest, Engine
 from ameli_llm.flow import vocabulary
 from ameli_llm.instruction.told import Fact, Told
 from ameli_llm.pipeline import Pipeline, open_pipeline
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=300)
     parser.add_argument("--reviews", type=int, default=60, help="of the test split")
     parser.add_argument("--seed", type=int, default=101)
+    parser.add_argument("--comparators", default="entail,listwise", help="of the model; may be empty")
     parser.add_argument("--parts", default="extraction,comparison,free,link")
     options = parser.parse_args()
     parts = options.parts.split(",")
@@ -82,7 +83,7 @@ def main() -> None:
             if "extraction" in parts:
                 extraction(pipeline, asked)
             if "comparison" in parts:
-                comparison(pipeline, asked)
+                comparison(pipeline, asked, [name for name in options.comparators.split(",") if name])
             if "free" in parts:
                 unconstrained(pipeline, asked)
         if "link" in parts:
@@ -164,7 +165,7 @@ def _same(value: AttributeValue, other: str) -> bool:
     return agreement(normalise(value.key, value.value), normalise_all(value.key, (other,))) == 1
 
 
-def comparison(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
+def comparison(pipeline: Pipeline, asked: Sequence[Asked], comparators: Sequence[str]) -> None:
     """How often the right candidate of ten is best, where the review's words leave it alone."""
     print("\n| comparator | reviews that decide | right | % [95 % interval] | s a review |")
     print("|---|---:|---:|---:|---:|")
@@ -172,16 +173,23 @@ def comparison(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
     engine = pipeline.engine
     assert engine is not None
     assert pipeline.flow.panel is not None
-    compared = {
-        "rules": pipeline.flow.panel.comparators["rules"],
-        "entail": entail.create(engine),
-        "listwise": listwise.create(engine),
+    makers: Mapping[str, Callable[[Engine], Comparator]] = {
+        "entail": entail.create,
+        "listwise": listwise.create,
     }
-    extracted = pipeline.flow.extractors["rules"].extract(
-        [ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in decided]
-    )
-    tasks = [replace(one.task, extracted=found.values) for one, found in zip(decided, extracted, strict=True)]
-    for name, comparator in compared.items():
+    asking = [ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in decided]
+    found_by = {name: pipeline.flow.extractors[name].extract(asking) for name in ("rules", "llm")}
+    precision = pipeline.config.attributes.precision
+    pairs = [dict(zip(found_by, pair, strict=True)) for pair in zip(*found_by.values(), strict=True)]
+    by_rules = _compared(decided, [one.values for one in found_by["rules"]])
+    by_both = _compared(decided, [merge(pair, precision) for pair in pairs])
+    rules = pipeline.flow.panel.comparators["rules"]
+    rows: dict[str, tuple[Comparator, Sequence[ComparisonTask]]] = {
+        "rules, values by rules": (rules, by_rules),
+        "rules, values by rules and model": (rules, by_both),
+        **{name: (makers[name](engine), by_both) for name in comparators},
+    }
+    for name, (comparator, tasks) in rows.items():
         began = time.perf_counter()
         found = comparator.compare(tasks)
         seconds = (time.perf_counter() - began) / max(len(tasks), 1)
@@ -197,6 +205,10 @@ def comparison(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
             f"| {name} | {len(decided)} | {sum(hits)} | {100 * share.value:.1f} "
             f"[{100 * share.low:.1f}, {100 * share.high:.1f}] | {seconds:.2f} |"
         )
+
+
+def _compared(asked: Sequence[Asked], values: Sequence[Sequence[AttributeValue]]) -> list[ComparisonTask]:
+    return [replace(one.task, extracted=tuple(found)) for one, found in zip(asked, values, strict=True)]
 
 
 def _gold_is_left(one: Asked) -> bool:
