@@ -25,6 +25,7 @@ from ameli_llm.machine import computes_in_bfloat16
 from ameli_llm.models.lora import start_from
 from ameli_llm.models.places import base_folder
 from ameli_llm.training.checkpoint import discard
+from ameli_llm.training.processes import Processes, join
 from ameli_llm.types import Progress
 from ameli_llm.untrusted import read_json
 
@@ -95,6 +96,7 @@ def tune(
 
     ``base`` is a known model's name or a model folder; ``start``, an adapter of it to begin with. Adapters
     are in peft's format, weights in bf16. Typed again after an interruption it goes on to the same result.
+    Processes that ``accelerate launch`` started train together, each on its GPU; the main one writes.
     Raises MissingPackageError, and AmeliError when the base cannot be adapted or the sources give no
     exercise.
     """
@@ -103,6 +105,7 @@ def tune(
     from ameli_llm.training.loop import LoopSettings, device
     from ameli_llm.training.loop import train as run
 
+    processes = join()
     on_cpu = device().type == "cpu"
     faster = on_cpu and settings.precision == "auto" and computes_in_bfloat16()
     precision = "bf16" if faster else settings.precision
@@ -116,7 +119,7 @@ def tune(
     held = Stream(dev, templates, chat, settings.seed + _HELD_OUT, settings.longest)
     judged = [held.row(number) for number in range(settings.dev)]
     identity = _identity(folder, rows, held, start)
-    count = _planned(learner, rows, settings, precision, out, identity)
+    count = _planned(learner, rows, settings, precision, out, identity, processes)
     loop = LoopSettings(
         epochs=settings.rounds,
         batch_size=settings.micro_batch,
@@ -139,8 +142,9 @@ def tune(
         checkpoints=out / CHECKPOINT,
         identity=identity,
         progress=progress,
+        processes=processes,
     )
-    scores = _scores(learner, judged)
+    scores = processes.told(_scores(learner, judged) if processes.main else {})
     epochs = [asdict(epoch) for epoch in history]
     record = {
         "base": base,
@@ -152,10 +156,12 @@ def tune(
         "epochs": epochs,
         "scores": scores,
     }
-    save(network, chat, out, adapter=bool(settings.rank))
-    write_json(out / RECORD, record)
-    (out / PLAN).unlink(missing_ok=True)
-    discard(out / CHECKPOINT)
+    if processes.main:
+        save(network, chat, out, adapter=bool(settings.rank))
+        write_json(out / RECORD, record)
+        (out / PLAN).unlink(missing_ok=True)
+        discard(out / CHECKPOINT)
+    processes.wait()
     return Tuned(out, epochs, scores, count * (len(history) - 1))
 
 
@@ -183,6 +189,7 @@ def _planned(
     precision: Literal["auto", "fp32", "bf16", "fp16"],
     out: Path,
     identity: str,
+    processes: Processes,
 ) -> int:
     """Exercises of a round: as set, or what fits in the time at the speed of a few of them.
 
@@ -194,10 +201,12 @@ def _planned(
 
     if not settings.minutes:
         return settings.exercises
+    if not processes.main:
+        return processes.told(0)
     plan = out / PLAN
     known = _Plan.read(plan)
     if known is not None and known.identity == identity and known.minutes == settings.minutes:
-        return known.exercises
+        return processes.told(known.exercises)
     learner.train()
     began = time.monotonic()
     for number in range(_TIMED + 1):
@@ -208,10 +217,11 @@ def _planned(
         torch.autograd.backward(loss)
     learner.zero_grad(set_to_none=True)
     each = (time.monotonic() - began) / _TIMED
-    count = max(settings.batch_size, round(60 * settings.minutes / each / settings.rounds))
+    speed = processes.count / each
+    count = max(settings.batch_size, round(60 * settings.minutes * speed / settings.rounds))
     make_folder(out)
     write_json(plan, _Plan(identity=identity, minutes=settings.minutes, exercises=count).model_dump())
-    return count
+    return processes.told(count)
 
 
 class _Plan(BaseModel):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.training.checkpoint import SECONDS, Setting, State, Store, discard, locked
+from ameli_llm.training.processes import ALONE, Processes
 from ameli_llm.types import Progress
 
 try:
@@ -128,6 +129,7 @@ def train(
     identity: str = "",
     progress: Progress | None = None,
     checkpoint_seconds: float = SECONDS,
+    processes: Processes = ALONE,
 ) -> list[Epoch]:
     """All epochs; ``module`` then holds the weights of the ``best_epoch``, in evaluation mode.
 
@@ -143,6 +145,9 @@ def train(
     ``identity`` (of data and model) and settings, an interrupted training goes on to the same result. Call
     ``discard(checkpoints)`` when the result is saved.
 
+    Several ``processes`` share the examples of each optimizer step and add up their gradients, so that all
+    have the same weights; the main one scores, and writes checkpoints.
+
     Raises AmeliError when there are no examples, and for a checkpoint that is damaged or of another training;
     DivergedError when the loss is not finite, which also discards the checkpoint.
     """
@@ -151,14 +156,18 @@ def train(
             "There is nothing to train on: the training split is empty.",
             hint="Training needs at least one example with a known answer.",
         )
-    training = _Training(module, count, loss, score, settings, progress)
+    training = _Training(module, count, loss, score, settings, progress, processes)
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(locked(checkpoints, checkpoint_seconds)) if checkpoints else None
+        store = None
+        if checkpoints and processes.main:
+            store = stack.enter_context(locked(checkpoints, checkpoint_seconds))
+        elif checkpoints:
+            store = Store(checkpoints)
         stack.enter_context(_own_generators(training.device, settings.seed))
         try:
             return training.run(store, identity)
         except DivergedError:
-            if checkpoints:
+            if checkpoints and processes.main:
                 discard(checkpoints)
             raise
 
@@ -174,9 +183,10 @@ class _Training:
         score: Score | None,
         settings: LoopSettings,
         progress: Progress | None,
+        processes: Processes,
     ) -> None:
         self.module, self.count, self.loss, self.score = module, count, loss, score
-        self.settings, self.progress = settings, progress
+        self.settings, self.progress, self.processes = settings, progress, processes
         self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.device = next(iter(self.parameters.values())).device
         self.precision = _precision(settings, self.device)
@@ -194,7 +204,9 @@ class _Training:
         self.best: Tensors = {}
 
     def run(self, store: Store | None, identity: str) -> list[Epoch]:
+        self.processes.wait()  # the main one has the folder now
         saved = store.load(identity, self._decisive()) if store else None
+        self.processes.wait()  # and all have read what it may write over
         if store and saved:
             self._restore(store, *saved)
         else:
@@ -225,9 +237,9 @@ class _Training:
             self._train_step(order[self.step * self.examples : (self.step + 1) * self.examples])
             self.step += 1
             done = (self.epoch - 1) * self.steps + self.step
-            if self.progress:
+            if self.progress and self.processes.main:
                 self.progress("training steps", done, self.settings.epochs * self.steps)
-            if store and store.due():
+            if store and self.processes.main and store.due():
                 self._save(store, identity)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.parameters.values()):
             raise self._diverged(f"after epoch {self.epoch} a weight is not finite")
@@ -239,27 +251,44 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate(done, self.settings.epochs * self.steps, self.settings)
         self.optimizer.zero_grad()
-        for start in range(0, len(rows), self.settings.batch_size):
-            part = rows[start : start + self.settings.batch_size]
+        own = self.processes.share(rows)
+        total = torch.zeros((), dtype=torch.float64)
+        for start in range(0, len(own), self.settings.batch_size):
+            part = own[start : start + self.settings.batch_size]
             with autocast(self.device, self.precision):
                 mean = self.loss(part)
-            value = float(mean.detach())
-            if not math.isfinite(value):
-                raise self._diverged(f"the loss of epoch {self.epoch} is {value}")
-            self.loss_sum += value * len(part)
+            total += float(mean.detach()) * len(part)
             torch.autograd.backward(self.scaler.scale(mean * (len(part) / len(rows))))
+        value = self._added_up(total)
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss of epoch {self.epoch} is {value / len(rows)}")
+        self.loss_sum += value
         if self.settings.clip:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
+    def _added_up(self, total: torch.Tensor) -> float:
+        """The loss over all processes, whose gradients are added up too."""
+        if self.processes.count > 1:
+            for parameter in self.parameters.values():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            self.processes.add(p.grad for p in self.parameters.values() if p.grad is not None)
+            total = total.to(self.device)
+            self.processes.add([total])
+        return float(total)
+
     def _scored(self) -> float | None:
         if self.score is None:
             return None
         self.module.eval()
-        with torch.no_grad():
-            value = float(self.score())
+        value = 0.0
+        if self.processes.main:
+            with torch.no_grad():
+                value = float(self.score())
+        value = self.processes.told(value)
         if not math.isfinite(value):
             raise self._diverged(f"the score on dev after epoch {len(self.history)} is {value}")
         return value
@@ -286,7 +315,7 @@ class _Training:
         }
 
     def _save(self, store: Store | None, identity: str) -> None:
-        if store is None:
+        if store is None or not self.processes.main:
             return
         state = State(
             identity=identity,

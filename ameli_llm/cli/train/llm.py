@@ -65,12 +65,14 @@ def llm(
     The prompts are rendered as the linker renders them, the answers follow from what a review says: of a
     dataset, shopper-style text made from its products' attributes and the reviews of its train split; without
     a dataset, text about invented products. Dev is made alike from other seeds and the dev splits. Typed
-    again after an interruption it goes on where it was.
+    again after an interruption it goes on where it was. On several GPUs: accelerate launch --num_processes N
+    -m ameli_llm train llm ...
     """
     from ameli_llm.instruction.exercises import Exercises
     from ameli_llm.instruction.sources import sources_of
     from ameli_llm.instruction.tuning import TuningSettings, tune
     from ameli_llm.models import merge_adapter
+    from ameli_llm.training.processes import join
 
     settings = TuningSettings(
         minutes=minutes,
@@ -90,6 +92,8 @@ def llm(
     with progress(GOES_ON) as show:
         train, dev = sources_of(datasets or [], seed, teacher)
         done = tune(base, train, dev, wanted, settings, out, show, start)
+        if not join().main:
+            return
         merged = merge_adapter(base, out, out / "merged", show) if merge and rank else None
     _show(done, merged, as_json)
 
