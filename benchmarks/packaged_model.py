@@ -5,7 +5,8 @@
 Test split, transformers engine. The twin knows what each review states, so that extraction and comparison
 are measured by themselves: values that the review states of its product are right, all others wrong;
 comparison is over the ten candidates that retrieval finds, where they hold the product and what the review
-states fits no other. Prints Markdown; end-to-end rows are `ameli-llm link` without and with the model.
+states fits no other. Prints Markdown; end-to-end rows are `ameli-llm link` without and with the model, by
+default weights (part link) or each by its own, tuned on dev (part tuned).
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from ameli_llm.instruction.told import Fact, Told
 from ameli_llm.pipeline import Pipeline, open_pipeline
 from ameli_llm.prompting.preview import Recorder
 from ameli_llm.ties import chance
-from ameli_llm.types import AttributeValue, Review
-from eval.experiment import link_variants
+from ameli_llm.types import AttributeValue, Review, no_progress
+from eval.experiment import link_variants, tune_pipeline
 from eval.measures.statistics import ClusteredBootstrap
 from eval.paired import compare_runs
 
@@ -86,8 +87,13 @@ def main() -> None:
                 comparison(pipeline, asked, [name for name in options.comparators.split(",") if name])
             if "free" in parts:
                 unconstrained(pipeline, asked)
+        config = override(config, ["comparison.comparators=null"])
         if "link" in parts:
-            end_to_end(dataset, config, Path(work) / "runs")
+            end_to_end(dataset, {"off": RunConfig(), "model": config}, Path(work) / "runs")
+        if "tuned" in parts:
+            tuned = {"off, tuned": RunConfig(), "model, tuned": config}
+            tuned = {name: tuned_on_dev(dataset, one) for name, one in tuned.items()}
+            end_to_end(dataset, tuned, Path(work) / "tuned")
 
 
 def reviews_of(dataset: Dataset, pipeline: Pipeline, options: argparse.Namespace) -> list[Asked]:
@@ -246,15 +252,23 @@ def _follows(request: ChatRequest, text: str) -> bool:
     )
 
 
-def end_to_end(dataset: Dataset, config: RunConfig, out: Path) -> None:
-    """Linking without the model and with it, paired."""
-    configs = {"off": RunConfig(), "model": override(config, ["comparison.comparators=null"])}
-    report: Callable[[str, int, int], None] = lambda *_: None  # noqa: E731
-    runs = dict(link_variants(dataset, dataset.split("test"), configs, out, report))
+def tuned_on_dev(dataset: Dataset, config: RunConfig) -> RunConfig:
+    """The configuration with the weights that `ameli-llm tune` finds on dev."""
+    dev = dataset.split("dev")
+    with open_pipeline(dataset, config) as pipeline:
+        found = tune_pipeline(pipeline, dev.reviews, dev.gold, no_progress).config
+    print(f"\n{config.engine.model or 'no model'}: fusion {found.fusion.model_dump()}")
+    return found
+
+
+def end_to_end(dataset: Dataset, configs: Mapping[str, RunConfig], out: Path) -> None:
+    """Linking with each configuration, paired with the first."""
+    runs = dict(link_variants(dataset, dataset.split("test"), configs, out, no_progress))
+    first = next(iter(runs.values()))
     print("\n| run | end-to-end F1 % [95 % interval] | fixed | broken | exact p | tokens a review |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, outcome in runs.items():
-        paired = compare_runs(runs["off"].folder, outcome.folder).paired
+        paired = compare_runs(first.folder, outcome.folder).paired
         metrics = outcome.metrics or {}
         f1 = metrics["end_to_end_f1"]
         answered = paired.answered
