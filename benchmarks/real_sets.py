@@ -19,6 +19,7 @@ from pathlib import Path
 from ameli_llm.config import RunConfig, retriever_alone
 from ameli_llm.dataset.halves import write_halves
 from ameli_llm.dataset.load import load_dataset
+from ameli_llm.ids import ReviewId
 from ameli_llm.pipeline import open_pipeline
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import Evaluation, evaluate
@@ -39,7 +40,7 @@ class Pooled:
     """The predictions of one method on both halves, each made by the configuration of the other half."""
 
     rows: list[PredictionRow]
-    gold: dict[int, GoldRow]
+    gold: Mapping[ReviewId, GoldRow]
 
     def part(self, copied: bool) -> Pooled:
         """The reviews with or without text copied from the product."""
@@ -142,8 +143,8 @@ def score_table(methods: Mapping[str, Pooled]) -> Iterator[str]:
 
 def difference(paired: Paired) -> list[str]:
     """Ours minus the other, in points, and the exact McNemar p."""
-    d = paired.difference
-    return [f"{100 * d.value:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]", f"{paired.p:.2g}"]
+    d = paired.answered.difference
+    return [f"{100 * d.value:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]", f"{paired.answered.p:.2g}"]
 
 
 def budget(ours: Pooled) -> Iterator[str]:
