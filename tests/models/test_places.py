@@ -123,6 +123,7 @@ ADD = (
 )
 
 
+@pytest.mark.slow  # most of a conversion, until the limit
 def test_a_full_disk_leaves_nothing(package: None, cache: Path) -> None:
     add = [sys.executable, "-c", ADD, "models", "add", "smollm2", str(50_000_000)]
     done = subprocess.run(add, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
