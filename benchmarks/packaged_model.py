@@ -50,7 +50,6 @@ from retrieval.encoders import text_encoder
 BESIDES = frozenset({"Brand", "Product Name", "Model Number", "Model Version", "Color Category"})
 """Keys that a review may state without the twin's record of it: not counted, right or wrong."""
 
-
 NEAR = 0.75
 """Cosine from which a phrase counts for a value where no model has chosen it."""
 
@@ -76,6 +75,7 @@ def main() -> None:
     parser.add_argument("--reviews", type=int, default=60, help="of the test split")
     parser.add_argument("--seed", type=int, default=101)
     parser.add_argument("--comparators", default="entail,listwise", help="of the model; may be empty")
+    parser.add_argument("--set", action="append", default=[], help="setting of the run with the model")
     parser.add_argument("--parts", default="extraction,comparison,free,link")
     options = parser.parse_args()
     parts = options.parts.split(",")
@@ -84,7 +84,7 @@ def main() -> None:
         write_twin(twin, products=options.products, reviews=5 * options.reviews, seed=options.seed)
         dataset = load_dataset(twin)
         served = ["engine.name=transformers", f"engine.model={options.model}"]
-        config = override(RunConfig(), [*served, "comparison.comparators=[rules,entail]"])
+        config = override(RunConfig(), [*served, "comparison.comparators=[rules,entail]", *options.set])
         with open_pipeline(dataset, config) as pipeline:
             pipeline.canary()
             asked = reviews_of(dataset, pipeline, options)
@@ -147,9 +147,12 @@ def extraction(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
         for a, b in zip(values["rules"], values["llm"], strict=True)
     ]
     _row("both agree", asked, agreed, 0.0)
-    precision = pipeline.config.attributes.precision
+    _row("kept by the linker", asked, _kept(pipeline, found), 0.0)
+
+
+def _kept(pipeline: Pipeline, found: Mapping[str, Sequence[Extraction]]) -> list[tuple[AttributeValue, ...]]:
     pairs = [dict(zip(found, pair, strict=True)) for pair in zip(*found.values(), strict=True)]
-    _row("kept by the linker", asked, [merge(pair, precision) for pair in pairs], 0.0)
+    return [merge(pair, pipeline.config.attributes.precision) for pair in pairs]
 
 
 def by_phrases(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
@@ -226,10 +229,8 @@ def comparison(pipeline: Pipeline, asked: Sequence[Asked], comparators: Sequence
     }
     asking = [ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in decided]
     found_by = {name: pipeline.flow.extractors[name].extract(asking) for name in ("rules", "llm")}
-    precision = pipeline.config.attributes.precision
-    pairs = [dict(zip(found_by, pair, strict=True)) for pair in zip(*found_by.values(), strict=True)]
     by_rules = _compared(decided, [one.values for one in found_by["rules"]])
-    by_both = _compared(decided, [merge(pair, precision) for pair in pairs])
+    by_both = _compared(decided, _kept(pipeline, found_by))
     rules = pipeline.flow.panel.comparators["rules"]
     rows: dict[str, tuple[Comparator, Sequence[ComparisonTask]]] = {
         "rules, values by rules": (rules, by_rules),
