@@ -1,10 +1,10 @@
-"""Real reviews without a model: each half of dev is reported by what was tuned or trained on the other.
+"""Real reviews with and without the packaged model: each half of dev by what was tuned on the other.
 
     python benchmarks/real_sets.py FOLDER_WITH_DATASETS --out WORK
 
 FOLDER_WITH_DATASETS holds bestbuy, walmart, walmart_amazon and magento. Prints Markdown: recall and F1 with
-95 % intervals over gold products, the paired test against BM25 alone, SBERT alone and AMELINK, and the error
-budget.
+95 % intervals over gold products, our linker without a model paired with BM25 alone, SBERT alone, AMELINK and
+itself with the packaged model, and the error budget.
 The halves have no gold product in common, and every row stands on the same reviews.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ameli_llm.config import RunConfig, retriever_alone
+from ameli_llm.config import RunConfig, override, retriever_alone
 from ameli_llm.dataset.halves import write_halves
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.ids import ReviewId
@@ -31,7 +31,11 @@ from eval.table5.reproduce import table5
 SETS = ("walmart", "walmart_amazon", "magento", "bestbuy")
 BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}
 AMELINK = {"AMELINK (MiniLM)": "amelink", "AMELINK with title (MiniLM)": "amelink-with-title"}
+WITH_EFFICIENTNET = "AMELINK (MiniLM) + efficientnet"
 OURS = "ameli-llm, no model"
+MODEL = "ameli-llm, smollm2-ameli"
+ROWS = (*BASELINES, *AMELINK, WITH_EFFICIENTNET, OURS, MODEL)
+SERVED = ("engine.name=transformers", "engine.model=smollm2-ameli")
 COPIED = "copied_text"
 
 
@@ -76,18 +80,24 @@ def run_set(source: Path, work: Path) -> dict[str, Pooled]:
     for half in ("a", "b"):
         data = load_dataset(work / half)
         dev, test = data.split("dev"), data.split("test")
-        with open_pipeline(data, RunConfig(), index, show) as pipeline:
-            tuned = tune_pipeline(pipeline, dev.reviews, dev.gold, show).config
-        configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
-        configs = {**configs, OURS: tuned}
+        ours: dict[str, RunConfig] = {}
+        for name, config in (OURS, RunConfig()), (MODEL, override(RunConfig(), SERVED)):
+            with open_pipeline(data, config, index, show) as pipeline:
+                ours[name] = tune_pipeline(pipeline, dev.reviews, dev.gold, show).config
+        configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()} | ours
         for name, outcome in link_variants(data, test, configs, work / half / "runs", show, index=index):
             runs.setdefault(name, []).append(outcome.folder)
-        for name, folder in amelink(work / half, tuned, index).items():
+        beside = amelink(work / half, AMELINK, ours[OURS], index)
+        if any(review.images for review in test.reviews):
+            beside |= amelink(work / half, {WITH_EFFICIENTNET: "amelink"}, ours[OURS], index, "efficientnet")
+        for name, folder in beside.items():
             runs.setdefault(name, []).append(folder)
-    return {name: pooled(folders) for name, folders in runs.items()}
+    return {name: pooled(runs[name]) for name in ROWS if name in runs}
 
 
-def amelink(half: Path, config: RunConfig, index: Path) -> dict[str, RunFolder]:
+def amelink(
+    half: Path, rows: Mapping[str, str], config: RunConfig, index: Path, image_encoder: str = ""
+) -> dict[str, RunFolder]:
     """AMELINK's rows with the packaged encoder over test, among the candidates of our pipeline.
 
     It is trained on dev without a fifth of its gold products, by which epoch and weights are chosen.
@@ -95,18 +105,19 @@ def amelink(half: Path, config: RunConfig, index: Path) -> dict[str, RunFolder]:
     asked = Asked(
         split="test",
         train_split="dev",
-        out=half / "table5",
+        out=half / f"table5{image_encoder and '-'}{image_encoder}",
         config=config,
         index=index,
         preset="paper",
         encoder="minilm",
-        rows=tuple(AMELINK.values()),
+        rows=tuple(rows.values()),
         epochs=None,
         seed=0,
         limit=None,
+        image_encoder=image_encoder,
     )
     table5(half, asked, show)
-    return {name: RunFolder(asked.out / "runs" / row) for name, row in AMELINK.items()}
+    return {name: RunFolder(asked.out / "runs" / row) for name, row in rows.items()}
 
 
 def pooled(folders: list[RunFolder]) -> Pooled:
@@ -126,16 +137,17 @@ def tables(name: str, methods: Mapping[str, Pooled]) -> Iterator[str]:
 
 
 def score_table(methods: Mapping[str, Pooled]) -> Iterator[str]:
-    """A row per method, with the paired difference of ours to it."""
-    yield "| method | n | R@1 | R@10 | R@100 | disambiguation F1 | end-to-end F1 | ours minus it | exact p |"
+    """A row per method, with the paired difference of ours without a model to it."""
+    recall = " | ".join(f"R@{k}" for k in (1, 10, 100))
+    yield f"| method | n | {recall} | disambiguation F1 | end-to-end F1 | no model minus it | exact p |"
     yield "|---|---|---|---|---|---|---|---|---|"
     ours = methods[OURS]
     for name, one in methods.items():
         if not any(candidate.score for row in one.rows for candidate in row.candidates):
             continue  # a set without images has no image row
         scores = one.evaluation().metrics
-        recall = [scores["recall"][k] for k in ("1", "10", "100")]
-        cells = [name, str(scores["n"]), *(score.percent() if score else "-" for score in recall)]
+        found = [scores["recall"][k] for k in ("1", "10", "100")]
+        cells = [name, str(scores["n"]), *(score.percent() if score else "-" for score in found)]
         cells += [scores["disambiguation_f1"].percent(), scores["end_to_end_f1"].percent()]
         cells += ["", ""] if name == OURS else difference(compare(one.rows, one.gold, ours.rows, ours.gold))
         yield f"| {' | '.join(cells)} |"
