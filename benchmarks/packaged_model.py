@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ameli_llm.attributes import llm
 from ameli_llm.attributes._proof import ProvenValues
@@ -43,7 +44,7 @@ from ameli_llm.prompting.preview import Recorder
 from ameli_llm.ties import chance
 from ameli_llm.types import AttributeValue, Review, no_progress
 from eval.experiment import link_variants, tune_pipeline
-from eval.measures.statistics import ClusteredBootstrap
+from eval.measures.statistics import ClusteredBootstrap, exact_mcnemar
 from eval.paired import compare_runs
 from retrieval.encoders import text_encoder
 
@@ -216,9 +217,14 @@ def _same(value: AttributeValue, other: str) -> bool:
 
 
 def comparison(pipeline: Pipeline, asked: Sequence[Asked], comparators: Sequence[str]) -> None:
-    """How often the right candidate of ten is best, where the review's words leave it alone."""
-    print("\n| comparator | reviews that decide | right | % [95 % interval] | s a review |")
-    print("|---|---:|---:|---:|---:|")
+    """How often the right candidate of ten is best, where the review's words leave it alone.
+
+    Paired with the first row; "flips": reviews with another choice when the candidates are turned around.
+    """
+    print(
+        "\n| comparator | reviews that decide | right | % [95 % interval] | fixed | broken | p | flips | s |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     decided = [one for one in asked if len(one.told.possible) == 1 and _gold_is_left(one)]
     engine = pipeline.engine
     assert engine is not None
@@ -237,22 +243,39 @@ def comparison(pipeline: Pipeline, asked: Sequence[Asked], comparators: Sequence
         "rules, values by rules and model": (rules, by_both),
         **{name: (makers[name](engine), by_both) for name in comparators},
     }
+    first: npt.NDArray[np.bool_] | None = None
     for name, (comparator, tasks) in rows.items():
         began = time.perf_counter()
-        found = comparator.compare(tasks)
+        chosen = _choices(comparator, tasks)
         seconds = (time.perf_counter() - began) / max(len(tasks), 1)
-        hits = []
-        for one, result in zip(decided, found, strict=True):
-            ids = [product.id for product in one.task.candidates]
-            order = sorted(
-                range(len(result.scores)), key=lambda at: (-result.scores[at], chance(one.review.id, ids[at]))
-            )
-            hits.append(bool(order) and ids[order[0]] == one.gold)
-        share = ClusteredBootstrap([one.gold for one in decided]).ratio(np.array(hits), np.ones(len(hits)))
-        print(
-            f"| {name} | {len(decided)} | {sum(hits)} | {100 * share.value:.1f} "
-            f"[{100 * share.low:.1f}, {100 * share.high:.1f}] | {seconds:.2f} |"
+        flips = sum(
+            a != b for a, b in zip(chosen, _choices(comparator, [_turned(t) for t in tasks]), strict=True)
         )
+        hits = np.array([choice == one.gold for choice, one in zip(chosen, decided, strict=True)])
+        first = hits if first is None else first
+        share = ClusteredBootstrap([one.gold for one in decided]).ratio(hits, np.ones(len(hits)))
+        print(
+            f"| {name} | {len(decided)} | {hits.sum()} | {100 * share.value:.1f} "
+            f"[{100 * share.low:.1f}, {100 * share.high:.1f}] "
+            f"| {(hits & ~first).sum()} | {(first & ~hits).sum()} "
+            f"| {exact_mcnemar(first.tolist(), hits.tolist()):.2g} | {flips} | {seconds:.2f} |"
+        )
+
+
+def _choices(comparator: Comparator, tasks: Sequence[ComparisonTask]) -> list[int | str | None]:
+    """The best candidate of each task, None where the comparison failed; equal scores by chance."""
+    chosen: list[int | str | None] = []
+    for task, result in zip(tasks, comparator.compare(tasks), strict=True):
+        ids = [product.id for product in task.candidates]
+        scored = zip(result.scores, ids, strict=True) if result.scores else ()
+        chosen.append(
+            min(scored, key=lambda one: (-one[0], chance(task.review.id, one[1])), default=(0, None))[1]
+        )
+    return chosen
+
+
+def _turned(task: ComparisonTask) -> ComparisonTask:
+    return replace(task, candidates=task.candidates[::-1], attributes=task.attributes[::-1])
 
 
 def _compared(asked: Sequence[Asked], values: Sequence[Sequence[AttributeValue]]) -> list[ComparisonTask]:
