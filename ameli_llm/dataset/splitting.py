@@ -67,7 +67,7 @@ def write_split(
             if review.answer == answer:
                 groups.setdefault(review.group, []).append(number)
         order = sorted(groups, key=lambda group: hashlib.sha256(f"{seed} {group}".encode()).digest())
-        for group, place in zip(order, _divide([len(groups[g]) for g in order], ratios), strict=True):
+        for group, place in zip(order, divide([len(groups[g]) for g in order], ratios), strict=True):
             for number in groups[group]:
                 places[number] = place
     parts = {
@@ -106,8 +106,12 @@ def _answer(record: ReviewRecord) -> tuple[Answer, str]:
     return "nil", f"named {gold.product_name}" if gold.product_name else alone
 
 
-def _divide(sizes: Sequence[int], ratios: Sequence[int]) -> list[int]:
-    """A split for each group: in their order to the split that lacks most, then moves that come nearer."""
+def divide(sizes: Sequence[int], ratios: Sequence[int]) -> list[int]:
+    """A split for each group of so many reviews: in their order to the split that lacks most, then moves.
+
+    ``ratios`` are those of train, dev and test; the splits are the places 0, 1 and 2. Moves of one group to
+    another split follow as long as they bring the counts nearer to the ratios.
+    """
     total = sum(sizes)
     used = [place for place, ratio in enumerate(ratios) if ratio]
     lacking = [total * ratio / sum(ratios) for ratio in ratios]

@@ -59,6 +59,10 @@ class Pictures:
             self._copy(crop, self._crops / name)
         return name
 
+    def find(self, path: str, folders: Sequence[Path]) -> Path:
+        """The file that ``take`` would copy. Raises LeftOutError with the reason why there is none."""
+        return self._find(_relative(path), folders)
+
     def _find(self, path: Path, folders: Sequence[Path]) -> Path:
         file = _inside([(sub, folder) for sub in self._subfolders for folder in folders], path)
         if file is None:
