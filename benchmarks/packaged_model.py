@@ -1,8 +1,8 @@
 """The packaged instruction model on a synthetic twin that it has not seen, part by part, beside the rules.
 
-    python benchmarks/packaged_model.py [--model smollm2-ameli] [--reviews 60] [--products 300] [--seed 101]
+    python benchmarks/packaged_model.py [--model smollm2-ameli] [--reviews 60] [--products 300] [--seed 101 ...]
 
-Test split, transformers engine. The twin knows what each review states, so that extraction and comparison
+Test split, transformers engine; with several seeds one twin after the other, and links in the end over all. The twin knows what each review states, so that extraction and comparison
 are measured by themselves: values that the review states of its product are right, all others wrong;
 comparison is over the ten candidates that retrieval finds, where they hold the product and what the review
 states fits no other. Prints Markdown; end-to-end rows are `ameli-llm link` without and with the model, by
@@ -74,21 +74,32 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-ameli")
     parser.add_argument("--products", type=int, default=300)
     parser.add_argument("--reviews", type=int, default=60, help="of the test split")
-    parser.add_argument("--seed", type=int, default=101)
+    parser.add_argument("--seed", type=int, nargs="+", default=[101])
     parser.add_argument("--comparators", default="entail,listwise", help="of the model; may be empty")
     parser.add_argument("--set", action="append", default=[], help="setting of the run with the model")
     parser.add_argument("--parts", default="extraction,comparison,free,link")
     options = parser.parse_args()
+    changed = [one for one in (twin(seed, options) for seed in options.seed) if one is not None]
+    if len(changed) > 1:
+        fixed, broken = (sum(counts) for counts in zip(*changed, strict=True))
+        p = exact_mcnemar([False] * fixed + [True] * broken, [True] * fixed + [False] * broken)
+        print(f"\nOver all seeds the model fixes {fixed} links and breaks {broken} (exact p {p:.2g}).")
+
+
+def twin(seed: int, options: argparse.Namespace) -> tuple[int, int] | None:
+    """The tables of one twin; how many links the model fixes and breaks, None without part link."""
     parts = options.parts.split(",")
+    found = None
+    print(f"\nSeed {seed}, {options.reviews} reviews.")
     with tempfile.TemporaryDirectory() as work:
-        twin = Path(work) / "twin"
-        write_twin(twin, products=options.products, reviews=5 * options.reviews, seed=options.seed)
-        dataset = load_dataset(twin)
+        folder = Path(work) / "twin"
+        write_twin(folder, products=options.products, reviews=5 * options.reviews, seed=seed)
+        dataset = load_dataset(folder)
         served = ["engine.name=transformers", f"engine.model={options.model}"]
         config = override(RunConfig(), [*served, "comparison.comparators=[rules,entail]", *options.set])
         with open_pipeline(dataset, config) as pipeline:
             pipeline.canary()
-            asked = reviews_of(dataset, pipeline, options)
+            asked = reviews_of(dataset, pipeline, seed, options)
             if "extraction" in parts:
                 extraction(pipeline, asked)
             if "phrases" in parts:
@@ -99,17 +110,18 @@ def main() -> None:
                 unconstrained(pipeline, asked)
         config = override(config, ["comparison.comparators=null"])
         if "link" in parts:
-            end_to_end(dataset, {"off": RunConfig(), "model": config}, Path(work) / "runs")
+            found = end_to_end(dataset, {"off": RunConfig(), "model": config}, Path(work) / "runs")
         if "tuned" in parts:
             tuned = {"off, tuned": RunConfig(), "model, tuned": config}
             tuned = {name: tuned_on_dev(dataset, one) for name, one in tuned.items()}
             end_to_end(dataset, tuned, Path(work) / "tuned")
+    return found
 
 
-def reviews_of(dataset: Dataset, pipeline: Pipeline, options: argparse.Namespace) -> list[Asked]:
+def reviews_of(dataset: Dataset, pipeline: Pipeline, seed: int, options: argparse.Namespace) -> list[Asked]:
     """The reviews of the test split, each with its ten candidates and the twin's own record."""
     catalogue = load_catalogue()
-    plan = make_plan(catalogue, options.products, 5 * options.reviews, options.seed, 0.5)
+    plan = make_plan(catalogue, options.products, 5 * options.reviews, seed, 0.5)
     records = {number: draft.provenance for number, draft in enumerate(drafts(plan, catalogue), start=1)}
     split = dataset.split("test")
     reviews = split.reviews[: options.reviews]
@@ -326,23 +338,26 @@ def tuned_on_dev(dataset: Dataset, config: RunConfig) -> RunConfig:
     return found
 
 
-def end_to_end(dataset: Dataset, configs: Mapping[str, RunConfig], out: Path) -> None:
-    """Linking with each configuration, paired with the first."""
+def end_to_end(dataset: Dataset, configs: Mapping[str, RunConfig], out: Path) -> tuple[int, int]:
+    """Linking with each configuration, paired with the first; links that the last one fixes and breaks."""
     runs = dict(link_variants(dataset, dataset.split("test"), configs, out, no_progress))
     first = next(iter(runs.values()))
     print("\n| run | end-to-end F1 % [95 % interval] | fixed | broken | exact p | tokens a review |")
     print("|---|---:|---:|---:|---:|---:|")
+    changed = (0, 0)
     for name, outcome in runs.items():
         paired = compare_runs(first.folder, outcome.folder).paired
         metrics = outcome.metrics or {}
         f1 = metrics["end_to_end_f1"]
         answered = paired.answered
         tokens = metrics["tokens"]
+        changed = len(answered.fixed), len(answered.broken)
         total = (tokens["prompt"] + tokens["completion"]) / max(metrics["n"], 1)
         print(
             f"| {name} | {100 * f1['value']:.1f} [{100 * f1['low']:.1f}, {100 * f1['high']:.1f}] "
-            f"| {len(answered.fixed)} | {len(answered.broken)} | {answered.p:.3g} | {total:.0f} |"
+            f"| {changed[0]} | {changed[1]} | {answered.p:.3g} | {total:.0f} |"
         )
+    return changed
 
 
 if __name__ == "__main__":
