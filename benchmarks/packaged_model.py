@@ -1,12 +1,13 @@
-"""The packaged instruction model on a synthetic twin that it has not seen, part by part, beside the rules.
+"""The packaged instruction model on synthetic twins that it has not seen, part by part, beside the rules.
 
-    python benchmarks/packaged_model.py [--model smollm2-ameli] [--reviews 60] [--products 300] [--seed 101 ...]
+    python benchmarks/packaged_model.py [--model NAME] [--reviews 60] [--products 300] [--seed 101 ...]
 
-Test split, transformers engine; with several seeds one twin after the other, and links in the end over all. The twin knows what each review states, so that extraction and comparison
-are measured by themselves: values that the review states of its product are right, all others wrong;
-comparison is over the ten candidates that retrieval finds, where they hold the product and what the review
-states fits no other. Prints Markdown; end-to-end rows are `ameli-llm link` without and with the model, by
-default weights (part link) or each by its own, tuned on dev (part tuned).
+Test split, transformers engine; with several seeds one twin after the other, in the end the links of all. The
+twin knows what each review states, so that extraction and comparison are measured by themselves: values that
+the review states of its product are right, all others wrong; comparison is over the ten candidates that
+retrieval finds, where they hold the product and what the review states fits no other. Prints Markdown;
+end-to-end rows are `ameli-llm link` without and with the model, by default weights (part link) or each by its
+own, tuned on dev (part tuned).
 """
 
 from __future__ import annotations
