@@ -167,6 +167,7 @@ class Flow:
             orders=comparison.orders,
             flips=comparison.flips,
             usage=usage,
+            exchanges=(*(one for e in extractions.values() for one in e.exchanges), *comparison.exchanges),
             dropped=_sum_counts([e.dropped for e in extractions.values()]),
         )
         return link if failure else self._answered(link, task, ranking)

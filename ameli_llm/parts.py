@@ -22,7 +22,7 @@ from ameli_llm.paths import cache_dir
 from ameli_llm.prompting.example import example, unspeakable, vocabulary_of
 from ameli_llm.prompting.preview import Cramped, Recorder
 from ameli_llm.resolution import ENGINE
-from ameli_llm.templates import load_template
+from ameli_llm.templates import Template, load_template
 
 TEMPLATE = "template"
 """Name of the parameter by which an extractor or a comparator says that it sends a template."""
@@ -67,14 +67,14 @@ class Parts:
         comparator: Comparator = COMPARATORS.make(name, offered)
         return comparator
 
-    def templates(self) -> dict[str, str]:
-        """Names of the templates that are sent, each with its identity.
+    def templates(self) -> dict[str, Template]:
+        """The templates that are sent, by name.
 
         Each asks for an invented review first, of an engine that answers nothing. Raises AmeliError for one
         that is not there, is not sound, or is for another method.
         """
         sent = self._rehearsed(Recorder(), example())
-        return {name: load_template(name, self.prompts).identity for name in sent}
+        return {name: load_template(name, self.prompts) for name in sent}
 
     def check_context(self) -> None:
         """Raises AmeliError that names a template too long for the model whatever is cut of the review.

@@ -24,6 +24,7 @@ from ameli_llm.ids import EntityId
 from ameli_llm.parts import Parts
 from ameli_llm.paths import cache_dir, index_dir
 from ameli_llm.resolution import asks_model, resolve, shares
+from ameli_llm.templates import Template
 from ameli_llm.types import Attributes, Progress, Review, no_progress
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
@@ -37,7 +38,7 @@ STATISTICS = "statistics.json"
 
 @dataclass(frozen=True)
 class Pipeline:
-    """An open pipeline. ``templates`` are the prompts that it sends: name to identity.
+    """An open pipeline. ``templates`` are those of the prompts that it sends, by name.
 
     ``prompts`` is the folder of own templates, which go before the packaged ones.
     """
@@ -48,7 +49,7 @@ class Pipeline:
     dataset: Dataset
     config: RunConfig
     engine: CachedEngine | None
-    templates: Mapping[str, str]
+    templates: Mapping[str, Template]
     prompts: Path | None = None
 
     @property
@@ -116,7 +117,7 @@ class Pipeline:
         }
         return {
             "config": self.config.model_dump(mode="json"),
-            "templates": dict(self.templates),
+            "templates": {name: one.identity for name, one in self.templates.items()},
             "engine": engine,
             "index": {
                 "kb_version": manifest.kb_version,
@@ -204,7 +205,7 @@ def _assembled(
     dataset: Dataset,
     parts: Parts,
     engine: CachedEngine | None,
-    templates: Mapping[str, str],
+    templates: Mapping[str, Template],
     index: Index,
     attributes: Mapping[EntityId, Attributes],
     sharing: Pipeline | None = None,

@@ -13,6 +13,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.ids import ReviewId
 from ameli_llm.parallel import in_parallel
 from ameli_llm.runs import PredictionRow, RunFolder
+from ameli_llm.transcripts import Transcripts
 from ameli_llm.types import Link, Review, State
 
 MAY_CHANGE = frozenset(
@@ -94,11 +95,13 @@ def run(
     batch_size: int,
     workers: int,
     progress: Progress,
+    transcripts: bool = True,
 ) -> int:
     """Links what is not ``done`` yet and returns how many reviews that were.
 
     Batches are cut by position in ``reviews``, done or not, and linked whole: what a batch computes does
     not depend on where an earlier process was killed. The folder must be open for writing.
+    ``transcripts`` says whether requests to a model are kept with their replies.
     """
     count = len(done)
     progress(count, len(reviews))
@@ -107,11 +110,14 @@ def run(
     folder.open_predictions()
     batches = (reviews[start : start + batch_size] for start in range(0, len(reviews), batch_size))
     pending = (batch for batch in batches if any(review.id not in done for review in batch))
-    for linked in in_parallel(link, pending, workers):
-        fresh = [one for one in linked if one.review_id not in done]
-        folder.append(PredictionRow.of(one, keys[one.review_id]) for one in fresh)
-        count += len(fresh)
-        progress(count, len(reviews))
+    with Transcripts(folder.path) as kept:
+        for linked in in_parallel(link, pending, workers):
+            fresh = [one for one in linked if one.review_id not in done]
+            if transcripts:
+                kept.put(fresh)
+            folder.append(PredictionRow.of(one, keys[one.review_id]) for one in fresh)
+            count += len(fresh)
+            progress(count, len(reviews))
     return count - len(done)
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ameli_llm.ids import EntityId, ReviewId
+
+if TYPE_CHECKING:
+    from ameli_llm.engines.engine import Exchange
 
 
 class State(StrEnum):
@@ -190,7 +193,8 @@ class Link:
     place that states an attribute. ``kb_probability``: of the right product being in the knowledge base at
     all. ``none_score``: the comparator's score for "none of these". ``flips`` counts the ``orders`` of
     candidates in which the first choice was another than on average. ``dropped`` counts discarded attribute
-    values by reason; ``stage_seconds`` add up to ``seconds``.
+    values by reason; ``stage_seconds`` add up to ``seconds``. ``exchanges`` are the requests to a
+    model, each with its reply, in the order in which they were sent.
     """
 
     review_id: ReviewId
@@ -210,6 +214,7 @@ class Link:
     dropped: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    exchanges: tuple[Exchange, ...] = field(default=(), repr=False)
 
     @property
     def best(self) -> RankedCandidate | None:

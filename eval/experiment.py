@@ -32,6 +32,9 @@ from eval.tuning.tune import Tuned, tune
 MADE = (*SCORES, "report.html")
 """Files of a run folder that are made of its predictions and gold."""
 
+TEMPLATES = "templates.json"
+"""File of a run folder with the source of each template that was sent and of what it includes."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -63,12 +66,14 @@ def link_split(
     progress: Progress,
     limit: int | None = None,
     official: Official | None = None,
+    transcripts: bool = True,
 ) -> Outcome:
     """Links the first ``limit`` reviews of ``split`` (all: None) into ``out`` and, with gold, evaluates.
 
     Gold is written beside the predictions for evaluation; the pipeline is given reviews without it, unless
-    ``official`` asks for leaks of the official code (``eval.official.leaks``). Raises AmeliError when there
-    is something left to link and the engine fails its canary. A finished run is left as it is.
+    ``official`` asks for leaks of the official code (``eval.official.leaks``). ``transcripts`` says whether
+    prompts and replies are kept. Raises AmeliError when there is something left to link and the engine fails
+    its canary. A finished run is left as it is.
     """
     flow = pipeline.flow
     protocol: dict[str, Any] = {"protocol": HONEST}
@@ -95,7 +100,7 @@ def link_split(
             pipeline.canary()
         _write_gold(folder, pipeline, split, keys.keys())
         if not finished:
-            _link(folder, manifest, pipeline, flow, reviews, keys, done, progress)
+            _link(folder, manifest, pipeline, flow, reviews, keys, done, progress, transcripts)
         rows = list(folder.predictions())
         _write_texts(folder, dataset, split, rows)
         if split.gold:
@@ -115,6 +120,7 @@ def _link(
     keys: Mapping[ReviewId, str],
     done: Set[ReviewId],
     progress: Progress,
+    transcripts: bool,
 ) -> None:
     """Links what is not ``done``, as a session of the manifest; what was made of fewer reviews goes."""
     for name in MADE:
@@ -123,6 +129,11 @@ def _link(
     manifest |= {"versions": provenance.versions(), "git": provenance.commit()}
     manifest = opened({**manifest, "end": None, "reviews": len(reviews)})
     folder.write_manifest(manifest)
+    if pipeline.templates:
+        sources = {
+            name: {f"{name}.j2": one.source, **one.included} for name, one in pipeline.templates.items()
+        }
+        write_json(folder.path / TEMPLATES, sources)
     began, sent = time.monotonic(), pipeline.requests
     run(
         flow.link,
@@ -133,6 +144,7 @@ def _link(
         batch_size=pipeline.batch_size,
         workers=pipeline.workers,
         progress=lambda done, total: progress("linking", done, total),
+        transcripts=transcripts,
     )
     folder.write_manifest(closed(manifest, time.monotonic() - began, pipeline.requests - sent))
 

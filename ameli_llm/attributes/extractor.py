@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ameli_llm.engines.engine import Exchange
 from ameli_llm.types import AttributeValue, Failure, Review, Usage, Vocabulary
 
 
@@ -19,12 +20,16 @@ class ExtractionTask:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """Values found in one review. ``dropped`` counts discarded proposals by reason ("no_span", ...)."""
+    """Values found in one review. ``dropped`` counts discarded proposals by reason ("no_span", ...).
+
+    ``exchanges`` are the requests that were made for it, each with its reply.
+    """
 
     values: tuple[AttributeValue, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
     usage: Usage = Usage()
     failure: Failure | None = None
+    exchanges: tuple[Exchange, ...] = ()
 
 
 class Extractor(Protocol):

@@ -15,7 +15,7 @@ from ameli_llm.attributes.asked import Asked, Order, ask_for
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.attributes.matching.sense import Sense
 from ameli_llm.attributes.values.normalise import alternatives, is_ignored
-from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine, Exchange
 from ameli_llm.errors import AmeliError
 from ameli_llm.templates.budget import cut_words, largest_fitting, review_excerpt
 from ameli_llm.templates.fitting import fitted
@@ -144,7 +144,9 @@ class LlmExtractor:
         elif failure is None and replies:
             failure = self._read_json(ask, replies[0], proven)
         values = () if failure else tuple(proven.values)
-        return Extraction(values, dict(proven.dropped), usage, failure)
+        sent = zip(ask.requests, replies, strict=True)
+        exchanges = tuple(Exchange(self.name, request, reply) for request, reply in sent)
+        return Extraction(values, dict(proven.dropped), usage, failure, exchanges)
 
     def _read_json(self, ask: _Ask, reply: ChatReply, proven: ProvenValues) -> Failure | None:
         if reply.finish_reason == "length":

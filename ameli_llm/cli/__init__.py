@@ -25,7 +25,7 @@ SECTIONS = {
     "Start": ("demo", "doctor", "models"),
     "Data": ("data",),
     "Link": ("index", "retrieve", "tune", "link", "link-one"),
-    "Measure": ("evaluate", "compare", "report", "ablate"),
+    "Measure": ("evaluate", "compare", "report", "show", "ablate"),
     "Prompts": ("prompts",),
     "Train and reproduce": ("train", "reproduce"),
 }
@@ -82,6 +82,7 @@ def _groups() -> None:
         models,
         prompts,
         reproduce,
+        show,
         train,
         tune,
     )
@@ -96,6 +97,7 @@ def _groups() -> None:
         link,
         link_one,
         evaluate,
+        show,
         ablate,
         prompts,
         train,

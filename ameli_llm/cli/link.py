@@ -52,6 +52,9 @@ def link(
             help="As the official AMELI code: with its leaks, each named in the result, and its counting.",
         ),
     ] = False,
+    transcripts: Annotated[
+        bool, typer.Option(help="Keep every prompt and reply in the run: transcripts.sqlite.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Link the reviews of a split; with gold, evaluate and report.
@@ -69,7 +72,8 @@ def link(
         data = load_dataset(dataset)
         chosen = data.split(split)
         with open_pipeline(data, resolved, index, show, prompts) as pipeline:
-            outcome = link_split(pipeline, data, chosen, out, show, limit, Official() if official else None)
+            leaks = Official() if official else None
+            outcome = link_split(pipeline, data, chosen, out, show, limit, leaks, transcripts)
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:
         raise typer.Exit(1)

@@ -78,7 +78,7 @@ def show(template: str = _TEMPLATE, prompts: PromptsOption = None, as_json: Json
     loaded = load_template(template, prompts)
     if as_json:
         front = loaded.front.model_dump(mode="json", by_alias=True)
-        record = {"name": loaded.name, "identity": loaded.identity, "includes": loaded.included}
+        record = {"name": loaded.name, "identity": loaded.identity, "includes": list(loaded.included)}
         typer.echo(json.dumps({**record, "front_matter": front, "source": loaded.source}))
         return
     typer.echo(printable(f"# {loaded.name}  identity {loaded.identity}"))

@@ -14,7 +14,7 @@ from ameli_llm.attributes.asked import shares_word, words_of
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
 from ameli_llm.comparison.differences import differing
 from ameli_llm.engines.choices import MASKED
-from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine, Exchange
 from ameli_llm.ids import EntityId, ReviewId, id_number, id_order
 from ameli_llm.templates.budget import cut_words, estimate_tokens, review_excerpt
 from ameli_llm.templates.fitting import fitted
@@ -128,6 +128,7 @@ Answer: TypeAlias = tuple[Asked, Mapping[str, float]]
 
 
 def ask_and_read(
+    name: str,
     engine: Engine,
     tasks: Sequence[ComparisonTask],
     limits: Limits,
@@ -136,9 +137,9 @@ def ask_and_read(
 ) -> list[Comparison]:
     """A comparison per task: all requests of all tasks are sent at once, each task's answers read together.
 
-    A task without candidates is not asked about; one whose requests exceed the model's context is asked about
-    by smaller ``limits``. One unusable reply makes the whole comparison of its review
-    a failure; its tokens count all the same.
+    ``name`` is the comparator that asks. A task without candidates is not asked about; one whose requests
+    exceed the model's context is asked about by smaller ``limits``. One unusable reply makes the whole
+    comparison of its review a failure; its tokens count all the same.
     """
     asks = fitted(
         engine,
@@ -149,25 +150,30 @@ def ask_and_read(
     )
     replies = iter(engine.chat([one.request for group in asks for one in group]))
     return [
-        _read(task, group, [next(replies) for _ in group], read)
+        _read(name, task, group, [next(replies) for _ in group], read)
         for task, group in zip(tasks, asks, strict=True)
     ]
 
 
 def _read(
+    name: str,
     task: ComparisonTask,
     asks: Sequence[Asked],
     replies: Sequence[ChatReply],
     read: Callable[[ComparisonTask, Sequence[Answer[Asked]]], Comparison],
 ) -> Comparison:
     usage = sum((reply.usage for reply in replies), Usage())
+    sent = zip(asks, replies, strict=True)
+    exchanges = tuple(Exchange(name, ask.request, reply) for ask, reply in sent)
     answers: list[Answer[Asked]] = []
     for ask, reply in zip(asks, replies, strict=True):
         choices = read_choice(reply, ask.request.choices)
         if isinstance(choices, Failure):
-            return Comparison(usage=usage, failure=choices)
+            return Comparison(usage=usage, failure=choices, exchanges=exchanges)
         answers.append((ask, choices))
-    return replace(read(task, answers), usage=usage) if task.candidates else Comparison()
+    if not task.candidates:
+        return Comparison()
+    return replace(read(task, answers), usage=usage, exchanges=exchanges)
 
 
 def average(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ameli_llm.engines.engine import Exchange
 from ameli_llm.types import Attributes, AttributeValue, Failure, Product, Review, Usage
 
 
@@ -26,7 +27,8 @@ class Comparison:
     ``none_score`` is the score of "none of these", when the comparator asks for it. ``orders`` and
     ``flips`` say over how many candidate orders the scores were averaged and in how many of them the
     first choice differed from the averaged one. ``by_comparator`` holds the scores of each comparator, where
-    several were added up. On ``failure`` all are empty.
+    several were added up. On ``failure`` all of these are empty. ``exchanges`` are the requests that
+    were made for it, each with its reply.
     """
 
     scores: tuple[float, ...] = ()
@@ -36,6 +38,7 @@ class Comparison:
     orders: int = 1
     flips: int = 0
     by_comparator: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    exchanges: tuple[Exchange, ...] = ()
 
 
 class Comparator(Protocol):

@@ -67,7 +67,8 @@ class EntailComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; all scores are 0, without a request, when no attribute differs."""
-        return ask_and_read(self.engine, tasks, self.template.front.limits, self.asks, self._read)
+        limits = self.template.front.limits
+        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, self._read)
 
     def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[EntailAsk]:
         """What is asked about one task: each different statement of the candidates.

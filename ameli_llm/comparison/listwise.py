@@ -71,7 +71,8 @@ class ListwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task. Raises AmeliError above 52 candidates."""
-        return ask_and_read(self.engine, tasks, self.template.front.limits, self.asks, self._read)
+        limits = self.template.front.limits
+        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, self._read)
 
     def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[ListwiseAsk]:
         """What is asked about one task: all candidates, once for each order.

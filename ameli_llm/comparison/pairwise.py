@@ -74,7 +74,8 @@ class PairwiseComparator:
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; one request per order and candidate after the first."""
-        return ask_and_read(self.engine, tasks, self.template.front.limits, self.asks, self._read)
+        limits = self.template.front.limits
+        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, self._read)
 
     def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[PairwiseAsk]:
         """What is asked about one task: each candidate after the first, once for each order.

@@ -33,9 +33,10 @@ class Panel:
     def _joined(self, parts: Mapping[str, Comparison]) -> Comparison:
         """The parts as one. "None of these" is scored by the first that asks; orders and flips add up."""
         usage = sum((part.usage for part in parts.values()), Usage())
+        exchanges = tuple(one for part in parts.values() for one in part.exchanges)
         failure = next((part.failure for part in parts.values() if part.failure), None)
         if failure is not None:
-            return Comparison(usage=usage, failure=failure)
+            return Comparison(usage=usage, failure=failure, exchanges=exchanges)
         scores = {name: part.scores for name, part in parts.items()}
         return Comparison(
             total(scores, self.weights),
@@ -44,6 +45,7 @@ class Panel:
             orders=max(part.orders for part in parts.values()),
             flips=sum(part.flips for part in parts.values()),
             by_comparator=scores,
+            exchanges=exchanges,
         )
 
 

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,7 +26,8 @@ class CachedEngine:
     Failures, replies that were cut off and empty ones are never stored. A reply from the cache is the very
     reply that was stored, its token counts included, so that a second run's metrics equal the first's byte
     for byte: ``hits`` says how many calls were saved. A damaged file is moved aside; when the disk is full
-    the engine runs on without the cache. Identical requests of one batch are sent once.
+    the engine runs on without the cache. Identical requests of one batch are sent once. Where the wrapped
+    engine does not say how long a reply took, it is given its share of the batch's seconds.
     """
 
     def __init__(self, engine: Engine, path: Path) -> None:
@@ -100,8 +103,13 @@ class CachedEngine:
             self._hits += len(requests) - len(missing)
             self._misses += len(missing)
         if missing:
+            began = time.perf_counter()
             replies = self._engine.chat(list(missing.values()))
-            fresh = dict(zip(missing, replies, strict=True))
+            share = (time.perf_counter() - began) / len(missing)
+            fresh = {
+                key: reply if reply.seconds is not None else replace(reply, seconds=share)
+                for key, reply in zip(missing, replies, strict=True)
+            }
             self._store.put({key: _StoredReply.dump(r) for key, r in fresh.items() if _complete(r)})
             found |= fresh
         return [found[key] for key in keys]
@@ -156,4 +164,7 @@ class _StoredReply(BaseModel):
         return json.dumps(stored.model_dump())
 
     def load(self) -> ChatReply:
-        return ChatReply(self.text, self.choice_logprobs, Usage(*self.usage), self.finish_reason)
+        usage = Usage(*self.usage)
+        return ChatReply(
+            self.text, self.choice_logprobs, usage, self.finish_reason, seconds=0.0, from_cache=True
+        )

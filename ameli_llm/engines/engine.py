@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ameli_llm.types import Failure, Usage
@@ -43,7 +43,8 @@ class ChatReply:
 
     ``choice_logprobs`` maps every choice to its natural log-probability, normalised over the choices.
     ``finish_reason`` is "stop" or "length" or what the server said. ``failure`` is set when no reply came
-    (engine error) or it was cut off, empty or outside the constraint (invalid output).
+    (engine error) or it was cut off, empty or outside the constraint (invalid output). ``seconds`` until it
+    was there, its share where several requests were computed together; 0 for one from the reply cache.
     """
 
     text: str = ""
@@ -51,6 +52,17 @@ class ChatReply:
     usage: Usage = Usage()
     finish_reason: str = ""
     failure: Failure | None = None
+    seconds: float | None = field(default=None, compare=False)
+    from_cache: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What the part ``asked_by`` (an extractor or comparator) asked about a review, and what came back."""
+
+    asked_by: str
+    request: ChatRequest
+    reply: ChatReply
 
 
 class Engine(Protocol):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import openai
@@ -150,15 +151,20 @@ class VllmServer:
         try:
             model = self._config.model or (await self._identify()).model
             async with self._slots:
+                began = time.perf_counter()
                 answer = await self._answer(model, request)
+                seconds = time.perf_counter() - began
         except AmeliError as error:
             return engine_error(error.message)
         except Exception as error:  # a request that cannot be sent must not end the run
             logger.debug("request not sent", exc_info=True)
             return engine_error(f"request not sent: {type(error).__name__}: {error}")
-        if request.choices:
-            return choice_reply(request, answer.text, answer.tokens, answer.finish_reason, answer.usage)
-        return text_reply(request, answer.text, answer.finish_reason, answer.usage)
+        reply = (
+            choice_reply(request, answer.text, answer.tokens, answer.finish_reason, answer.usage)
+            if request.choices
+            else text_reply(request, answer.text, answer.finish_reason, answer.usage)
+        )
+        return replace(reply, seconds=seconds)
 
     async def _answer(self, model: str, request: ChatRequest) -> _wire.Answer:
         body = _question.body(model, request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -42,6 +43,7 @@ class Template:
 
     ``identity`` is the sha256 of the source, of every included file, and of the front matter with its
     defaults filled in (schema, choices, sampling, limits): two templates with one identity ask the same.
+    ``included`` maps the names of included files to their source.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Template:
     source: str
     front: FrontMatter
     used: frozenset[str]
-    included: tuple[str, ...]
+    included: Mapping[str, str]
     identity: str
     compiled: CompiledTemplate = field(repr=False, compare=False)
 
@@ -164,7 +166,7 @@ def _examine(name: str, path: Path, roots: list[Path]) -> tuple[Template | None,
         source=text,
         front=front,
         used=used,
-        included=tuple(sorted(reading.files)),
+        included=dict(sorted(reading.files.items())),
         identity=_identity(text, reading.files, front),
         compiled=reading.environment.from_string(source),
     )

@@ -50,6 +50,29 @@ def sessions(run: Path) -> list[dict[str, Any]]:
     return found
 
 
+def shows_prompt_and_reply(here: Callable[..., Any], run: Path, from_cache: bool) -> None:
+    """``show`` has what was sent about the first review, what came back, and the templates behind it."""
+    row = next(one for one in lines(run) if one["state"] != "invalid_output")
+    shown = here("show", run, row["review_id"], "--json").json
+    asked, compared = shown["exchanges"]
+    assert [asked["asked_by"], compared["asked_by"]] == ["llm", "listwise"]
+    assert [asked["template_name"], compared["template_name"]] == ["extract/json", "compare/listwise"]
+    assert shown["review"]["body"][:20] in asked["messages"][-1]["content"]
+    assert isinstance(json.loads(asked["reply"]["text"]), dict)
+    assert compared["reply"]["text"] in compared["choices"] == list(compared["reply"]["choice_logprobs"])
+    for one in (asked, compared):
+        assert one["reply"]["from_cache"] is from_cache
+        assert (one["reply"]["seconds"] == 0.0) is from_cache
+        assert one["reply"]["tokens"]["prompt"] > 100
+    text = here("show", run, row["review_id"]).out
+    assert "=== request 1 of 2: llm, template extract/json" in text
+    assert asked["messages"][0]["content"] in text
+    assert f"right: {shown['products'][str(shown['gold']['gold'])]}" in text or shown["gold"]["gold"] is None
+    sources = json.loads((run / "templates.json").read_text(encoding="utf-8"))
+    assert set(sources) == {"extract/json", "compare/listwise"}
+    assert sources["extract/json"]["extract/json.j2"].startswith("---\ndescription:")
+
+
 def metrics_but_cached(run: Path) -> str:
     """Without the tokens that the server had in its cache, which a request asked again finds there."""
     return re.sub(r'"cached": \d+', "", metrics_but_seconds(run))
@@ -75,12 +98,14 @@ def test_extraction_and_comparison_go_through_the_model_once(
         assert set(spec["templates"]) == {"extract/json", "compare/listwise"}
         assert spec["engine"]["name"] == "vllm_server"
         assert spec["engine"]["model"] == "tiny"
+        shows_prompt_and_reply(here, first, from_cache=False)
 
         relay.calls = 0
         assert here(*words, *at(relay.base_url, second)).code == 0
         unusable = sum(row["state"] == "invalid_output" for row in rows)
         assert [one["requests"] for one in sessions(second)] == [unusable], "the reply cache is no request"
         assert relay.calls == CANARY + unusable, "only what was answered unusably is asked for again"
+        shows_prompt_and_reply(here, second, from_cache=True)
     assert metrics_but_cached(second) == metrics_but_cached(first)
 
 

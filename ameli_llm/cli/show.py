@@ -1,0 +1,132 @@
+"""``ameli-llm show``: one review of a run, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ameli_llm.cli.options import JsonOption
+from ameli_llm.cli.results import print_json
+from ameli_llm.cli.terminal import say
+
+if TYPE_CHECKING:
+    from ameli_llm.runs import AttributeRow, CandidateRow
+    from eval.one_review import OneReview
+
+SHORT = 3
+"""Lines in common with the request before, below which a message is shown whole."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``show`` to the app."""
+    app.command("show")(show)
+
+
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, as link writes it.")],
+    review: Annotated[str, typer.Argument(metavar="REVIEW", help="Id of a review of the run.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show one review of a run, whole.
+
+    Its text, each prompt as it was sent and its reply, the values with the words that prove them, what they
+    say of the first candidate, the candidates with their scores, and with gold what went wrong.
+    """
+    from ameli_llm.runs import RunFolder
+    from eval.one_review import one_review
+
+    found = one_review(RunFolder(run), review)
+    if as_json:
+        print_json(found.document())
+        return
+    for line in _lines(found):
+        say(line)
+
+
+def _lines(found: OneReview) -> Iterator[str]:
+    row = found.row
+    yield f"=== review {row.review_id}"
+    for name in ("mention", "header", "body"):
+        yield f"{name}: {found.text.get(name) or ''}"
+    yield f"images: {', '.join(map(str, found.text.get('images') or ())) or 'none'}"
+    for number in range(len(found.exchanges)):
+        yield from _exchange(found, number)
+    yield "\n=== values"
+    yield from [_value(one) for one in row.attributes] or ["none"]
+    if row.dropped:
+        yield f"dropped: {', '.join(f'{reason} {count}' for reason, count in row.dropped.items())}"
+    if row.evidence:
+        yield "\n=== the first candidate"
+        yield from (f"{one.verdict:<8}  {one.key}" for one in row.evidence)
+    yield "\n=== candidates: score = retrieval, text, image"
+    yield from (_candidate(found, at, one) for at, one in enumerate(row.candidates[: row.compared], start=1))
+    yield "\n=== answer"
+    yield from _answer(found)
+
+
+def _exchange(found: OneReview, number: int) -> Iterator[str]:
+    one = found.exchanges[number]
+    request, reply = one.request, one.reply
+    template = found.templates.get(request.template) or request.template[:12]
+    yield f"\n=== request {number + 1} of {len(found.exchanges)}: {one.asked_by}, template {template}"
+    before = found.exchanges[number - 1].request.messages if number else ()
+    for at, message in enumerate(request.messages):
+        lines = message.content.split("\n")
+        same = _common(lines, before[at].content.split("\n") if at < len(before) else [])
+        if same < SHORT:
+            yield f"--- {message.role}\n{message.content}"
+        elif same == len(lines):
+            yield f"--- {message.role}, as in request {number}"
+        else:
+            rest = "\n".join(lines[same:])
+            yield f"--- {message.role}, after {same} lines as in request {number}\n{rest}"
+    took = "from the cache" if reply.from_cache else f"{reply.seconds or 0.0:.2f} s"
+    usage = reply.usage
+    tokens = f"{usage.prompt} + {usage.completion} tokens"
+    yield f"--- reply ({tokens}, {took}, finish reason {reply.finish_reason or 'none'})\n{reply.text}"
+    if reply.choice_logprobs:
+        ordered = sorted(reply.choice_logprobs.items(), key=lambda pair: -pair[1])
+        yield f"--- log-probabilities: {', '.join(f'{choice} {value:.2f}' for choice, value in ordered)}"
+    if reply.failure:
+        yield f"--- {reply.failure.state}: {reply.failure.message}"
+
+
+def _common(lines: Sequence[str], before: Sequence[str]) -> int:
+    """How many lines both begin with."""
+    pairs = enumerate(zip(lines, before, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(lines), len(before)))
+
+
+def _value(one: AttributeRow) -> str:
+    where = f"image {one.evidence.image}" if one.evidence.image else one.evidence.field
+    said = "denies" if one.negated else "states"
+    return f'{one.key}: {said} {one.value}, "{one.evidence.text}" in {where} (by {one.source})'
+
+
+def _candidate(found: OneReview, at: int, one: CandidateRow) -> str:
+    parts = [f"{one.retrieval_score:.3f}"]
+    parts += ["-" if part is None else f"{part:.3f}" for part in (one.text_score, one.image_score)]
+    right = "  <- right" if found.gold and found.gold.gold == one.entity_id else ""
+    name = found.names.get(one.entity_id, "")
+    return f"{at:>2}. {one.score:.3f} = {', '.join(parts)}  {name} ({one.entity_id}){right}"
+
+
+def _answer(found: OneReview) -> Iterator[str]:
+    row = found.row
+    sure = "" if row.confidence is None else f", confidence {row.confidence:.2f}"
+    answered = f" {found.names.get(row.entity_id, '')} ({row.entity_id})" if row.entity_id is not None else ""
+    yield f"{row.state}{answered}{sure}"
+    if row.error:
+        yield f"error: {row.error}"
+    if found.gold is None:
+        return
+    gold = found.gold.gold
+    right = "not in the knowledge base" if gold is None else f"{found.names.get(gold, '')} ({gold})"
+    yield f"right: {right}"
+    if found.cause:
+        from eval.measures.error_budget import CAUSES
+
+        yield f"cause of the error: {found.cause} ({CAUSES[found.cause]})"

@@ -1,0 +1,115 @@
+"""What was sent to a model and what came back, kept beside the predictions."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import zlib
+from pathlib import Path
+
+import pytest
+
+from ameli_llm.engines.engine import ChatReply, ChatRequest, Exchange, Message
+from ameli_llm.errors import AmeliError
+from ameli_llm.transcripts import FILE, Transcripts, read_transcript
+from ameli_llm.types import Failure, Link, State, Usage
+
+SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "string"}}}
+ASKED = Exchange(
+    "llm",
+    ChatRequest(
+        (Message("system", "Read."), Message("user", "red\x00 \ud800 \u2028")), SCHEMA, template="t" * 64
+    ),
+    ChatReply('{"a": "\ud83d"}', None, Usage(10, 2, 4), "stop", seconds=0.25),
+)
+COMPARED = Exchange(
+    "listwise",
+    ChatRequest((Message("user", "A or B?"),), choices=("A", "B"), max_tokens=1, seed=7),
+    ChatReply("A", {"A": 0.0, "B": -9.5}, Usage(5, 1), "stop", seconds=0.0, from_cache=True),
+)
+FAILED = Exchange(
+    "entail",
+    ChatRequest((Message("user", "So?"),), completion=True),
+    ChatReply(failure=Failure(State.ENGINE_ERROR, "no answer")),
+)
+
+
+def kept(folder: Path, *links: Link) -> Path:
+    with Transcripts(folder) as transcripts:
+        transcripts.put(links)
+    return folder
+
+
+def linked(review: int | str, *exchanges: Exchange) -> Link:
+    return Link(review, State.LINKED, exchanges=exchanges)
+
+
+def test_exchanges_come_back_as_they_were(tmp_path: Path) -> None:
+    kept(tmp_path, linked(5, ASKED, COMPARED), linked("5", FAILED))
+    found = read_transcript(tmp_path, 5)
+    assert found == [ASKED, COMPARED]
+    assert [(one.reply.seconds, one.reply.from_cache) for one in found] == [(0.25, False), (0.0, True)]
+    assert list(found[0].request.schema["properties"]) == ["b", "a"], "the order of keys is the model's"
+    assert read_transcript(tmp_path, "5") == [FAILED]
+    assert read_transcript(tmp_path, 6) == []
+
+
+def test_a_review_that_is_linked_again_has_its_new_exchanges_only(tmp_path: Path) -> None:
+    kept(tmp_path, linked(1, ASKED, COMPARED), linked(2, ASKED))
+    kept(tmp_path, linked(1, FAILED))
+    assert read_transcript(tmp_path, 1) == [FAILED]
+    assert read_transcript(tmp_path, 2) == [ASKED]
+
+
+def test_without_a_model_there_is_no_file(tmp_path: Path) -> None:
+    kept(tmp_path, linked(1))
+    assert not (tmp_path / FILE).exists()
+    assert read_transcript(tmp_path, 1) == []
+
+
+def test_an_impossible_choice_is_a_number_in_the_file(tmp_path: Path) -> None:
+    reply = ChatReply("A", {"A": 0.0, "B": -math.inf})
+    kept(tmp_path, linked(1, Exchange("listwise", COMPARED.request, reply)))
+    (found,) = read_transcript(tmp_path, 1)
+    assert found.reply.choice_logprobs == {"A": 0.0, "B": -9999.0}
+
+
+def test_what_requests_have_in_common_takes_no_room(tmp_path: Path) -> None:
+    texts = [f"{os.urandom(2000).hex()} and so on"] * 40
+    many = [
+        Exchange("entail", ChatRequest((Message("user", f"{t} {n}?"),)), ChatReply("Y"))
+        for n, t in enumerate(texts)
+    ]
+    kept(tmp_path, linked(1, *many))
+    with sqlite3.connect(tmp_path / FILE) as database:
+        ((size,),) = database.execute("SELECT length(exchanges) FROM transcripts")
+    assert size < 2 * 4000
+    assert read_transcript(tmp_path, 1) == many
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"no zlib", "incorrect header check"),
+        (zlib.compress(b"{"), "not JSON"),
+        (zlib.compress(b"[{}]"), "asked_by"),
+        ("text", "no bytes"),
+        (zlib.compress(b" " * (65 << 20)), "more than 67108864 bytes"),
+    ],
+)
+def test_a_damaged_transcript_is_named(tmp_path: Path, content: bytes | str, complaint: str) -> None:
+    kept(tmp_path, linked(1, ASKED))
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("UPDATE transcripts SET exchanges = ?", (content,))
+    with pytest.raises(AmeliError, match=complaint) as caught:
+        read_transcript(tmp_path, 1)
+    assert "review 1" in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"x" * 5000)
+    with pytest.raises(AmeliError, match="not a database"):
+        read_transcript(tmp_path, 1)
+    with pytest.raises(AmeliError, match="--no-transcripts"):
+        kept(tmp_path, linked(1, ASKED))
