@@ -33,6 +33,9 @@ Count: TypeAlias = Annotated[int, Field(ge=0, le=10**15)]
 LONGEST_LINE = 16 << 20
 """Characters of a line of ``predictions.jsonl``; one with 100 candidates has 30,000."""
 
+TEMPLATES = "templates.json"
+"""File with the source of each template that was sent to a model."""
+
 MAX_BYTES = 1 << 30
 """Size of the other files; gold with all attributes takes 3,000 bytes a review."""
 
@@ -257,6 +260,11 @@ class RunFolder:
         """``reviews.json`` or ``products.json`` of the run, by id, for reports; empty when absent."""
         path = self.path / f"{name}.json"
         return _by_id(path) if path.is_file() else {}
+
+    def templates(self) -> dict[str, Any]:
+        """Templates by name, each with its ``source`` and the files ``included`` in it; empty when absent."""
+        path = self.path / TEMPLATES
+        return _read_object(path) if path.is_file() else {}
 
     def append(self, rows: Iterable[PredictionRow]) -> None:
         """Appends rows and flushes them. Thread-safe. Raises AmeliError when the disk is full."""

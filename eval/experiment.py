@@ -18,7 +18,7 @@ from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
 from ameli_llm.pipeline import Pipeline, open_pipeline
 from ameli_llm.resolution import model_free, resolve, shares
 from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
-from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from ameli_llm.runs import TEMPLATES, GoldRow, PredictionRow, RunFolder
 from ameli_llm.types import Progress, Review
 from eval.evaluation import MADE as SCORES
 from eval.evaluation import evaluate_run, write_evaluation
@@ -31,9 +31,6 @@ from eval.tuning.tune import Tuned, tune
 
 MADE = (*SCORES, "report.html")
 """Files of a run folder that are made of its predictions and gold."""
-
-TEMPLATES = "templates.json"
-"""File of a run folder with the source of each template that was sent and of what it includes."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +127,13 @@ def _link(
     manifest = opened({**manifest, "end": None, "reviews": len(reviews)})
     folder.write_manifest(manifest)
     if pipeline.templates:
-        sources = {
-            name: {f"{name}.j2": one.source, **one.included} for name, one in pipeline.templates.items()
-        }
-        write_json(folder.path / TEMPLATES, sources)
+        write_json(
+            folder.path / TEMPLATES,
+            {
+                name: {"source": one.source, "included": dict(one.included)}
+                for name, one in pipeline.templates.items()
+            },
+        )
     began, sent = time.monotonic(), pipeline.requests
     run(
         flow.link,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import ReviewId, id_order
+from ameli_llm.runner import MAY_CHANGE
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import plain, spec
 from eval.failures import FailureKind, failure_kinds
@@ -15,6 +16,7 @@ from eval.measures.counting import f1, f1_parts
 from eval.measures.judged import Judged, judge, product_bootstrap
 from eval.measures.slices import groups
 from eval.measures.statistics import SAMPLES, Difference, Interval, exact_mcnemar, false_discovery
+from eval.prompt_changes import prompt_changes
 from eval.standing import Standing, standing
 
 WORST = 10
@@ -90,12 +92,18 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Two runs compared, how far each is, and the settings that differ (in A, in B)."""
+    """Two runs compared, how far each is, and what differs in their making.
+
+    ``changed`` are the settings that differ, (in A, in B), and may decide an answer; ``aside`` those that
+    cannot. ``prompts`` is a diff of templates for each part that asks a model and asks otherwise.
+    """
 
     paired: Paired
     a: Standing
     b: Standing
     changed: Mapping[str, tuple[Any, Any]]
+    aside: Mapping[str, tuple[Any, Any]]
+    prompts: Mapping[str, str]
 
     def document(self) -> dict[str, Any]:
         """JSON types: ``answered`` on the top level, ``failures_as_wrong`` under its name."""
@@ -116,7 +124,8 @@ class RunComparison:
             for name, one in sides.items()
         }
         document = {**content.pop("answered"), **content, "failures": failures}
-        return {**document, "time": plain(time), "changed": plain(self.changed)}
+        made = {"changed": self.changed, "changed_aside": self.aside, "prompts": self.prompts}
+        return {**document, "time": plain(time), **plain(made)}
 
 
 def compare(
@@ -163,13 +172,28 @@ def compare(
 
 def compare_runs(a: RunFolder, b: RunFolder) -> RunComparison:
     """The comparison of two run folders. Raises AmeliError, also when one is no run."""
-    rows_a, rows_b = list(a.require().predictions()), list(b.require().predictions())
-    return RunComparison(
-        compare(rows_a, a.gold(), rows_b, b.gold()),
-        standing(a, len(rows_a)),
-        standing(b, len(rows_b)),
-        changed_settings(spec(a), spec(b)),
-    )
+    (compared,) = compare_all(a, [b])
+    return compared
+
+
+def compare_all(a: RunFolder, others: Sequence[RunFolder]) -> list[RunComparison]:
+    """Each of the other run folders compared with ``a``. Raises AmeliError, also when one is no run."""
+    rows_a, gold_a = list(a.require().predictions()), a.gold()
+    found = []
+    for b in others:
+        rows_b = list(b.require().predictions())
+        changed = changed_settings(spec(a), spec(b))
+        found.append(
+            RunComparison(
+                compare(rows_a, gold_a, rows_b, b.gold()),
+                standing(a, len(rows_a)),
+                standing(b, len(rows_b)),
+                {name: pair for name, pair in changed.items() if name not in MAY_CHANGE},
+                {name: pair for name, pair in changed.items() if name in MAY_CHANGE},
+                prompt_changes(a, b),
+            )
+        )
+    return found
 
 
 def changed_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

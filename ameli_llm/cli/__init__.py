@@ -72,6 +72,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 def _groups() -> None:
     from ameli_llm.cli import (
         ablate,
+        compare,
         data,
         demo,
         doctor,
@@ -97,6 +98,7 @@ def _groups() -> None:
         link,
         link_one,
         evaluate,
+        compare,
         show,
         ablate,
         prompts,

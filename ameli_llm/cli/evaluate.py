@@ -1,9 +1,8 @@
-"""``ameli-llm evaluate``, ``compare`` and ``report``: what a run is worth. No model is loaded."""
+"""``ameli-llm evaluate`` and ``report``: what a run is worth. No model is loaded."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,30 +11,24 @@ import typer
 from ameli_llm.cli.options import SettingsOption
 from ameli_llm.cli.results import (
     leave,
-    print_failures,
     print_json,
     print_scores,
     print_table,
     print_unfinished,
     unfinished,
 )
-from ameli_llm.cli.terminal import printable
 from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
-    from ameli_llm.ids import ReviewId
     from ameli_llm.runs import RunFolder
-    from eval.measures.statistics import Difference
-    from eval.paired import Contrast, RunComparison
     from eval.tuning.refusion import Refused
 
 _LISTED = 10
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the three commands to the app."""
+    """Adds both commands to the app."""
     app.command("evaluate")(evaluate)
-    app.command("compare")(compare)
     app.command("report")(report)
 
 
@@ -74,30 +67,6 @@ def evaluate(
             _print_refused(refused)
         else:
             print_scores(document)
-    leave(far)
-
-
-def compare(
-    run_a: Path = typer.Argument(..., metavar="RUN_A", help="The run to compare against."),
-    run_b: Path = typer.Argument(..., metavar="RUN_B", help="The run that changed something."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
-) -> None:
-    """Compare two runs review by review: failures, fixed, broken.
-
-    With the interval of the difference, exact p, tokens and the worst slices. Fixed, broken and p are over
-    the reviews that both runs answered; the count with failures as wrong answers is given too. Exit code 3
-    when a run is unfinished.
-    """
-    from ameli_llm.runs import RunFolder
-    from eval.paired import compare_runs
-
-    compared = compare_runs(RunFolder(run_a), RunFolder(run_b))
-    far = {"A": compared.a, "B": compared.b}
-    if as_json:
-        print_json({**compared.document(), **unfinished(far)})
-    else:
-        print_unfinished(far)
-        _print_compared(compared)
     leave(far)
 
 
@@ -145,70 +114,3 @@ def _print_refused(scored: Refused) -> None:
     header = ("measure, %", "value [95 % interval]", "n")
     print_table(header, ((name, score.percent(), score.n) for name, score in scores))
     print_table(("state", "reviews"), scored.states.items())
-
-
-def _print_compared(compared: RunComparison) -> None:
-    paired = compared.paired
-    typer.echo(
-        f"{paired.shared} shared reviews with gold; {paired.only_a} only in A, {paired.only_b} only in B"
-    )
-    if paired.failures:
-        typer.echo(f"failed: {paired.failed_a} in A, {paired.failed_b} in B\n")
-        print_failures(paired.failures, ("in A", "in B"))
-        typer.echo(f"The {paired.answered.n} reviews that both answered:\n")
-    else:
-        typer.echo()
-    _print_contrast(paired.answered)
-    if paired.failures:
-        typer.echo()
-        typer.echo(f"All {paired.shared} shared reviews, failures as wrong answers:\n")
-        _print_contrast(paired.failures_as_wrong)
-    tokens = ", ".join(f"{count:+d} {name}" for name, count in paired.tokens.items())
-    typer.echo(f"tokens: {tokens}")
-    typer.echo(f"{'; '.join(_paces(compared))}\n")
-    print_table(
-        ("part", "kind", "n", "fixed", "broken", "p", "q"),
-        ((w.name, w.kind, w.n, w.fixed, w.broken, f"{w.p:.3g}", f"{w.q:.3g}") for w in paired.worst),
-    )
-    print_table(("setting", "A", "B"), ((key, old, new) for key, (old, new) in compared.changed.items()))
-
-
-def _print_contrast(contrast: Contrast) -> None:
-    print_table(
-        ("end-to-end F1, %", "value [95 % interval]"),
-        (
-            ("A", contrast.a.percent()),
-            ("B", contrast.b.percent()),
-            ("B - A", _signed(contrast.difference)),
-        ),
-    )
-    found = contrast.difference.detectable
-    typer.echo(
-        f"exact p (McNemar): {contrast.p:.4g}"
-        + (f"; finds differences from {100 * found:.2f} points" if not math.isnan(found) else "")
-    )
-    for name, ids in (("fixed", contrast.fixed), ("broken", contrast.broken)):
-        typer.echo(f"{name}: {len(ids)}{': ' if ids else ''}{_listed(ids)}")
-
-
-def _signed(difference: Difference) -> str:
-    shares = (difference.value, difference.low, difference.high)
-    if any(map(math.isnan, shares)):
-        return "-"
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * share for share in shares))
-
-
-def _listed(ids: Sequence[ReviewId]) -> str:
-    more = f" ... and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
-    return " ".join(printable(str(id_)) for id_ in ids[:_LISTED]) + more
-
-
-def _paces(compared: RunComparison) -> Iterator[str]:
-    """Wall time of the runs: linking works at several reviews at a time."""
-    for name, run in (("A", compared.a), ("B", compared.b)):
-        if run.seconds is None:
-            yield f"wall time of {name}: unknown"
-            continue
-        paces = {"reviews": run.reviews_per_second, "requests": run.requests_per_second}
-        shown = (f"{pace:.2f} {what}/s" for what, pace in paces.items() if pace)
-        yield ", ".join([f"wall time of {name}: {run.seconds:.1f} s", *shown])

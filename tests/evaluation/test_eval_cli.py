@@ -74,21 +74,6 @@ def test_official_counting_is_printed_and_not_written(run: Path) -> None:
     assert not (run / "metrics.json").exists()
 
 
-def test_compare_and_its_json(
-    run: Path, predict: Predict, golds: Golds, write_run: Callable[..., RunFolder]
-) -> None:
-    rows = [predict(1, 1, {1: 0.9, 2: 0.8}), predict(2, 2, {1: 0.9, 2: 0.8})]
-    spec = {"config": {}, "templates": {"compare/listwise": "abc"}}
-    other = write_run(rows, golds({1: 1, 2: 2}), "other", spec=spec).path
-    result = _call("compare", run, other)
-    assert result.exit_code == 0
-    assert "fixed: 1: 2" in result.stdout
-    assert "templates.compare/listwise" in result.stdout
-    printed = json.loads(_call("compare", run, other, "--json").stdout)
-    assert (printed["fixed"], printed["broken"], printed["p"]) == ([2], [], 1.0)
-    assert printed["changed"] == {"templates.compare/listwise": [None, "abc"]}
-
-
 def test_report_says_where_it_is(run: Path, tmp_path: Path) -> None:
     assert _call("report", run).stdout.strip() == str(run / "report.html")
     printed = _call("report", run, run, "--out", tmp_path / "both.html", "--json").stdout
@@ -112,10 +97,11 @@ def test_a_configuration_of_another_version(run: Path) -> None:
 def test_no_model_library_is_imported(run: Path) -> None:
     script = (
         "import sys, typer\n"
-        "from ameli_llm.cli import evaluate\n"
+        "from ameli_llm.cli import compare, evaluate\n"
         "assert 'numpy' not in sys.modules\n"
         "app = typer.Typer()\n"
         "evaluate.register(app)\n"
+        "compare.register(app)\n"
         "run = sys.argv[1]\n"
         "for command in (['evaluate', run], ['compare', run, run], ['report', run]):\n"
         "    app(command, standalone_mode=False)\n"

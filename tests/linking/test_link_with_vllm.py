@@ -70,7 +70,8 @@ def shows_prompt_and_reply(here: Callable[..., Any], run: Path, from_cache: bool
     assert f"right: {shown['products'][str(shown['gold']['gold'])]}" in text or shown["gold"]["gold"] is None
     sources = json.loads((run / "templates.json").read_text(encoding="utf-8"))
     assert set(sources) == {"extract/json", "compare/listwise"}
-    assert sources["extract/json"]["extract/json.j2"].startswith("---\ndescription:")
+    assert sources["extract/json"]["source"].startswith("---\ndescription:")
+    assert list(sources["extract/json"]["included"]) == ["shared/review.j2"]
 
 
 def metrics_but_cached(run: Path) -> str:
