@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ameli_llm.cli import evaluate as commands
+from ameli_llm.cli import compare, evaluate
 from ameli_llm.config import RunConfig
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
@@ -68,7 +68,8 @@ def run(predict: Predict, golds: Golds, write_run: Callable[..., RunFolder]) -> 
 def _refusal(command: str, *words: Path) -> str | None:
     """What the command refuses with; None when it works. Anything but an AmeliError is raised."""
     app = typer.Typer()
-    commands.register(app)
+    evaluate.register(app)
+    compare.register(app)
     result = CliRunner().invoke(app, [command, *map(str, words)])
     if result.exception is None or isinstance(result.exception, SystemExit):
         assert result.exit_code in (0, 3)

@@ -9,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from ameli_llm.cli import evaluate as commands
-from ameli_llm.cli import results
+from ameli_llm.cli import compare as comparing
+from ameli_llm.cli import evaluate, results
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.failures import LONGEST, failure_kinds
 from eval.paired import compare
@@ -109,7 +109,8 @@ def test_an_outage_breaks_nothing(outage: tuple[RunFolder, RunFolder]) -> None:
 
 def _compared(*words: object) -> Result:
     app = typer.Typer()
-    commands.register(app)
+    evaluate.register(app)
+    comparing.register(app)
     return CliRunner().invoke(app, ["compare", *map(str, words)], catch_exceptions=False)
 
 
@@ -145,7 +146,8 @@ def test_a_run_that_answered_nothing_is_no_traceback(
     assert "The 0 reviews that both answered:" in result.stdout
     assert "nan" not in result.stdout
     app = typer.Typer()
-    commands.register(app)
+    evaluate.register(app)
+    comparing.register(app)
     words = ["report", str(outage[0].path), str(dead.path)]
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     assert "Connection refused" in (outage[0].path / "report.html").read_text()

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ameli_llm.cli import evaluate as commands
+from ameli_llm.cli import compare, evaluate
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 
 Predict = Callable[..., PredictionRow]
@@ -39,7 +39,8 @@ def run(
 
 def _call(*words: object) -> str:
     app = typer.Typer()
-    commands.register(app)
+    evaluate.register(app)
+    compare.register(app)
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout

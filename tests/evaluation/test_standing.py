@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from ameli_llm.cli import evaluate as commands
+from ameli_llm.cli import compare, evaluate
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.standing import closed, opened, settled, standing
@@ -35,7 +35,8 @@ def run(predict: Predict, golds: Golds, write_run: Run) -> Run:
 
 def _call(*words: object) -> Result:
     app = typer.Typer()
-    commands.register(app)
+    evaluate.register(app)
+    compare.register(app)
     return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
 
 
