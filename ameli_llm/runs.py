@@ -110,6 +110,11 @@ class AttributeRow(_Row):
             ),
         )
 
+    def load(self) -> AttributeValue:
+        """The value of the row; who else says the same is not kept."""
+        place = Evidence(**self.evidence.model_dump())
+        return AttributeValue(self.key, self.value, self.source, place, self.negated)
+
     def attribute(self) -> AttributeValue:
         """The extracted value that ``of`` made the row from."""
         return AttributeValue(

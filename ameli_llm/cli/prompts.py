@@ -25,6 +25,9 @@ _DATASET = typer.Option(None, "--dataset", help="Dataset folder; without it an i
 _SPLIT = typer.Option("dev", "--split", help="Split of the dataset.", autocompletion=complete_split)
 _REVIEW = typer.Option(None, "--review", help="Id of the review; the split's first without it.")
 _CANDIDATES = typer.Option("", "--candidates", help="Product ids, as 1,2,3; else those with close titles.")
+_RUN = typer.Option(
+    None, "--run", metavar="RUN", help="As this run of the dataset saw the review: its candidates and values."
+)
 _COUNT = typer.Option(10, "-k", min=1, max=52, help="Candidates to take by title.")
 
 
@@ -93,25 +96,27 @@ def render(
     review: str | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
+    run: Path | None = _RUN,
     prompts: PromptsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the requests that a template makes for one review.
 
-    Without an index, candidates are the products whose titles are closest to the review's words (rapidfuzz):
-    not those that retrieval would find. What the review states comes from the rules extractor.
+    With --run, exactly what that run saw. Otherwise, without an index, candidates are the products whose
+    titles are closest to the review's words (rapidfuzz), not those that retrieval would find, and what the
+    review states comes from the rules extractor.
     """
     from ameli_llm.prompting.preview import as_json as requests_as_json
     from ameli_llm.prompting.preview import as_text, preview
 
-    task = _task(dataset, split, review, candidates, count)
+    task = _task(dataset, split, review, candidates, count, run)
     requests = preview(template, task, prompts)
     if as_json:
         ids = [product.id for product in task.candidates]
         record = {"template": template, "review_id": task.review.id, "candidates": ids}
         typer.echo(json.dumps({**record, "requests": requests_as_json(requests)}))
         return
-    if dataset is not None and not candidates:
+    if dataset is not None and run is None and not candidates:
         typer.echo("candidates: closest titles, not retrieval (--candidates 1,2,3 names others)", err=True)
     if not requests:
         typer.echo(
@@ -156,6 +161,7 @@ def diff(
     review: str | None = _REVIEW,
     candidates: str = _CANDIDATES,
     count: int = _COUNT,
+    run: Path | None = _RUN,
     prompts: PromptsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -163,7 +169,7 @@ def diff(
     from ameli_llm.prompting.diff import diff as diff_of
     from ameli_llm.templates import load_template
 
-    text = diff_of(left, right, prompts, _task(dataset, split, review, candidates, count))
+    text = diff_of(left, right, prompts, _task(dataset, split, review, candidates, count, run))
     if as_json:
         sides = {"a": left, "b": right}
         identities = {
@@ -175,16 +181,23 @@ def diff(
 
 
 def _task(
-    dataset: Path | None, split: str, review: str | None, candidates: str, count: int
+    dataset: Path | None, split: str, review: str | None, candidates: str, count: int, run: Path | None
 ) -> ComparisonTask:
     from ameli_llm.prompting.example import example
-    from ameli_llm.prompting.task import task_of
+    from ameli_llm.prompting.task import task_of, task_of_run
 
     if dataset is None:
-        if review is not None or candidates:
-            raise AmeliError("--review and --candidates name parts of a dataset.", hint="Add --dataset DIR.")
+        if review is not None or candidates or run is not None:
+            raise AmeliError(
+                "--review, --candidates and --run name parts of a dataset.", hint="Add --dataset DIR."
+            )
         return example()
     from ameli_llm.dataset.load import load_dataset
+    from ameli_llm.runs import RunFolder
 
+    if run is not None:
+        if candidates:
+            raise AmeliError("A run has its own candidates.", hint="Leave --candidates or --run out.")
+        return task_of_run(load_dataset(dataset), RunFolder(run), review)
     named = [part.strip() for part in candidates.split(",")] if candidates else []
     return task_of(load_dataset(dataset), split, review, named, count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -249,3 +250,37 @@ def test_the_official_protocol_is_a_switch_that_the_run_records(
     refused = here("link", dataset, "--split", "test", "--out", run, *settings)
     assert refused.code == 2
     assert "holds another run: official was [" in refused.err
+
+
+def render(here: Callable[..., Any], dataset: Path, run: Path, *more: object) -> Any:
+    return here("prompts", "render", "compare/listwise", "--dataset", dataset, "--run", run, "--json", *more)
+
+
+def test_prompts_render_has_the_candidates_of_the_run(
+    linked: tuple[Path, list[object]], dataset: Path, here: Callable[..., Any]
+) -> None:
+    for row in lines(linked[0]):
+        compared = row["candidates"][: row["compared"]]
+        order = sorted(compared, key=lambda one: -one["retrieval_score"])
+        made = render(here, dataset, linked[0], "--review", row["review_id"]).json
+        assert made["candidates"] == [one["entity_id"] for one in order]
+        stated = [one["value"] for one in row["attributes"]]
+        text = json.dumps(made["requests"])
+        assert all(json.dumps(value)[1:-1] in text for value in stated if made["requests"])
+    first = lines(linked[0])[0]["review_id"]
+    assert render(here, dataset, linked[0]).json["review_id"] == first
+
+
+def test_prompts_render_of_a_run_of_something_else(
+    linked: tuple[Path, list[object]], dataset: Path, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = linked[0]
+    assert "has no review '9999'" in render(here, dataset, run, "--review", 9999).err
+    assert "A run has its own candidates" in render(here, dataset, run, "--candidates", "1,2").err
+    assert "Add --dataset DIR" in here("prompts", "render", "compare/listwise", "--run", run).err
+    assert "is not a run folder" in render(here, dataset, tmp_path).err
+    other = tmp_path / "other"
+    shutil.copytree(dataset, other)
+    products = json.loads((other / "products.json").read_text(encoding="utf-8"))
+    (other / "products.json").write_text(json.dumps(products[:-1]), encoding="utf-8")
+    assert "another state of the dataset" in render(here, other, run).err

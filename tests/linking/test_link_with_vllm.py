@@ -74,13 +74,32 @@ def shows_prompt_and_reply(here: Callable[..., Any], run: Path, from_cache: bool
     assert list(sources["extract/json"]["included"]) == ["shared/review.j2"]
 
 
+def renders_what_was_sent(here: Callable[..., Any], run: Path, dataset: Path) -> None:
+    """``prompts render --run`` makes of each review the very requests that the run sent."""
+    for row in lines(run):
+        sent = here("show", run, row["review_id"], "--json").json["exchanges"]
+        words = ("--dataset", dataset, "--run", run, "--review", row["review_id"], "--json")
+        made = [
+            *here("prompts", "render", "extract/json", *words).json["requests"],
+            *here("prompts", "render", "compare/listwise", *words).json["requests"],
+        ]
+        for one, other in zip(sent, made, strict=True):
+            assert {key: one[key] for key in ("messages", "schema", "choices", "template")} == {
+                key: other[key] for key in ("messages", "schema", "choices", "template")
+            }
+
+
 def metrics_but_cached(run: Path) -> str:
     """Without the tokens that the server had in its cache, which a request asked again finds there."""
     return re.sub(r'"cached": \d+', "", metrics_but_seconds(run))
 
 
 def test_extraction_and_comparison_go_through_the_model_once(
-    words: tuple[object, ...], here: Callable[..., Any], vllm_server: RunningServer, tmp_path: Path
+    words: tuple[object, ...],
+    here: Callable[..., Any],
+    dataset: Path,
+    vllm_server: RunningServer,
+    tmp_path: Path,
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     with relayed(vllm_server.base_url) as relay:
@@ -100,6 +119,7 @@ def test_extraction_and_comparison_go_through_the_model_once(
         assert spec["engine"]["name"] == "vllm_server"
         assert spec["engine"]["model"] == "tiny"
         shows_prompt_and_reply(here, first, from_cache=False)
+        renders_what_was_sent(here, first, dataset)
 
         relay.calls = 0
         assert here(*words, *at(relay.base_url, second)).code == 0
