@@ -16,6 +16,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -309,25 +310,28 @@ def unconstrained(pipeline: Pipeline, asked: Sequence[Asked]) -> None:
     asking.extract([ExtractionTask(one.review, vocabulary(one.task.attributes)) for one in asked])
     sent: list[ChatRequest] = recorder.requests
     replies = engine.chat([replace(one, schema=None) for one in sent])
-    valid = sum(_follows(one, reply.text) for one, reply in zip(sent, replies, strict=True))
-    print(f"\nUnconstrained replies that follow their schema: {valid} of {len(sent)}.")
+    found = Counter(_follows(one, reply.text) for one, reply in zip(sent, replies, strict=True))
+    counts = ", ".join(f"{what} {count}" for what, count in found.most_common())
+    print(f"\nOf {len(sent)} unconstrained replies: {counts}.")
 
 
-def _follows(request: ChatRequest, text: str) -> bool:
+def _follows(request: ChatRequest, text: str) -> str:
+    """What is wrong first with a reply, by its schema."""
     try:
         content = json.loads(text)
     except ValueError:
-        return False
-    properties: Mapping[str, Mapping[str, list[Mapping[str, list[str]]]]] = (request.schema or {})[
-        "properties"
-    ]
-    return isinstance(content, dict) and all(
-        key in properties
-        and isinstance(pair, list)
-        and len(pair) == 2
-        and pair[1] in properties[key]["prefixItems"][1]["enum"]
-        for key, pair in content.items()
-    )
+        return "no JSON"
+    if not isinstance(content, dict):
+        return "no object"
+    properties = (request.schema or {})["properties"]
+    for key, pair in content.items():
+        if key not in properties:
+            return "unlisted attribute"
+        if not isinstance(pair, list) or len(pair) != 2:
+            return "no pair of quotation and value"
+        if pair[1] not in properties[key]["prefixItems"][1]["enum"]:
+            return "unlisted value"
+    return "follow their schema"
 
 
 def tuned_on_dev(dataset: Dataset, config: RunConfig) -> RunConfig:
