@@ -234,6 +234,9 @@ def test_the_model_is_tested_once_and_before_the_first_review(open_linker: Open)
         tests = [number for number, (_, body) in enumerate(server.posts) if "alphabet" in json.dumps(body)]
         assert len(tests) == 1
         assert tests[0] < 2
+        (exchange,) = links[0].exchanges
+        assert (exchange.asked_by, exchange.reply.text) == ("listwise", "A")
+        assert RED["body"] in exchange.request.messages[-1].content
         linker.close()
 
 

@@ -14,7 +14,7 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.parts import Parts
 from ameli_llm.resolution import resolve
 from ameli_llm.runs import RunFolder
-from ameli_llm.templates import load_template, prompts_folder
+from ameli_llm.templates import Template, load_template, prompts_folder
 
 SERVED = ("--engine", "vllm_server", "--set", "engine.base_url=http://127.0.0.1:9/v1")
 
@@ -23,7 +23,7 @@ def served(*settings: str) -> RunConfig:
     return resolve(override(RunConfig(), ["engine.name=vllm_server", *settings]))
 
 
-def templates(config: RunConfig, prompts: Path | None = None) -> dict[str, str]:
+def templates(config: RunConfig, prompts: Path | None = None) -> dict[str, Template]:
     def encode(texts: Sequence[str]) -> NoReturn:
         pytest.fail(f"encoded {texts}")
 
@@ -45,7 +45,7 @@ def test_a_folder_of_templates_goes_first(prompts: Path) -> None:
     packaged, own = templates(served()), templates(served(), prompts)
     assert packaged.keys() == own.keys() == {"extract/json", "compare/listwise"}
     assert packaged["extract/json"] == own["extract/json"]
-    assert own["compare/listwise"] == load_template("compare/listwise", prompts).identity
+    assert own["compare/listwise"] == load_template("compare/listwise", prompts)
     assert own["compare/listwise"] != packaged["compare/listwise"]
 
 
