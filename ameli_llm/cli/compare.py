@@ -58,7 +58,7 @@ def compare(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare runs with the first, review by review: failures, fixed, broken.
+    """Compare runs, review by review: failures, fixed, broken.
 
     With the interval of the difference, exact p, tokens, the worst slices, and how prompts and settings
     differ. Fixed, broken and p are over the reviews that both runs answered; the count with failures as wrong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +15,6 @@ from ameli_llm.cli.terminal import say
 if TYPE_CHECKING:
     from ameli_llm.runs import AttributeRow, CandidateRow
     from eval.one_review import OneReview
-
-SHORT = 3
-"""Lines in common with the request before, below which a message is shown whole."""
 
 
 def register(app: typer.Typer) -> None:
@@ -47,13 +44,15 @@ def show(
 
 
 def _lines(found: OneReview) -> Iterator[str]:
+    from ameli_llm.prompting.exchanges import as_text
+
     row = found.row
     yield f"=== review {row.review_id}"
     for name in ("mention", "header", "body"):
         yield f"{name}: {found.text.get(name) or ''}"
     yield f"images: {', '.join(map(str, found.text.get('images') or ())) or 'none'}"
-    for number in range(len(found.exchanges)):
-        yield from _exchange(found, number)
+    if found.exchanges:
+        yield f"\n{as_text(found.exchanges, found.templates)}"
     yield "\n=== values"
     yield from [_value(one) for one in row.attributes] or ["none"]
     if row.dropped:
@@ -65,39 +64,6 @@ def _lines(found: OneReview) -> Iterator[str]:
     yield from (_candidate(found, at, one) for at, one in enumerate(row.candidates[: row.compared], start=1))
     yield "\n=== answer"
     yield from _answer(found)
-
-
-def _exchange(found: OneReview, number: int) -> Iterator[str]:
-    one = found.exchanges[number]
-    request, reply = one.request, one.reply
-    template = found.templates.get(request.template) or request.template[:12]
-    yield f"\n=== request {number + 1} of {len(found.exchanges)}: {one.asked_by}, template {template}"
-    before = found.exchanges[number - 1].request.messages if number else ()
-    for at, message in enumerate(request.messages):
-        lines = message.content.split("\n")
-        same = _common(lines, before[at].content.split("\n") if at < len(before) else [])
-        if same < SHORT:
-            yield f"--- {message.role}\n{message.content}"
-        elif same == len(lines):
-            yield f"--- {message.role}, as in request {number}"
-        else:
-            rest = "\n".join(lines[same:])
-            yield f"--- {message.role}, after {same} lines as in request {number}\n{rest}"
-    took = "from the cache" if reply.from_cache else f"{reply.seconds or 0.0:.2f} s"
-    usage = reply.usage
-    tokens = f"{usage.prompt} + {usage.completion} tokens"
-    yield f"--- reply ({tokens}, {took}, finish reason {reply.finish_reason or 'none'})\n{reply.text}"
-    if reply.choice_logprobs:
-        ordered = sorted(reply.choice_logprobs.items(), key=lambda pair: -pair[1])
-        yield f"--- log-probabilities: {', '.join(f'{choice} {value:.2f}' for choice, value in ordered)}"
-    if reply.failure:
-        yield f"--- {reply.failure.state}: {reply.failure.message}"
-
-
-def _common(lines: Sequence[str], before: Sequence[str]) -> int:
-    """How many lines both begin with."""
-    pairs = enumerate(zip(lines, before, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(lines), len(before)))
 
 
 def _value(one: AttributeRow) -> str:

@@ -15,6 +15,9 @@ from eval.measures.judged import Judged, by_retrieval
 LONGEST = 4000
 """Characters of a text field that are shown."""
 
+LONGEST_TRANSCRIPT = 12_000
+"""Characters of a review's prompts and replies that are shown."""
+
 LONGEST_VALUE = 120
 """Characters of a name or value that are shown."""
 
@@ -75,15 +78,23 @@ class Card:
     from_images: tuple[str, ...]
     values: tuple[str, ...]
     error: str
+    transcript: str
+    other_transcript: str
 
 
 @dataclass(frozen=True)
 class CardMaker:
-    """Makes cards; ``reviews`` and ``names`` are the run's texts by id, either may be empty."""
+    """Makes cards; ``reviews`` and ``names`` are the run's texts by id, either may be empty.
+
+    ``transcript`` gives a review's prompts and replies as text, "" where there are none; ``other_transcript``
+    those of run B.
+    """
 
     reviews: Mapping[ReviewId, Any]
     names: Mapping[ReviewId, Any]
     cause: Callable[[Judged], str | None]
+    transcript: Callable[[ReviewId], str]
+    other_transcript: Callable[[ReviewId], str]
 
     def card(self, one: Judged, change: str = "", other: Judged | None = None) -> Card:
         """The card of a review; with ``other``, the same review in run B, its answer stands beside."""
@@ -111,6 +122,8 @@ class CardMaker:
             from_images=tuple(_from_image(v) for v in row.attributes if v.evidence.field == "image"),
             values=tuple(_value(v) for v in row.attributes if v.evidence.field != "image"),
             error=shown(row.error or "", LONGEST_VALUE * 3),
+            transcript=shown(self.transcript(one.review_id), LONGEST_TRANSCRIPT),
+            other_transcript=shown(self.other_transcript(one.review_id), LONGEST_TRANSCRIPT),
         )
 
     def _name(self, product: EntityId) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ameli_llm.errors import AmeliError
 from ameli_llm.files import write_text
-from ameli_llm.ids import id_order
+from ameli_llm.ids import ReviewId, id_order
+from ameli_llm.prompting.exchanges import as_text
 from ameli_llm.runs import RunFolder
+from ameli_llm.transcripts import read_transcript
 from eval.evaluation import Evaluation, evaluate_run
 from eval.failures import COMMONEST, FailureKind, failure_kinds
 from eval.measures import shown
@@ -19,7 +22,7 @@ from eval.measures.error_budget import CAUSES, cause_of
 from eval.measures.judged import Judged
 from eval.measures.showing import Score, Shown
 from eval.paired import Paired, changed_settings, compare
-from eval.report.cards import Card, CardMaker
+from eval.report.cards import LONGEST_TRANSCRIPT, Card, CardMaker
 from eval.standing import Standing, standing
 
 LONGEST_LIST = 500
@@ -124,16 +127,16 @@ def write_report(run: RunFolder, out: Path | None = None, other: RunFolder | Non
     """
     out = out or run.path / "report.html"
     a, b = Side.of(run), Side.of(other) if other else None
-    write_text(out, _page(run, a, b))
+    write_text(out, _page(run, a, other, b))
     return Written(out, {"A": a.standing, "B": b.standing} if b else {"": a.standing})
 
 
 def render(run: RunFolder, other: RunFolder | None = None) -> str:
     """The report as HTML. Everything that comes from data is escaped."""
-    return _page(run, Side.of(run), Side.of(other) if other else None)
+    return _page(run, Side.of(run), other, Side.of(other) if other else None)
 
 
-def _page(run: RunFolder, a: Side, b: Side | None) -> str:
+def _page(run: RunFolder, a: Side, other: RunFolder | None, b: Side | None) -> str:
     import jinja2
 
     paired = _paired(a, b) if b else None
@@ -144,7 +147,7 @@ def _page(run: RunFolder, a: Side, b: Side | None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    cards = _cards(run, a, b, paired)
+    cards = _cards(run, a, other, b, paired)
     return environment.get_template("report.html.j2").render(
         a=a,
         b=b,
@@ -182,7 +185,9 @@ def _shown_scores(side: Side) -> list[Score]:
     return [score for _, part in shown(side.document) for score in part.scores]
 
 
-def _cards(run: RunFolder, a: Side, b: Side | None, paired: Paired | None) -> list[Card]:
+def _cards(
+    run: RunFolder, a: Side, other: RunFolder | None, b: Side | None, paired: Paired | None
+) -> list[Card]:
     """Cards of at most ``LONGEST_LIST`` reviews; equal ones in order of review id."""
     fixed, broken = (set(paired.answered.fixed), set(paired.answered.broken)) if paired else (set(), set())
     beside = {one.review_id: one for one in b.evaluation.judged} if b else {}
@@ -198,9 +203,25 @@ def _cards(run: RunFolder, a: Side, b: Side | None, paired: Paired | None) -> li
         run.texts("reviews"),
         run.texts("products"),
         lambda one: cause_of(one, evaluation.metrics["k"], evaluation.config.fusion),
+        lambda review: _transcript(run, a, review),
+        lambda review: _transcript(other, b, review) if other and b else "",
     )
     chosen: Sequence[Judged] = sorted(evaluation.judged, key=order)[:LONGEST_LIST]
     return [maker.card(one, change(one), beside.get(one.review_id)) for one in chosen]
+
+
+def _transcript(run: RunFolder, side: Side, review: ReviewId) -> str:
+    """Prompts and replies of a review; a damaged file costs them, not the report."""
+    try:
+        exchanges = read_transcript(run.path, review)
+    except AmeliError as error:
+        return f"cannot be read: {error.message}"
+    templates: Mapping[str, str] = side.spec.get("templates") or {}
+    text = as_text(exchanges, {identity: name for name, identity in templates.items()})
+    if len(text) <= LONGEST_TRANSCRIPT:
+        return text
+    rest = f"\n... the rest: ameli-llm show RUN {review}"
+    return text[: LONGEST_TRANSCRIPT - len(rest)] + rest
 
 
 def _lookup(tree: Any, path: str) -> str:
