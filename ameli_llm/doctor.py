@@ -20,6 +20,7 @@ EXTRAS = {
     "retrieval": "index, search and image encoders",
     "ocr": "text on images",
     "parquet": "Parquet files in data import",
+    "build": "datasets from raw dumps: block list, near-duplicate texts and photos",
     "transformers": "instruction models in process, on the CPU",
     "smollm2": "a small instruction model without a hub, made ready and fine-tuned",
     "vllm": "instruction models on a GPU",

@@ -26,7 +26,7 @@ class CrossEncoderReranker:
 
     def __init__(self, index: Index, model: str, pool: int) -> None:
         self._index = index
-        self._model = _load(model)
+        self._model = load_cross_encoder(model)
         self._pool = pool
 
     def score(self, queries: Sequence[Query], text: Scores) -> Scores:
@@ -49,7 +49,8 @@ class CrossEncoderReranker:
         return scores
 
 
-def _load(model: str) -> CrossEncoder:
+def load_cross_encoder(model: str) -> CrossEncoder:
+    """The cross-encoder of a name or a folder. Raises AmeliError when it is missing or of another kind."""
     try:
         from sentence_transformers import CrossEncoder
     except ImportError as error:

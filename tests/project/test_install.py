@@ -89,7 +89,7 @@ def test_every_extra_that_is_named_exists() -> None:
     sources = [p for folder in ("ameli_llm", "retrieval", "eval") for p in (ROOT / folder).rglob("*.py")]
     calls = re.compile(r'MissingPackageError\(\s*f?"[^"]*",\s*"([\w-]+)"')
     named = {extra for path in sources for extra in calls.findall(path.read_text(encoding="utf-8"))}
-    assert named == {"retrieval", "ocr", "parquet", "smollm2", "transformers"}
+    assert named == {"build", "retrieval", "ocr", "parquet", "smollm2", "transformers"}
 
 
 def test_doctor_knows_every_extra() -> None:

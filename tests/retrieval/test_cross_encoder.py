@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ameli_llm.config import RetrievalConfig
+from ameli_llm.dataset.construction.settings import Models
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Product, Review
@@ -17,6 +18,7 @@ from retrieval.candidates import CandidateFinder
 from retrieval.cross_encoder import CrossEncoderReranker
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query
+from retrieval.similarity import open_tools
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +98,14 @@ def test_equal_products_are_read_once_and_have_equal_scores(
 def test_a_folder_without_a_model(index: Index, tmp_path: Path) -> None:
     with pytest.raises(AmeliError, match="Cannot load the cross-encoder"):
         CrossEncoderReranker(index, str(tmp_path), 3)
+
+
+def test_it_scores_pairs_for_the_construction_of_a_dataset(model: Path) -> None:
+    scorer = open_tools(Models(text="none", image="none", cross_encoder=str(model))).cross_encoder
+    assert scorer is not None
+    pairs = [("blender", "Acme Blender"), ("laptop", "Acme Blender"), ("blender", "Acme Blender")]
+    first, other, again = scorer.scores(pairs)
+    assert 0 < first < 1
+    assert first == pytest.approx(again)
+    assert first != pytest.approx(other)
+    assert scorer.scores([]) == []
