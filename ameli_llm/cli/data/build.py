@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ameli_llm.cli.data.tables import (
+    EncodingOption,
+    MapOption,
+    MappingOption,
+    ProductsOption,
+    ReviewsOption,
+)
 from ameli_llm.cli.options import JsonOption, SettingsOption
 from ameli_llm.cli.terminal import printable, progress, say
 
@@ -25,20 +32,10 @@ def register(group: typer.Typer) -> None:
 def build(
     raw: Annotated[Path, typer.Argument(metavar="RAW", help="Folder of raw products, reviews and images.")],
     out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Folder to make.")],
-    products: Annotated[
-        list[Path] | None, typer.Option("--products", metavar="FILE", help="A file of products; repeatable.")
-    ] = None,
-    reviews: Annotated[
-        list[Path] | None, typer.Option("--reviews", metavar="FILE", help="A file of reviews; repeatable.")
-    ] = None,
-    words: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="COLUMN=FIELD", help="What a column becomes; repeatable."),
-    ] = None,
-    mapping: Annotated[
-        Path | None,
-        typer.Option("--mapping", metavar="FILE", help="Mapping of columns, as data import writes it."),
-    ] = None,
+    products: ProductsOption = None,
+    reviews: ReviewsOption = None,
+    words: MapOption = None,
+    mapping: MappingOption = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -56,7 +53,7 @@ def build(
         Path | None,
         typer.Option("--labels", metavar="FILE", help="CSV of review_id,informative to learn the filter on."),
     ] = None,
-    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of CSV and TSV.")] = "utf-8",
+    encoding: EncodingOption = "utf-8",
     as_json: JsonOption = False,
 ) -> None:
     """Build a benchmark of raw products and reviews.

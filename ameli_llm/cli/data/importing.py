@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ameli_llm.cli.data.check import check_json, print_check
+from ameli_llm.cli.data.tables import (
+    EncodingOption,
+    MapOption,
+    MappingOption,
+    ProductsOption,
+    ReviewsOption,
+)
 from ameli_llm.cli.options import JsonOption
 from ameli_llm.cli.terminal import printable, progress
 from ameli_llm.errors import AmeliError
@@ -30,20 +37,10 @@ def import_(
         typer.Argument(metavar="[FILE]...", help="Products and reviews; which is which is guessed."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DATASET", help="Folder to make.")] = None,
-    products: Annotated[
-        list[Path] | None, typer.Option("--products", metavar="FILE", help="A file of products; repeatable.")
-    ] = None,
-    reviews: Annotated[
-        list[Path] | None, typer.Option("--reviews", metavar="FILE", help="A file of reviews; repeatable.")
-    ] = None,
-    words: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="COLUMN=FIELD", help="What a column becomes; repeatable."),
-    ] = None,
-    mapping: Annotated[
-        Path | None,
-        typer.Option("--mapping", metavar="FILE", help="Mapping of columns, as --write-mapping writes it."),
-    ] = None,
+    products: ProductsOption = None,
+    reviews: ReviewsOption = None,
+    words: MapOption = None,
+    mapping: MappingOption = None,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -61,7 +58,7 @@ def import_(
         bool,
         typer.Option("--outside-is-nil", help="Gold products that are not in the files are outside the KB."),
     ] = False,
-    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of CSV and TSV.")] = "utf-8",
+    encoding: EncodingOption = "utf-8",
     as_json: JsonOption = False,
 ) -> None:
     """Make a dataset of CSV, TSV, JSON, JSON lines or Parquet files.
