@@ -101,6 +101,9 @@ class AttributesConfig(_Section):
     )
     ocr_engine: Literal["rapidocr", "easyocr"] = Field("rapidocr", description="OCR library")
     ocr_model: str = Field("", description="model folder of easyocr")
+    trained: dict[str, str] = Field(
+        default_factory=dict, description="folder of each trained extractor: mjave, uls_dram"
+    )
     precision: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="precision by extractor and key (* for all keys), measured on dev"
     )
@@ -243,6 +246,19 @@ def override(config: RunConfig, settings: Sequence[str]) -> RunConfig:
             raise AmeliError(f"No setting {_short(setting)!r}.", hint=hint)
         section[last] = parse_yaml(value, f"Setting {_short(setting)!r}: the value is not YAML")
     return _validated(content, "--set")
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` settings of something that is trained; values are YAML. Raises AmeliError."""
+    changes = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise AmeliError(
+                f"--set {_short(setting)!r} is not KEY=VALUE.", hint="For example --set epochs=5"
+            )
+        changes[key.strip()] = parse_yaml(value, f"--set {_short(setting)!r}: the value is not YAML")
+    return changes
 
 
 def _validated(content: Any, what: str) -> RunConfig:

@@ -10,6 +10,7 @@ from typing import Any
 from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.attributes.extractor import ExtractionTask, Extractor
 from ameli_llm.attributes.matching.sense import Encode, Sense
+from ameli_llm.attributes.tagging.pictures import LoadRegions, RegionNetwork
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison import COMPARATORS
 from ameli_llm.comparison.comparator import Comparator, ComparisonTask
@@ -28,12 +29,18 @@ TEMPLATE = "template"
 """Name of the parameter by which an extractor or a comparator says that it sends a template."""
 
 
+def _no_regions(name: str) -> RegionNetwork:
+    """Parts that were given nothing to open image networks with have none."""
+    raise AmeliError(f"No image network {name!r} can be opened here.")
+
+
 @dataclass(frozen=True)
 class Parts:
     """Makes the parts of a resolved configuration.
 
     ``prompts`` is a folder of own templates, which go before the packaged ones; ``image_path`` leads from the
-    name of a review's image to its file; ``encode`` makes vectors of words (``attributes.sense``).
+    name of a review's image to its file; ``encode`` makes vectors of words (``attributes.sense``), and
+    ``regions`` opens the image networks of trained extractors.
     """
 
     config: RunConfig
@@ -41,6 +48,7 @@ class Parts:
     prompts: Path | None
     image_path: Callable[[str], Path | None]
     encode: Encode
+    regions: LoadRegions = _no_regions
 
     def extractors(self, held: Mapping[str, Extractor]) -> dict[str, Extractor]:
         """The extractors by name; those ``held`` are not made again. Raises AmeliError."""
@@ -123,6 +131,8 @@ class Parts:
             "ocr_engine": lambda: chosen.ocr_engine,
             "ocr_model": lambda: chosen.ocr_model,
             "cache_dir": lambda: cache_dir() / "ocr",
+            "trained": lambda: chosen.trained.get(name, ""),
+            "regions": lambda: self.regions,
         }
         extractor: Extractor = EXTRACTORS.make(name, offered)
         return extractor

@@ -32,6 +32,7 @@ from retrieval.encoders import text_encoder
 from retrieval.encoders.encoder import TextEncoder
 from retrieval.index import Index, open_index
 from retrieval.manifest import EncoderStamp, IndexDamagedError
+from retrieval.regions import load_regions
 
 STATISTICS = "statistics.json"
 
@@ -119,12 +120,19 @@ class Pipeline:
             "config": self.config.model_dump(mode="json"),
             "templates": {name: one.identity for name, one in self.templates.items()},
             "engine": engine,
+            **self._trained(),
             "index": {
                 "kb_version": manifest.kb_version,
                 "text_encoder": _stamp(manifest.text),
                 "image_encoders": [_stamp(stamp) for stamp in manifest.image_encoders],
             },
         }
+
+    def _trained(self) -> dict[str, Any]:
+        """The revisions of trained extractors by name, where there is one."""
+        found = {name: getattr(one, "revision", "") for name, one in self.flow.extractors.items()}
+        revisions = {name: revision for name, revision in found.items() if revision}
+        return {"trained": revisions} if revisions else {}
 
 
 def open_or_build_index(
@@ -229,7 +237,14 @@ def _assembled(
 
 
 def _parts(config: RunConfig, engine: Engine | None, prompts: Path | None, dataset: Dataset) -> Parts:
-    return Parts(config, engine, prompts, dataset.review_image, lambda texts: _words_encoder().encode(texts))
+    return Parts(
+        config,
+        engine,
+        prompts,
+        dataset.review_image,
+        lambda texts: _words_encoder().encode(texts),
+        load_regions,
+    )
 
 
 @cache

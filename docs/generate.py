@@ -27,6 +27,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ameli_llm import cli
+from ameli_llm.attributes.mjave.settings import MjaveSettings
+from ameli_llm.attributes.uls_dram.settings import UlsDramSettings
 from ameli_llm.config import RunConfig
 from eval.baselines import v2tel, v2vel
 from eval.baselines.amelink.settings import PRESETS, AmelinkSettings
@@ -35,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = "modules"
 AMELINK = "amelink settings"
 TOWERS = "tower settings"
+TAGGERS = "taggers"
 FOLDERS = (
     *("ameli_llm", "ameli_llm/dataset", "ameli_llm/dataset/synth"),
     *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
@@ -116,6 +119,7 @@ def pages(folder: Path) -> Iterator[tuple[Path, str]]:
     for name, parts in (
         ("architecture.md", {MODULES: modules()}),
         ("baselines.md", {TOWERS: tower_settings(), AMELINK: amelink_settings()}),
+        ("extractors.md", {TAGGERS: tagger_settings()}),
     ):
         page = _read(folder / name)
         for mark, text in parts.items():
@@ -148,6 +152,22 @@ def amelink_settings() -> str:
         for name, field in AmelinkSettings.model_fields.items()
     ]
     return _table(("setting", "paper", "official", "meaning and source"), rows)
+
+
+def tagger_settings() -> str:
+    """A table of the settings of M-JAVE and ULS-DRAM; "-" where one has no such setting."""
+    kinds = (MjaveSettings, UlsDramSettings)
+    names = dict.fromkeys(name for kind in kinds for name in kind.model_fields)
+    rows = []
+    for name in names:
+        fields = [kind.model_fields.get(name) for kind in kinds]
+        described = " ".join(dict.fromkeys(field.description or "" for field in fields if field))
+        values = [
+            "-" if field is None else _plain("none" if field.default in ("", ()) else field.default)
+            for field in fields
+        ]
+        rows.append((f"`{name}`", *values, described))
+    return _table(("setting", "mjave", "uls_dram", "meaning and source"), rows)
 
 
 def _plain(value: Any) -> str:

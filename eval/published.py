@@ -1,4 +1,4 @@
-"""The figures that the paper publishes in its Tables 4 and 5, row by row, each with its source.
+"""The figures that papers publish in their tables, row by row, each with its source.
 
 They lie in ``eval/expected``. What is only known at second hand is marked and never mixed with the rest.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +16,8 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.files import first_error
 
 FOLDER = Path(__file__).parent / "expected"
+
+TableName: TypeAlias = Literal["table4", "table5", "mepave", "mae"]
 
 
 class _Strict(BaseModel):
@@ -51,7 +53,7 @@ class PublishedRow(_Strict):
 class Published(_Strict):
     """A published table: its rows by key, in the paper's order."""
 
-    table: Literal["table4", "table5"]
+    table: TableName
     title: str
     measures: tuple[str, ...] = Field(min_length=1)
     sources: dict[str, Source]
@@ -105,7 +107,7 @@ class Published(_Strict):
             yield from self.rows[key].figures
 
 
-def published(name: Literal["table4", "table5"], folder: Path = FOLDER) -> Published:
+def published(name: TableName, folder: Path = FOLDER) -> Published:
     """The published table of that name. Raises AmeliError when its file is broken."""
     path = folder / f"{name}.yaml"
     try:

@@ -3,5 +3,7 @@
 from ameli_llm.registry import Registry
 
 EXTRACTORS = Registry(
-    "extractor", "ameli_llm.attributes", helpers=("asked", "extractor", "matching", "merge", "values")
+    "extractor",
+    "ameli_llm.attributes",
+    helpers=("asked", "extractor", "matching", "merge", "tagging", "values"),
 )

@@ -130,6 +130,7 @@ def train(
     progress: Progress | None = None,
     checkpoint_seconds: float = SECONDS,
     processes: Processes = ALONE,
+    shares: Mapping[str, float] | None = None,
 ) -> list[Epoch]:
     """All epochs; ``module`` then holds the weights of the ``best_epoch``, in evaluation mode.
 
@@ -145,6 +146,8 @@ def train(
     ``identity`` (of data and model) and settings, an interrupted training goes on to the same result. Call
     ``discard(checkpoints)`` when the result is saved.
 
+    ``shares`` gives submodules, by name, a part of the learning rate: {"image": 0.5} halves it there.
+
     Several ``processes`` share the examples of each optimizer step and add up their gradients, so that all
     have the same weights; the main one scores, and writes checkpoints.
 
@@ -156,7 +159,7 @@ def train(
             "There is nothing to train on: the training split is empty.",
             hint="Training needs at least one example with a known answer.",
         )
-    training = _Training(module, count, loss, score, settings, progress, processes)
+    training = _Training(module, count, loss, score, settings, progress, processes, shares or {})
     with contextlib.ExitStack() as stack:
         store = None
         if checkpoints and processes.main:
@@ -184,16 +187,26 @@ class _Training:
         settings: LoopSettings,
         progress: Progress | None,
         processes: Processes,
+        shares: Mapping[str, float],
     ) -> None:
         self.module, self.count, self.loss, self.score = module, count, loss, score
         self.settings, self.progress, self.processes = settings, progress, processes
-        self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.shares = dict(shares)
+        found = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        # In the optimizer's order, in which the parameters of one rate are together.
+        self.parameters = dict(sorted(found.items(), key=lambda item: self._share(item[0])))
         self.device = next(iter(self.parameters.values())).device
         self.precision = _precision(settings, self.device)
         kind = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
-        self.optimizer = kind(
-            self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        rates = sorted({self._share(name) for name in self.parameters})
+        groups = [
+            {
+                "params": [p for name, p in self.parameters.items() if self._share(name) == share],
+                "share": share,
+            }
+            for share in rates
+        ]
+        self.optimizer = kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.examples = settings.batch_size * settings.accumulation
         """Examples in an optimizer step."""
@@ -249,7 +262,7 @@ class _Training:
     def _train_step(self, rows: Rows) -> None:
         done = (self.epoch - 1) * self.steps + self.step
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(done, self.settings.epochs * self.steps, self.settings)
+            group["lr"] = group["share"] * rate(done, self.settings.epochs * self.steps, self.settings)
         self.optimizer.zero_grad()
         own = self.processes.share(rows)
         total = torch.zeros((), dtype=torch.float64)
@@ -312,7 +325,12 @@ class _Training:
             "device": self.device.type,
             "examples": self.count,
             "scored": self.score is not None,
+            **{f"share of {name}": share for name, share in self.shares.items()},
         }
+
+    def _share(self, parameter: str) -> float:
+        """The part of the learning rate that a parameter has: that of the submodule which it is in."""
+        return next((s for name, s in self.shares.items() if parameter.startswith(f"{name}.")), 1.0)
 
     def _save(self, store: Store | None, identity: str) -> None:
         if store is None or not self.processes.main:

@@ -30,8 +30,8 @@ class ResNet:
 
     def __init__(self, model: str) -> None:
         self.model = full_name(model)
-        self._network, self._preprocess = _load(self.model)
-        self.revision = _weights_digest(self._network)
+        self._network, self._preprocess = load_network(self.model)
+        self.revision = weights_digest(self._network)
         self.dimension = int(self._network.num_features)
 
     def encode_images(self, paths: Sequence[Path]) -> list[Vectors | ImageProblem]:
@@ -72,7 +72,11 @@ def create(model: str = "") -> ResNet:
     return ResNet(model)
 
 
-def _load(model: str) -> tuple[Any, Any]:
+def load_network(model: str) -> tuple[Any, Any]:
+    """The network without its classifier, in evaluation mode, and what makes its pixels of an RGB image.
+
+    Raises AmeliError when the name is no ResNet of timm's, or its weights are not at hand.
+    """
     try:
         import timm
     except ImportError as error:
@@ -129,7 +133,7 @@ def _fill(network: Any, path: Path) -> None:
     network.load_state_dict({name: found[name] for name in wanted})
 
 
-def _weights_digest(network: Any) -> str:
+def weights_digest(network: Any) -> str:
     """The first 16 hex digits of a SHA-256 over names and values of all weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):

@@ -29,6 +29,16 @@ HEAVY = (
     *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr"),
 )
 TRAINS_WITH_TORCH = {
+    "ameli_llm.attributes.mjave.network",
+    "ameli_llm.attributes.tagging.batches",
+    "ameli_llm.attributes.tagging.tagger",
+    "ameli_llm.attributes.tagging.text_encoder",
+    "ameli_llm.attributes.tagging.trained",
+    "ameli_llm.attributes.tagging.training",
+    "ameli_llm.attributes.uls_dram.decoder",
+    "ameli_llm.attributes.uls_dram.encoder",
+    "ameli_llm.attributes.uls_dram.network",
+    "ameli_llm.attributes.uls_dram.ranges",
     "ameli_llm.engines._attention",
     "ameli_llm.engines._network",
     "ameli_llm.engines._writers",

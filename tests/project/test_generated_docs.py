@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
-MADE = ("architecture.md", "baselines.md", "commands.md", "configuration.md", "library.md")
+MADE = ("architecture.md", "baselines.md", "commands.md", "configuration.md", "extractors.md", "library.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

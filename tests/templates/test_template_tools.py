@@ -156,7 +156,10 @@ def test_cli_render_mistakes(run: Run, tmp_path: Path, arguments: list[str], say
 
 def test_cli_render_needs_the_dataset_for_a_review(run: Run) -> None:
     result = run("render", "compare/entail", "--review", "1")
-    assert str(result.exception) == "--review, --candidates and --run name parts of a dataset. Add --dataset DIR."
+    assert (
+        str(result.exception)
+        == "--review, --candidates and --run name parts of a dataset. Add --dataset DIR."
+    )
 
 
 def test_cli_diff(run: Run) -> None:

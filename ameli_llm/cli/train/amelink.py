@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,7 +18,6 @@ from ameli_llm.cli.options import (
 )
 from ameli_llm.cli.terminal import progress, say, table
 from ameli_llm.cli.training import CandidatesOption
-from ameli_llm.errors import AmeliError
 from ameli_llm.interruption import GOES_ON
 
 if TYPE_CHECKING:
@@ -72,13 +70,13 @@ def amelink(
     Candidates and the reviews' attributes come from a run of link without a model over each split. --set
     changes any of AMELINK's settings. Typed again after a kill, it goes on where it was.
     """
-    from ameli_llm.config import load_config
+    from ameli_llm.config import load_config, parse_settings
     from ameli_llm.dataset.load import load_dataset
     from eval.baselines.amelink import settings_for, train
     from eval.baselines.amelink.models import check
     from eval.baselines.course import open_course
 
-    changes = {**_given(epochs, learning_rate, batch_size, micro_batch), **_named(settings or ())}
+    changes = {**_given(epochs, learning_rate, batch_size, micro_batch), **parse_settings(settings or ())}
     run = load_config(config)
     chosen = settings_for(preset, encoder, {"candidates": run.retrieval.candidates, **changes})
     check(chosen, variants or ())
@@ -98,19 +96,6 @@ def _given(
     named = {"epochs": epochs, "adapter_epochs": epochs, "learning_rate": learning_rate}
     named |= {"batch_size": batch_size, "micro_batch": micro_batch}
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _named(settings: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE settings; values are YAML. Raises AmeliError."""
-    from ameli_llm.config import parse_yaml
-
-    changes = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise AmeliError(f"--set {setting!r} is not KEY=VALUE.", hint="For example --set dropout=0.5")
-        changes[key.strip()] = parse_yaml(value, f"--set {setting!r}: the value is not YAML")
-    return changes
 
 
 def _show(summary: Summary, as_json: bool) -> None:

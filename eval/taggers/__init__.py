@@ -1,0 +1,1 @@
+"""Trained extractors beside the figures of their papers: MEPAVE and MAE."""
