@@ -162,7 +162,7 @@ REGIONAL_GATE = {"value_head.gate_attributes", "value_head.gate_regions"}
         ({"without": ("attributes",)}, {"value_head.of_attributes"}),
         ({"without": ("multitask",)}, {"value_head.of_attributes", "value_head.gate_attributes"}),
     ],
-    ids=str,
+    ids=lambda value: "+".join(value["without"]) if isinstance(value, dict) else "",
 )
 def test_an_ablation_takes_these_layers_away(make: Make, changes: Any, gone: set[str]) -> None:
     whole = reached(*make())
