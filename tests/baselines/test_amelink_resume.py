@@ -50,7 +50,9 @@ def content(out: Path) -> dict[str, bytes]:
     ("changes", "moments"),
     [
         (TRAINED, ["loss:1", "loss:6", "written:1", "dev:3", "loss:2", "adapter:1", "written:1"]),
-        (FROZEN, ["encoded:3", "loss:5", "written:2", "dev:2", "adapter:1"]),
+        pytest.param(
+            FROZEN, ["encoded:3", "loss:5", "written:2", "dev:2", "adapter:1"], marks=pytest.mark.slow
+        ),
     ],
     ids=["trained", "frozen"],
 )

@@ -100,6 +100,7 @@ def test_same_seed_same_file(lamps: Path, index: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_adapter(lamps: Path, tmp_path: Path) -> None:
     """The photos are so far off that no review finds its lamp untrained. Wide layers make a checkpoint, and
     so an epoch of 6 steps, slow enough to be killed in time."""

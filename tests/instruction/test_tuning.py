@@ -146,6 +146,7 @@ def test_all_weights_are_a_model_folder(tiny_model: Path, tmp_path: Path) -> Non
     assert AutoTokenizer.from_pretrained(out).chat_template
 
 
+@pytest.mark.slow
 def test_minutes_are_planned_once(tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "adapter"
 
@@ -203,6 +204,7 @@ def test_the_command(tiny_model: Path, tmp_path: Path) -> None:
     assert (out / "merged" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_an_adapter(tiny_model: Path, tmp_path: Path) -> None:
     from ameli_llm.instruction.loading import load
     from ameli_llm.models.lora import start_from

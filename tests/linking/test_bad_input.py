@@ -104,7 +104,7 @@ def test_an_unknown_split(link: Callable[..., str]) -> None:
         ),
         (
             ("--set", "attributes.extractors=[rulez]"),
-            "No extractor named 'rulez'. Available: llm, ocr, rules. Did you mean 'rules'?",
+            "No extractor named 'rulez'. Available: llm, mjave, ocr, rules, uls_dram. Did you mean 'rules'?",
         ),
         (
             ("--set", "comparison.comparator=listwize"),

@@ -59,5 +59,5 @@ def test_the_extractors_of_the_project() -> None:
     with pytest.raises(UnknownNameError) as caught:
         EXTRACTORS.load("rulez")
     assert str(caught.value) == (
-        "No extractor named 'rulez'. Available: llm, ocr, rules. Did you mean 'rules'?"
+        "No extractor named 'rulez'. Available: llm, mjave, ocr, rules, uls_dram. Did you mean 'rules'?"
     )

@@ -145,6 +145,7 @@ fine_tune(TRIPLETS, DEV, identity(sys.argv[1]), Path(sys.argv[2]), show)
 """
 
 
+@pytest.mark.slow
 def test_killed_and_typed_again_it_ends_with_the_same_bytes(
     tiny: Path, trained: tuple[Path, FineTuned], tmp_path: Path
 ) -> None:
