@@ -205,7 +205,7 @@ def _print_compared(compared: RunComparison, name: str, every: bool) -> None:
 
 
 def _print_changed(compared: RunComparison, name: str) -> None:
-    """Settings and prompts that differ; of settings that decide no answer, the number."""
+    """Settings and prompts that differ; of settings that decide no answer, the names."""
     print_table(("setting", "A", name), _settings(compared))
     if compared.aside:
         say(f"also different, but decides no answer: {', '.join(compared.aside)}\n")

@@ -12,8 +12,10 @@ import pytest
 
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Exchange, Message
 from ameli_llm.errors import AmeliError
+from ameli_llm.runner import resume, run
+from ameli_llm.runs import RunFolder
 from ameli_llm.transcripts import FILE, Transcripts, read_transcript
-from ameli_llm.types import Failure, Link, State, Usage
+from ameli_llm.types import Failure, Link, Review, State, Usage
 
 SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "string"}}}
 ASKED = Exchange(
@@ -66,6 +68,26 @@ def test_without_a_model_there_is_no_file(tmp_path: Path) -> None:
     kept(tmp_path, linked(1))
     assert not (tmp_path / FILE).exists()
     assert read_transcript(tmp_path, 1) == []
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_run_keeps_them_unless_it_is_told_not_to(tmp_path: Path, wanted: bool) -> None:
+    reviews = [Review(1), Review(2)]
+    keys = {review.id: "k" for review in reviews}
+    with RunFolder(tmp_path / "run") as folder:
+        run(
+            lambda batch: [linked(review.id, ASKED) for review in batch],
+            reviews,
+            keys,
+            folder,
+            resume(folder, keys),
+            batch_size=1,
+            workers=1,
+            progress=lambda done, total: None,
+            transcripts=wanted,
+        )
+    assert (tmp_path / "run" / FILE).exists() is wanted
+    assert read_transcript(tmp_path / "run", 2) == ([ASKED] if wanted else [])
 
 
 def test_an_impossible_choice_is_a_number_in_the_file(tmp_path: Path) -> None:
