@@ -8,6 +8,7 @@ from typing import Any
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import ReviewId, id_order
+from ameli_llm.nested import flat
 from ameli_llm.runner import MAY_CHANGE
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import plain, spec
@@ -198,7 +199,7 @@ def compare_all(a: RunFolder, others: Sequence[RunFolder]) -> list[RunComparison
 
 def changed_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Leaves of two nested mappings that differ, as dotted key: (in A, in B); None where one lacks it."""
-    flat_a, flat_b = _flat(a), _flat(b)
+    flat_a, flat_b = flat(a), flat(b)
     keys = sorted(flat_a.keys() | flat_b.keys())
     return {key: (flat_a.get(key), flat_b.get(key)) for key in keys if flat_a.get(key) != flat_b.get(key)}
 
@@ -233,13 +234,3 @@ def _worst(a: Sequence[Judged], b: Sequence[Judged]) -> list[SliceChange]:
     corrected = false_discovery([change[-1] for change in changes])
     rows = [SliceChange(*change, q) for change, q in zip(changes, corrected, strict=True)]
     return sorted(rows, key=lambda row: (row.fixed - row.broken, row.kind, row.name))[:WORST]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves.update(_flat(value, f"{prefix}{key}."))
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ameli_llm.errors import AmeliError, MissingPackageError
-from retrieval.encoders.sbert import quiet_loading
+from ameli_llm.models.quiet import quiet_loading
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Scores
 from retrieval.search import top_k

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ameli_llm.dataset.folds import Fold
 from ameli_llm.errors import AmeliError
+from ameli_llm.training.folder import require_same
 from eval.baselines import _lists
 from eval.baselines.material import Material
 
@@ -136,20 +137,6 @@ def leaks(gold_image: bool) -> list[str]:
     return ["image_chosen_with_gold"] if gold_image else []
 
 
-def require_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raises AmeliError that names what differs, when the folder holds another training's weights."""
-    found, wanted = _flat(found), _flat(wanted)
-    other = [
-        f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}"
-        for key in sorted(found.keys() | wanted.keys())
-        if found.get(key) != wanted.get(key)
-    ]
-    if other:
-        raise AmeliError(
-            f"{folder} holds weights of another training: {'; '.join(other)}.", hint="Choose another --out."
-        )
-
-
 def require_folder(baseline: str, folder: Path | None) -> Path:
     """The folder itself. Raises AmeliError when none was given or none is there."""
     if folder is None or not folder.is_dir():
@@ -161,13 +148,3 @@ def require_folder(baseline: str, folder: Path | None) -> Path:
 def how_to_train(baseline: str) -> str:
     """What to type for the weights of a baseline."""
     return f"Train it on this index: ameli-llm train {baseline} DATASET --out DIR"
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

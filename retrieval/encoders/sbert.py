@@ -7,14 +7,14 @@ Every other model runs in sentence-transformers.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ameli_llm.errors import AmeliError, MissingPackageError, first_line
+from ameli_llm.models.quiet import quiet_loading
 from retrieval.encoders._mean_bert import is_mean_bert
 from retrieval.encoders._onnx import open_graph
 from retrieval.encoders.encoder import Vectors, normalised, weights_revision
@@ -116,20 +116,6 @@ def _load(place: str) -> SentenceTransformer:
             f"Cannot load the text model {place!r}: {first_line(error)}",
             hint="Give a folder with config.json and model.safetensors, or leave retrieval.text_model empty.",
         ) from error
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keeps transformers from drawing its own progress bar while it loads weights."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _hub_revision(transformer: SentenceTransformer, model: str) -> str:

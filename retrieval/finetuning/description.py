@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ameli_llm.errors import AmeliError
+from ameli_llm.nested import flat
 from retrieval.manifest import EncoderStamp
 
 DESCRIPTION = "training.json"
@@ -118,7 +119,7 @@ def finished(out: Path, identity: Identity) -> FineTuned | None:
         found = Description.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise AmeliError(f"{path} cannot be read.", hint="Delete the folder to train again.") from error
-    asked, made = _flat(identity.content()), _flat(found.model_dump())
+    asked, made = flat(identity.content()), flat(found.model_dump())
     other = sorted(key for key in asked if made.get(key) != asked[key])
     if other:
         raise AmeliError(
@@ -126,13 +127,3 @@ def finished(out: Path, identity: Identity) -> FineTuned | None:
             hint="Name another --out, or delete it.",
         )
     return FineTuned(found, fresh=False)
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
+from ameli_llm.models.quiet import quiet_loading
 from ameli_llm.types import Progress
 from retrieval.encoders.encoder import TextEncoder
-from retrieval.encoders.sbert import SBERT, quiet_loading
+from retrieval.encoders.sbert import SBERT
 from retrieval.finetuning.description import (
     DESCRIPTION,
     SCORED,

@@ -120,20 +120,6 @@ def read(folder: Path, kind: Kind) -> Description:
     return found
 
 
-def require_same(folder: Path, found: Description, wanted: Mapping[str, Any]) -> None:
-    """Raises AmeliError that names what differs, when the folder holds another training's weights."""
-    there, here = _flat(found.made_of), _flat(wanted)
-    other = [
-        f"{key} {there.get(key)!r} instead of {here.get(key)!r}"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]
-    if other:
-        raise AmeliError(
-            f"{folder} holds weights of another training: {'; '.join(other)}.", hint="Choose another --out."
-        )
-
-
 def write(folder: Path, weights: bytes, description: Mapping[str, Any]) -> Description:
     """Writes the weights, then their description: where that lies, both are whole. Raises AmeliError."""
     make_folder(folder)
@@ -159,10 +145,3 @@ def read_weights(folder: Path, found: Description, hint: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != found.weights:
         raise AmeliError(f"The weights in {path} are not those that the training wrote.", hint=hint)
     return content
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

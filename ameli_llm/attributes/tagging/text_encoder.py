@@ -10,6 +10,7 @@ from ameli_llm.attributes.tagging.settings import BILSTM, MINILM
 from ameli_llm.attributes.tagging.words import WordCutter
 from ameli_llm.errors import AmeliError, MissingPackageError, first_line
 from ameli_llm.models import found_folder
+from ameli_llm.models.quiet import quiet_loading
 
 try:
     import torch
@@ -114,7 +115,7 @@ def load_text(name: str, max_tokens: int) -> tuple[TextEncoder | LstmEncoder, Wo
         cutter = WordCutter(tokenizer, max_tokens, window)
         if name == BILSTM:
             return LstmEncoder(cutter.vocabulary), cutter
-        with _quiet():
+        with quiet_loading():
             model = AutoModel.from_pretrained(
                 source, config=config, local_files_only=local, use_safetensors=True, dtype=torch.float32
             )
@@ -144,22 +145,3 @@ def _folder(name: str) -> Path | None:
     if name in (MINILM, BILSTM) or name.removeprefix("sentence-transformers/") == PACKAGED:
         return found_folder(PACKAGED)
     return Path(name) if Path(name).is_dir() else None
-
-
-def _quiet() -> Any:
-    """Keeps transformers from drawing its own progress bar while it loads weights."""
-    import contextlib
-
-    from transformers.utils import logging
-
-    @contextlib.contextmanager
-    def quiet() -> Any:
-        shown = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            yield
-        finally:
-            if shown:
-                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-    return quiet()

@@ -20,6 +20,7 @@ from ameli_llm.attributes.tagging.trained import build, kept, said_in
 from ameli_llm.attributes.tagging.words import Words, require_known
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.training.checkpoint import SECONDS, discard
+from ameli_llm.training.folder import require_same
 from ameli_llm.training.loop import LoopSettings, Rows, best_epoch
 from ameli_llm.training.loop import train as run_loop
 from ameli_llm.types import Progress, no_progress
@@ -63,7 +64,7 @@ def train(
     wanted = folders.made_of(kind, settings, texts, labels, revisions, seed)
     if (out / folders.DESCRIPTION).is_file():
         found = folders.read(out, kind)
-        folders.require_same(out, found, wanted)
+        require_same(out, found.made_of, wanted)
         return Training(out, found, already=True)
     words = {name: cutter.cut([text.text for text in several]) for name, several in texts.items()}
     require_known(words["train"], tagger.text.name)

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingPackageError, first_line
+from ameli_llm.models.quiet import quiet_loading
 from eval.baselines.amelink.pairs import TextPair
 from eval.baselines.amelink.settings import MINILM, AmelinkSettings
 from retrieval.encoders.encoder import weights_revision
-from retrieval.encoders.sbert import PACKAGE, PACKAGED, quiet_loading
+from retrieval.encoders.sbert import PACKAGE, PACKAGED
 
 try:
     import torch

@@ -11,9 +11,10 @@ import numpy as np
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.training.checkpoint import SECONDS, discard
+from ameli_llm.training.folder import require_same
 from ameli_llm.training.loop import Epoch, best_epoch
 from ameli_llm.types import Progress
-from eval.baselines import _folder, v2vel
+from eval.baselines import v2vel
 from eval.baselines._images import image_pairs, review_images
 from eval.baselines.amelink import features, folder
 from eval.baselines.amelink.combination import choose
@@ -290,7 +291,7 @@ def _begin(
     """The description in ``out``, or a new one. Raises AmeliError when it is of another training."""
     if (out / folder.DESCRIPTION).is_file():
         found = folder.read(out)
-        _folder.require_same(out, found.made_of, made)
+        require_same(out, found.made_of, made)
         return found
     return Description(
         made_of=dict(made),
