@@ -115,12 +115,6 @@ class AttributeRow(_Row):
         place = Evidence(**self.evidence.model_dump())
         return AttributeValue(self.key, self.value, self.source, place, self.negated)
 
-    def attribute(self) -> AttributeValue:
-        """The extracted value that ``of`` made the row from."""
-        return AttributeValue(
-            self.key, self.value, self.source, Evidence(**self.evidence.model_dump()), self.negated
-        )
-
 
 class VerdictRow(_Row):
     """Whether a candidate's attribute agrees with the review."""

@@ -6,11 +6,14 @@ import logging
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+
+from ameli_llm.untrusted import MAX_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +28,12 @@ class TextStore:
 
     When it cannot be written (disk full, no permission) the store goes quiet after one warning: it then
     finds nothing and keeps nothing. A file that another process holds for 30 s costs that one call only.
+    With ``compress`` the texts are written by zlib.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, compress: bool = False) -> None:
         self._path = path
+        self._compress = compress
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._inode = 0
@@ -41,7 +46,8 @@ class TextStore:
 
         def read(database: sqlite3.Connection) -> dict[str, str]:
             rows = ((key, database.execute(query, (key,)).fetchone()) for key in keys)
-            return {key: row[0] for key, row in rows if row is not None and isinstance(row[0], str)}
+            texts = ((key, _text(row[0])) for key, row in rows if row is not None)
+            return {key: text for key, text in texts if text is not None}
 
         return self._guarded(read, {})
 
@@ -50,9 +56,12 @@ class TextStore:
 
         def write(database: sqlite3.Connection) -> None:
             with database:
-                database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", texts.items())
+                database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", rows)
 
-        if texts:
+        rows = [
+            (key, zlib.compress(text.encode()) if self._compress else text) for key, text in texts.items()
+        ]
+        if rows:
             self._guarded(write, None)
 
     def close(self) -> None:
@@ -125,6 +134,18 @@ class TextStore:
         if self._database is not None:
             self._database.close()
         self._database = None
+
+
+def _text(value: object) -> str | None:
+    """A stored text; None for a value that is none."""
+    if not isinstance(value, bytes):
+        return value if isinstance(value, str) else None
+    inflater = zlib.decompressobj()
+    try:
+        text = inflater.decompress(value, MAX_BYTES).decode()
+    except (zlib.error, UnicodeDecodeError):
+        return None
+    return text if inflater.eof else None
 
 
 @retry(

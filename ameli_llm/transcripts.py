@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -96,15 +97,24 @@ def _read(content: object) -> list[Exchange]:
     text = inflater.decompress(content, MAX_BYTES)
     if inflater.unconsumed_tail:
         raise ValueError(f"more than {MAX_BYTES} bytes")
-    try:
-        return [one.load() for one in _EXCHANGES.validate_python(read_json(text))]
-    except ValidationError as error:
-        raise ValueError(first_error(error)) from error
+    return from_json(read_json(text))
 
 
 def _compressed(exchanges: Iterable[Exchange]) -> bytes:
-    content = [_Exchange.of(one).model_dump(mode="json") for one in exchanges]
-    return zlib.compress(json.dumps(content, separators=(",", ":"), allow_nan=False).encode())
+    return zlib.compress(json.dumps(to_json(exchanges), separators=(",", ":"), allow_nan=False).encode())
+
+
+def to_json(exchanges: Iterable[Exchange]) -> list[dict[str, Any]]:
+    """Exchanges as JSON values; a choice that was masked has the least log-probability that JSON can say."""
+    return [_Exchange.of(one).model_dump(mode="json") for one in exchanges]
+
+
+def from_json(content: object) -> list[Exchange]:
+    """The exchanges that ``to_json`` wrote. Raises ValueError."""
+    try:
+        return [one.load() for one in _EXCHANGES.validate_python(content)]
+    except ValidationError as error:
+        raise ValueError(first_error(error)) from error
 
 
 class _Part(BaseModel):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
 from ameli_llm.pipeline import Pipeline, open_pipeline
 from ameli_llm.resolution import model_free, resolve, shares
+from ameli_llm.reuse import keeping
 from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
 from ameli_llm.runs import TEMPLATES, GoldRow, PredictionRow, RunFolder
+from ameli_llm.stages import Stages
 from ameli_llm.types import Progress, Review
 from eval.evaluation import MADE as SCORES
 from eval.evaluation import evaluate_run, write_evaluation
@@ -38,7 +41,8 @@ class Outcome:
     """A finished run. ``fresh`` reviews were linked now, the others had been before.
 
     ``error_rate`` is the share of failed reviews, ``failures`` their kinds; ``metrics`` is the content of
-    metrics.json, None without gold.
+    metrics.json, None without gold. ``taken`` counts, by stage, the reviews that it was not run for now: its
+    result was there, of this run or of one that was named.
     """
 
     folder: RunFolder
@@ -46,13 +50,27 @@ class Outcome:
     error_rate: float
     failures: tuple[FailureKind, ...]
     metrics: Mapping[str, Any] | None
+    taken: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: RunFolder, fresh: int, metrics: Mapping[str, Any] | None) -> Outcome:
+    def of(
+        cls,
+        folder: RunFolder,
+        fresh: int,
+        metrics: Mapping[str, Any] | None,
+        taken: Mapping[str, int] | None = None,
+    ) -> Outcome:
         """The outcome of a run that is on disk."""
         rows = list(folder.predictions())
         failed = sum(row.state in FAILED for row in rows)
-        return cls(folder, fresh, failed / len(rows) if rows else 0.0, tuple(failure_kinds(rows)), metrics)
+        return cls(
+            folder,
+            fresh,
+            failed / len(rows) if rows else 0.0,
+            tuple(failure_kinds(rows)),
+            metrics,
+            taken or {},
+        )
 
 
 def link_split(
@@ -64,16 +82,23 @@ def link_split(
     limit: int | None = None,
     official: Official | None = None,
     transcripts: bool = True,
+    reuse: Sequence[Path] = (),
 ) -> Outcome:
     """Links the first ``limit`` reviews of ``split`` (all: None) into ``out`` and, with gold, evaluates.
 
     Gold is written beside the predictions for evaluation; the pipeline is given reviews without it, unless
     ``official`` asks for leaks of the official code (``eval.official.leaks``). ``transcripts`` says whether
-    prompts and replies are kept. Raises AmeliError when there is something left to link and the engine fails
-    its canary. A finished run is left as it is.
+    prompts and replies, and what each stage gave, are kept. ``reuse`` names runs from which a stage is taken
+    wherever all that decides it is the same: links are what they would be without. Raises AmeliError when
+    there is something left to link and the engine fails its canary. A finished run is left as it is.
     """
     flow = pipeline.flow
     protocol: dict[str, Any] = {"protocol": HONEST}
+    if reuse and (official or not transcripts):
+        raise AmeliError(
+            "A run that takes stages from another keeps them too, and has none of the official code's leaks.",
+            hint="Leave out --no-transcripts and --official, or --from.",
+        )
     if official:
         flow, found = official_flow(flow, split.gold, official)
         protocol = {"protocol": OFFICIAL, "official": list(found.names)}
@@ -96,8 +121,12 @@ def link_split(
         if len(done) < len(reviews):
             pipeline.canary()
         _write_gold(folder, pipeline, split, keys.keys())
+        taken: Mapping[str, int] = {}
         if not finished:
-            _link(folder, manifest, pipeline, flow, reviews, keys, done, progress, transcripts)
+            with Stages(folder.path, reuse) if transcripts and not official else nullcontext() as stages:
+                flow = keeping(pipeline, stages) if stages else flow
+                _link(folder, manifest, pipeline, flow, reviews, keys, done, progress, transcripts)
+                taken = stages.taken if stages else {}
         rows = list(folder.predictions())
         _write_texts(folder, dataset, split, rows)
         if split.gold:
@@ -105,7 +134,7 @@ def link_split(
         if not finished:
             folder.write_manifest(folder.manifest() | {"end": provenance.now()})
         metrics = _evaluate(folder) if split.gold else None
-        return Outcome.of(folder, len(reviews) - len(done), metrics)
+        return Outcome.of(folder, len(reviews) - len(done), metrics, taken)
 
 
 def _link(

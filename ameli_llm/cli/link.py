@@ -53,8 +53,16 @@ def link(
         ),
     ] = False,
     transcripts: Annotated[
-        bool, typer.Option(help="Keep every prompt and reply in the run: transcripts.sqlite.")
+        bool, typer.Option(help="Keep every prompt and reply, and what each stage gave, in the run.")
     ] = True,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Take each stage whose inputs are unchanged from this run; repeatable.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Link the reviews of a split; with gold, evaluate and report.
@@ -73,7 +81,7 @@ def link(
         chosen = data.split(split)
         with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             leaks = Official() if official else None
-            outcome = link_split(pipeline, data, chosen, out, show, limit, leaks, transcripts)
+            outcome = link_split(pipeline, data, chosen, out, show, limit, leaks, transcripts, reuse or ())
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:
         raise typer.Exit(1)
@@ -91,11 +99,14 @@ def show_outcome(outcome: Outcome, as_json: bool) -> None:
     path = outcome.folder.path
     if as_json:
         content: dict[str, Any] = {"run": str(path), "fresh": outcome.fresh, "error_rate": outcome.error_rate}
+        content |= {"taken": dict(outcome.taken)}
         print_json({**content, "failures": failures_json(outcome.failures), "metrics": outcome.metrics})
         return
     if outcome.metrics is not None:
         print_scores(outcome.metrics)
     print_failures(outcome.failures)
+    if outcome.taken:
+        say("taken as it was: " + ", ".join(f"{stage} of {n}" for stage, n in outcome.taken.items()))
     if outcome.metrics is not None:
         say(f"report: {path / 'report.html'}")
     say(f"run: {path} ({outcome.fresh} linked now)")

@@ -22,7 +22,8 @@ from ameli_llm.types import Usage
 class CachedEngine:
     """Any engine, behind a cache; threads and processes may share the file.
 
-    The key covers server, model, revision, template identity, messages, schema, choices and sampling.
+    The key covers server, model, revision, messages, schema, choices and sampling: what a model is sent, and
+    not the template that it was made with, so that a comment written into one sends nothing anew.
     Failures, replies that were cut off and empty ones are never stored. A reply from the cache is the very
     reply that was stored, its token counts included, so that a second run's metrics equal the first's byte
     for byte: ``hits`` says how many calls were saved. A damaged file is moved aside; when the disk is full
@@ -132,7 +133,6 @@ def request_key(request: ChatRequest, origin: str, model: str, revision: str) ->
         "origin": origin,
         "model": model,
         "revision": revision,
-        "template": request.template,
         "messages": [[message.role, message.content] for message in request.messages],
         "schema": schema,
         "choices": list(request.choices),

@@ -26,7 +26,7 @@ def tasks(rows: Iterable[PredictionRow], reviews: Sequence[Review], k: int) -> l
         candidates = tuple(
             Candidate(one.entity_id, one.retrieval_score, one.scores) for one in by_retrieval(row)[:k]
         )
-        made.append(Task(review, candidates, tuple(value.attribute() for value in row.attributes)))
+        made.append(Task(review, candidates, tuple(value.load() for value in row.attributes)))
     return made
 
 

@@ -118,14 +118,18 @@ FULL = ChatRequest(
         replace(FULL, top_p=0.9),
         replace(FULL, seed=1),
         replace(FULL, completion=True),
-        replace(FULL, template="extract/terse@2"),
     ],
 )
-def test_the_key_covers_the_whole_request(other: ChatRequest) -> None:
+def test_the_key_covers_all_that_is_sent(other: ChatRequest) -> None:
     key = request_key(FULL, "echo", "m", "1")
     assert len(key) == 64
     assert request_key(replace(FULL), "echo", "m", "1") == key
     assert request_key(other, "echo", "m", "1") != key
+
+
+def test_a_comment_in_the_template_is_not_a_new_request() -> None:
+    other = replace(FULL, template="extract/terse@2")
+    assert request_key(other, "echo", "m", "1") == request_key(FULL, "echo", "m", "1")
 
 
 def test_the_key_covers_who_answers() -> None:
