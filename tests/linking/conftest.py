@@ -203,7 +203,7 @@ def linked(
     words: list[object] = ["link", dataset, "--split", "test", "--out", run, *cheap]
     done = ameli(*words, "--json")
     assert done.code == 0, done
-    assert done.json.keys() == {"run", "fresh", "error_rate", "failures", "metrics"}
+    assert done.json.keys() == {"run", "fresh", "error_rate", "taken", "failures", "metrics"}
     assert (done.json["run"], done.json["fresh"], done.json["error_rate"]) == (str(run), 8, 0.0)
     assert done.json["metrics"] == json.loads((run / "metrics.json").read_text("utf-8"))
     return run, words

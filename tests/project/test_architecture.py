@@ -89,7 +89,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ameli_llm",),
     ("retrieval",),
     ("ameli_llm.pipeline",),
-    ("ameli_llm.linker",),
+    ("ameli_llm.linker", "ameli_llm.reuse", "ameli_llm.service"),
     ("eval",),
     ("ameli_llm.cli", "ameli_llm.__main__"),
     ("tests", "benchmarks"),
