@@ -13,6 +13,7 @@ from ameli_llm.attributes.tagging.examples import Corpus
 from ameli_llm.attributes.tagging.training import train
 from ameli_llm.config import RunConfig, override
 from ameli_llm.errors import AmeliError
+from ameli_llm.linker import Linker
 from ameli_llm.parts import Parts
 from ameli_llm.types import Review, Vocabulary
 from tests.attributes.tagging_world import settings_of, shop, tiny_bert, tiny_regions
@@ -136,3 +137,25 @@ def test_an_upper_bound_is_no_extractor(world: Path, corpus: Corpus) -> None:
     bound = create(str(world / "bound"), lambda name: None, tiny_regions)
     with pytest.raises(AmeliError, match="reads the right attributes of a text: no review tells them"):
         extracted(bound, body="a red bag")
+
+
+def test_the_linker_goes_by_what_it_finds(world: Path, corpus: Corpus) -> None:
+    folder = world / "without pictures"
+    settings = settings_of(KIND, tiny_bert(world / "bert2"), image_encoder="none")
+    train(KIND, corpus, folder, settings, tiny_regions, seed=1)
+    products = [
+        {"id": f"{colour} {stuff}", "name": "Shirt", "attributes": {"colour": colour, "Material": stuff}}
+        for colour in ("red", "blue")
+        for stuff in ("silk", "wool")
+    ]
+    trained = ["attributes.extractors=[mjave]", f"attributes.trained={{mjave: '{folder}'}}"]
+    cheap = ["retrieval.weights={title: 1.0}", "retrieval.image_encoder=none"]
+    with Linker.open(products, settings=[*cheap, *trained]) as linker:
+        for product in linker.products:
+            colour, stuff = str(product).split()
+            link = linker.link({"body": f"a {colour} shirt of {stuff}, a gold shirt", "mention": "shirt"})
+            found = {(one.key, one.value, one.source) for one in link.attributes}
+            assert (link.entity_id, found) == (
+                product,
+                {("colour", colour, "mjave"), ("Material", stuff, "mjave")},
+            )
