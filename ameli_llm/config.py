@@ -145,17 +145,27 @@ class EngineConfig(_Section):
         "auto",
         description="numbers of a model in this process; auto: bfloat16 if the CPU has it; vllm: as saved",
     )
-    base_url: str = Field("http://127.0.0.1:8000/v1", description="address of a vLLM server")
+    base_url: str | tuple[str, ...] = Field(
+        "http://127.0.0.1:8000/v1", description="address of a vLLM server, or a list of servers of one model"
+    )
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")
     timeout: float = Field(120.0, gt=0, le=86_400, description="seconds before a request counts as failed")
     max_error_rate: float = Field(
         0.02, ge=0, le=1, description="share of failed reviews that makes link exit with 1"
     )
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """``base_url`` as a list."""
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
+
     @field_validator("base_url")
     @classmethod
-    def _plain_address(cls, value: str) -> str:
-        problem = address.problem_of(value)
+    def _plain_addresses(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        listed = (value,) if isinstance(value, str) else value
+        problem = next(filter(None, map(address.problem_of, listed)), "")
+        if not problem and len(set(map(address.normalised, listed))) < max(len(listed), 1):
+            problem = "an empty list of servers, or one server twice"
         if problem:
             raise PydanticCustomError("address", "{problem}", {"problem": problem})
         return value

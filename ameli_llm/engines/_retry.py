@@ -52,10 +52,19 @@ class Breaker:
         """Raises ServerDownError while the circuit is open, except for one trial per cooldown."""
         if self._refused < self._policy.refusals:
             return
-        now = self._clock()
-        if now < self._next_trial:
-            raise ServerDownError(f"the last {self._refused} attempts found no server; not asked again yet")
-        self._next_trial = now + self._policy.cooldown
+        if self.is_open:
+            raise ServerDownError(self.reason)
+        self._next_trial = self._clock() + self._policy.cooldown
+
+    @property
+    def is_open(self) -> bool:
+        """Whether ``check`` would raise now."""
+        return self._refused >= self._policy.refusals and self._clock() < self._next_trial
+
+    @property
+    def reason(self) -> str:
+        """Why the circuit is open."""
+        return f"the last {self._refused} attempts found no server; not asked again yet"
 
     def record(self, error: BaseException | None) -> None:
         """Takes the outcome of an attempt; any answer, an error status included, closes the circuit."""

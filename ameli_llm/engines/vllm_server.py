@@ -6,22 +6,23 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import openai
 from pydantic import ValidationError
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from ameli_llm.address import normalised
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _question, _wire
 from ameli_llm.engines._context import excess, most_tokens
-from ameli_llm.engines._http import Client, RefusedReplyError
+from ameli_llm.engines._http import RefusedReplyError
 from ameli_llm.engines._reply import choice_reply, engine_error, one_line, text_reply
-from ameli_llm.engines._retry import Breaker, RetryPolicy, ServerDownError, Wait, describe, retryable
+from ameli_llm.engines._retry import RetryPolicy, ServerDownError, Wait, describe, retryable
+from ameli_llm.engines._server import Served, Server, pick
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.errors import AmeliError
 from ameli_llm.models import made_name, serve_line
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MOST_LISTED = 10
+_TOKENIZE = "/tokenize"
+_BEGINNING = 400
+"""Characters of a prompt, after its instructions, by which it goes to the server of those that begin so."""
 _SERVE = (
     "`vllm serve MODEL` (GPU) or `python -m vllm.entrypoints.openai.api_server --model MODEL` (CPU build)"
 )
@@ -41,18 +45,12 @@ def create(config: EngineConfig) -> VllmServer:
     return VllmServer(config, RetryPolicy())
 
 
-@dataclass(frozen=True)
-class _Served:
-    model: str
-    revision: str
-    context: int | None
-
-
 class VllmServer:
-    """Chat with a vLLM server: one event loop thread, at most ``config.concurrency`` requests in flight.
+    """Chat with vLLM servers: one event loop thread, ``config.concurrency`` requests in flight for each.
 
-    ``model`` and ``revision`` ask the server once and raise AmeliError when it is not there. A key in the
-    environment variable VLLM_API_KEY is sent along.
+    ``model`` and ``revision`` ask a server once and raise AmeliError when none is there. Several servers have
+    to serve the same; one that is not there is left out until it is back. A key in the environment variable
+    VLLM_API_KEY is sent along.
     """
 
     name = "vllm_server"
@@ -62,13 +60,11 @@ class VllmServer:
         self._config = config
         self._policy = policy
         self._wait = Wait(policy)
-        self._breaker = Breaker(policy)
-        self._served: _Served | None = None
-        self._served_lock = asyncio.Lock()
-        self._slots = asyncio.Semaphore(config.concurrency)
+        self._served: Served | None = None
+        self._servers = [Server(address, config.timeout, policy) for address in config.addresses]
+        self._slots = asyncio.Semaphore(self.workers)
         self._closing = threading.Lock()
         self._closed = False
-        self._client = Client(config.base_url, config.timeout)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vllm_server", daemon=True)
         self._thread.start()
@@ -76,12 +72,12 @@ class VllmServer:
     @property
     def workers(self) -> int:
         """As many threads as requests may be in flight."""
-        return self._config.concurrency
+        return self._config.concurrency * len(self._config.addresses)
 
     @property
     def origin(self) -> str:
-        """The server's address, in one spelling."""
-        return normalised(self._config.base_url)
+        """The servers' addresses, in one spelling and order."""
+        return " ".join(sorted(map(normalised, self._config.addresses)))
 
     @property
     def model(self) -> str:
@@ -108,12 +104,19 @@ class VllmServer:
         except AmeliError:  # a server that is not there: its replies say so
             return [0 for _ in requests]
 
+    def count(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """Tokens of each prompt as the server counts them. Raises AmeliError when it does not."""
+        if not requests:
+            return []
+        first = self._run(self._counted(requests[0]))  # a server that does not count is asked once
+        return [first, *self._run(self._counted_all(requests[1:]))]
+
     def canary(self) -> None:
         """Asks the server for its models, a choice and a JSON object. Raises AmeliError."""
         self._run(self._identify())
         options = "--structured-outputs-config.backend xgrammar"  # the next one needs a named backend
         hint = f"Start it with {options} --structured-outputs-config.disable_any_whitespace true."
-        _canary.check(self, f"The server at {self._config.base_url}", hint)
+        _canary.check(self, f"The server at {', '.join(self._config.addresses)}", hint)
 
     def close(self) -> None:
         """Cancels what is in flight (its replies are engine errors) and closes the connections."""
@@ -131,7 +134,7 @@ class VllmServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.close()
+        await asyncio.gather(*(server.close() for server in self._servers))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._closing:
@@ -167,40 +170,72 @@ class VllmServer:
         return replace(reply, seconds=seconds)
 
     async def _answer(self, model: str, request: ChatRequest) -> _wire.Answer:
-        body = _question.body(model, request)
+        body, begins = _question.body(model, request), request.messages[-1].content[:_BEGINNING]
         if request.completion:
-            return await self._ask("POST", "/completions", _wire.read_completion, body)
-        return await self._ask("POST", "/chat/completions", _wire.read_chat, body)
+            return await self._ask("/completions", _wire.read_completion, body, begins)
+        return await self._ask("/chat/completions", _wire.read_chat, body, begins)
 
     async def _count_all(self, requests: Sequence[ChatRequest]) -> list[int]:
         return list(await asyncio.gather(*(self._count(request) for request in requests)))
 
     async def _count(self, request: ChatRequest) -> int:
         """Tokens of the prompt as the server counts them; from one that does not, the most they can be."""
-        body = {"model": (await self._identify()).model} | _question.prompt(request)
         try:
-            async with self._slots:
-                return await self._ask("POST", self._root_address("/tokenize"), _wire.read_count, body)
+            return await self._counted(request)
         except AmeliError:
             return most_tokens(request)
 
-    async def _identify(self) -> _Served:
-        async with self._served_lock:
-            if self._served is None:
-                models = await self._ask("GET", "/models", _wire.read_models)
-                model = self._pick(models)
-                try:
-                    version = "vllm-" + await self._ask(
-                        "GET", self._root_address("/version"), _wire.read_version
-                    )
-                except AmeliError:
-                    version = "unknown server"
-                self._served = _Served(
-                    model, f"{_portable(models[model].root)}@{version}", models[model].context
-                )
-            return self._served
+    async def _counted_all(self, requests: Sequence[ChatRequest]) -> list[int]:
+        return list(await asyncio.gather(*(self._counted(request) for request in requests)))
 
-    def _pick(self, models: Mapping[str, _wire.Model]) -> str:
+    async def _counted(self, request: ChatRequest) -> int:
+        body = {"model": (await self._identify()).model} | _question.prompt(request)
+        async with self._slots:
+            return await self._ask(_TOKENIZE, _wire.read_count, body)
+
+    async def _identify(self) -> Served:
+        """What the servers serve. Raises AmeliError when none is there, or one serves something else."""
+        if self._served is None:
+            asked = (self._tried([server], "/models", self._served_by) for server in self._servers)
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            problems = [one for one in found if isinstance(one, BaseException)]
+            served = [one for one in found if isinstance(one, Served)]
+            wrong = [one for one in problems if not isinstance(one, _NoAnswerError)]
+            if wrong or not served:
+                raise (wrong or problems)[0]
+            self._served = served[0]
+        return self._served
+
+    async def _served_by(self, server: Server) -> Served:
+        """What this server serves, asked once. Raises AmeliError when it is not what the others do."""
+        async with server.identifying:
+            if server.served is None:
+                models = _wire.read_models(await server.attempt("GET", "/models"))
+                model = self._pick(server, models)
+                revision = f"{_portable(models[model].root)}@{await self._version(server)}"
+                self._require_same(server, model, revision)
+                server.served = Served(model, revision, models[model].context)
+            return server.served
+
+    async def _version(self, server: Server) -> str:
+        async def ask(one: Server) -> str:
+            return "vllm-" + _wire.read_version(await one.attempt("GET", one.root_address("/version")))
+
+        try:
+            return await self._tried([server], "/version", ask)
+        except _NoAnswerError:
+            return "unknown server"
+
+    def _require_same(self, server: Server, model: str, revision: str) -> None:
+        for other in self._servers:
+            if other.served and (other.served.model, other.served.revision) != (model, revision):
+                raise AmeliError(
+                    f"The server at {server.address} serves {model} ({one_line(revision)}), that at "
+                    f"{other.address} {other.served.model} ({one_line(other.served.revision)}).",
+                    hint="The servers of engine.base_url serve one model from one place, by one version.",
+                )
+
+    def _pick(self, server: Server, models: Mapping[str, _wire.Model]) -> str:
         asked, available = self._config.model, _listed(models)
         if asked in models:
             return asked
@@ -210,62 +245,66 @@ class VllmServer:
                 f"Start it with `{line}`." if line else "Set engine.model to one of them, or leave it empty."
             )
             raise AmeliError(
-                f"The server at {self._config.base_url} has no model {asked!r}.",
+                f"The server at {server.address} has no model {asked!r}.",
                 hint=f"It serves: {available}. {other}",
             )
         if len(models) != 1:
             raise AmeliError(
-                f"The server at {self._config.base_url} has {len(models)} models.",
+                f"The server at {server.address} has {len(models)} models.",
                 hint=f"Set engine.model to one of: {available}.",
             )
         return next(iter(models))
 
-    def _root_address(self, path: str) -> str:
-        return self._config.base_url.rstrip("/").removesuffix("/v1") + path
+    async def _ask(self, path: str, read: Callable[[str], T], body: dict[str, Any], begins: str = "") -> T:
+        """One request to whichever server is best for it. Raises AmeliError, with an address, on failure."""
 
-    async def _ask(
-        self, method: str, path: str, read: Callable[[str], T], body: dict[str, Any] | None = None
+        async def ask(server: Server) -> T:
+            if len(self._servers) > 1:
+                await self._served_by(server)
+            address = server.root_address(path) if path == _TOKENIZE else path
+            return read(await server.attempt("POST", address, body))
+
+        return await self._tried(self._servers, path, ask, begins)
+
+    async def _tried(
+        self, servers: Sequence[Server], path: str, ask: Callable[[Server], Awaitable[T]], begins: str = ""
     ) -> T:
-        """One request, tried again as the policy allows. Raises AmeliError, with the address, on failure."""
+        """What ``ask`` has from one of the servers: asked again, and of another one next, by the policy."""
+        server, asked = servers[0], list[Server]()
+
+        def pause(state: RetryCallState) -> float:
+            another = any(one not in asked and not one.breaker.is_open for one in servers)
+            return 0.0 if another else self._wait(state)
+
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._policy.attempts),
-            wait=self._wait,
+            stop=stop_after_attempt(self._policy.attempts + len(servers) - 1),
+            wait=pause,
             retry=retry_if_exception(retryable),
             reraise=True,
         )
-        attempts = 0
         try:
             async for attempt in retrying:
                 with attempt:
-                    self._breaker.check()
-                    attempts += 1
-                    return read(await self._attempt(method, path, body))
+                    server = pick(servers, begins, asked)
+                    asked.append(server)
+                    server.busy += 1
+                    try:
+                        return await ask(server)
+                    finally:
+                        server.busy -= 1
         except ServerDownError as error:
             problem = str(error)
         except (openai.APIError, TimeoutError, RefusedReplyError) as error:
-            problem = f"{describe(error)} ({attempts} attempt{'s' if attempts > 1 else ''})"
+            problem = f"{describe(error)} ({len(asked)} attempt{'s' if len(asked) > 1 else ''})"
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             problem = f"malformed reply to {path}: {f'{where}: ' if where else ''}{first['msg']}"
-        raise AmeliError(f"{self._config.base_url}: {one_line(problem)}", hint=_start(self._config.model))
+        raise _NoAnswerError(f"{server.address}: {one_line(problem)}", hint=_start(self._config.model))
 
-    async def _attempt(self, method: str, path: str, body: dict[str, Any] | None) -> str:
-        error: BaseException | None = None
-        try:
-            # The client's own time-out starts anew with every byte that comes; this one does not.
-            async with asyncio.timeout(self._config.timeout):
-                if method == "GET":
-                    return await self._client.get(path, cast_to=str)
-                return await self._client.post(path, body=body, cast_to=str)
-        except BaseException as caught:
-            error = caught
-            if isinstance(caught.__cause__, RefusedReplyError):  # openai 2 wraps it, openai 3 does not
-                error = caught.__cause__
-                raise error from None
-            raise
-        finally:
-            self._breaker.record(error)
+
+class _NoAnswerError(AmeliError):
+    """A server that is not there, or whose answer cannot be used."""
 
 
 def _start(model: str) -> str:

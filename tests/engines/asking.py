@@ -20,7 +20,9 @@ def ask(**options: Any) -> ChatRequest:
 
 
 @contextmanager
-def engine(base_url: str, policy: RetryPolicy = QUICK, **options: Any) -> Iterator[VllmServer]:
+def engine(
+    base_url: str | tuple[str, ...], policy: RetryPolicy = QUICK, **options: Any
+) -> Iterator[VllmServer]:
     config = EngineConfig(name="vllm_server", base_url=base_url, **({"timeout": 30.0} | options))
     server = VllmServer(config, policy)
     try:
