@@ -180,21 +180,27 @@ def compare_runs(a: RunFolder, b: RunFolder) -> RunComparison:
 def compare_all(a: RunFolder, others: Sequence[RunFolder]) -> list[RunComparison]:
     """Each of the other run folders compared with ``a``. Raises AmeliError, also when one is no run."""
     rows_a, gold_a = list(a.require().predictions()), a.gold()
-    found = []
-    for b in others:
-        rows_b = list(b.require().predictions())
-        changed = changed_settings(spec(a), spec(b))
-        found.append(
-            RunComparison(
-                compare(rows_a, gold_a, rows_b, b.gold()),
-                standing(a, len(rows_a)),
-                standing(b, len(rows_b)),
-                {name: pair for name, pair in changed.items() if name not in MAY_CHANGE},
-                {name: pair for name, pair in changed.items() if name in MAY_CHANGE},
-                prompt_changes(a, b),
-            )
-        )
-    return found
+    return [compare_read(a, rows_a, gold_a, b, list(b.require().predictions()), b.gold()) for b in others]
+
+
+def compare_read(
+    a: RunFolder,
+    rows_a: Sequence[PredictionRow],
+    gold_a: Mapping[ReviewId, GoldRow],
+    b: RunFolder,
+    rows_b: Sequence[PredictionRow],
+    gold_b: Mapping[ReviewId, GoldRow],
+) -> RunComparison:
+    """Two run folders compared whose predictions and gold have been read. Raises AmeliError."""
+    changed = changed_settings(spec(a), spec(b))
+    return RunComparison(
+        compare(rows_a, gold_a, rows_b, gold_b),
+        standing(a, len(rows_a)),
+        standing(b, len(rows_b)),
+        {name: pair for name, pair in changed.items() if name not in MAY_CHANGE},
+        {name: pair for name, pair in changed.items() if name in MAY_CHANGE},
+        prompt_changes(a, b),
+    )
 
 
 def changed_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from ameli_llm.cli.results import (
     print_unfinished,
     unfinished,
 )
+from ameli_llm.cli.terminal import say
 from ameli_llm.errors import AmeliError
 
 if TYPE_CHECKING:
@@ -71,26 +72,39 @@ def evaluate(
 
 
 def report(
-    run: Path = typer.Argument(..., metavar="RUN", help="Run folder."),
-    run_b: Path | None = typer.Argument(
-        None, metavar="[RUN_B]", help="A second run, compared with the first."
-    ),
-    out: Path | None = typer.Option(None, "--out", help="File to write; default: report.html in RUN."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object with the file's name."),
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="Run folders; each is compared with the first."),
+    ],
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            "--dataset", metavar="DIR", help="The dataset folder that was linked, to show its photos."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default: report.html in RUN.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with the file's name.")
+    ] = False,
 ) -> None:
-    """Write one self-contained HTML file of a run, or of two.
+    """Write one self-contained HTML file of a run, or of several.
 
     It holds scores, error budget, curves and every review's evidence. Exit code 3 when a run is unfinished.
     """
     from ameli_llm.runs import RunFolder
     from eval.report.page import write_report
 
-    page = write_report(RunFolder(run), out, RunFolder(run_b) if run_b else None)
+    first, *others = (RunFolder(run) for run in runs)
+    page = write_report(first, out, others, dataset)
     if as_json:
         print_json({"report": str(page.path), **unfinished(page.standings)})
     else:
         typer.echo(str(page.path))
         print_unfinished(page.standings, err=True)
+        if dataset:
+            say(page.photos, err=True)
     leave(page.standings)
 
 

@@ -1,1 +1,1 @@
-"""The report of a run, or of two, as one HTML file."""
+"""The report of any number of runs, as one HTML file."""

@@ -1,212 +1,189 @@
-"""A review as the report shows it: its text with the proving spans, its candidates, and what went wrong."""
+"""A review as its card shows it: text, photos, and what each run found, scored and answered."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.runs import AttributeRow, CandidateRow
-from eval.measures.agreement import UNKNOWN, against_right_product
+from eval.measures.agreement import AGREE, CONFLICT, UNKNOWN, against_right_product
 from eval.measures.judged import Judged, by_retrieval
+from eval.report.photos import Photos
+from eval.report.rows import Row
+from eval.report.text import LONGEST, LONGEST_VALUE, MOST_VALUES, Piece, highlight, named, shown
 
-LONGEST = 4000
-"""Characters of a text field that are shown."""
-
-LONGEST_TRANSCRIPT = 12_000
-"""Characters of a review's prompts and replies that are shown."""
-
-LONGEST_VALUE = 120
-"""Characters of a name or value that are shown."""
+MOST_COMPARED = 50
+"""Candidates of a run that a card lists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of text; ``label`` names the attribute values that it proves, "" for none."""
+class ProductLine:
+    """A product that a run compared, or the right one; ``photo`` is a number in ``Photos.content``."""
 
-    text: str
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """An attribute of a candidate. ``verdict`` is agree, conflict or unknown."""
-
-    key: str
-    verdict: str
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateLine:
-    """A candidate of the review. ``rank`` is its position by retrieval."""
-
-    entity_id: EntityId
+    id: str
     name: str
+    right: bool
+    photo: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A candidate in a run: ``product`` by position among the card's, ``rank`` by retrieval, from 1.
+
+    ``agree`` and ``conflict`` are keys of attributes, ``unknown`` the number of others.
+    """
+
+    product: int
     rank: int
     retrieval: float
     text: float | None
     image: float | None
     score: float | None
-    right: bool
-    answered: bool
-    chips: tuple[Chip, ...]
+    agree: tuple[str, ...]
+    conflict: tuple[str, ...]
     unknown: int
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """One review. ``cause`` is a key of ``error_budget.CAUSES``, "" when the run is right."""
+class Value:
+    """A value that a run found in the review, and where."""
 
-    review_id: ReviewId
-    state: str
-    right: bool
-    cause: str
-    change: str
-    confidence: float | None
-    category: str
-    slices: tuple[str, ...]
-    mention: str
+    name: str
+    source: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunCard:
+    """What one run made of the review. ``answer`` is a product by position among the card's."""
+
+    answer: int | None
+    values: tuple[Value, ...]
+    candidates: tuple[Scores, ...]
+    tokens: tuple[int, int]
+    seconds: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A review as its card shows it; ``runs`` has None where a run does not have it."""
+
     header: tuple[Piece, ...]
     body: tuple[Piece, ...]
     cut: bool
-    answer: str
-    right_answer: str
-    other_answer: str
-    candidates: tuple[CandidateLine, ...]
-    from_images: tuple[str, ...]
-    values: tuple[str, ...]
-    error: str
-    transcript: str
-    other_transcript: str
+    photos: tuple[int, ...]
+    category: str
+    in_kb: bool
+    products: tuple[ProductLine, ...]
+    runs: tuple[RunCard | None, ...]
 
 
 @dataclass(frozen=True)
 class CardMaker:
-    """Makes cards; ``reviews`` and ``names`` are the run's texts by id, either may be empty.
-
-    ``transcript`` gives a review's prompts and replies as text, "" where there are none; ``other_transcript``
-    those of run B.
-    """
+    """Makes cards; ``reviews`` and ``names`` are the runs' texts by id, either may be empty."""
 
     reviews: Mapping[ReviewId, Any]
-    names: Mapping[ReviewId, Any]
-    cause: Callable[[Judged], str | None]
-    transcript: Callable[[ReviewId], str]
-    other_transcript: Callable[[ReviewId], str]
+    names: Mapping[EntityId, Any]
+    photos: Photos
 
-    def card(self, one: Judged, change: str = "", other: Judged | None = None) -> Card:
-        """The card of a review; with ``other``, the same review in run B, its answer stands beside."""
-        row = one.row
-        text = self.reviews.get(one.review_id)
-        text = text if isinstance(text, Mapping) else {}
+    def text(self, review: ReviewId) -> Mapping[str, Any]:
+        """Header, body, mention and images of the review, as far as the runs kept them."""
+        text = self.reviews.get(review)
+        return text if isinstance(text, Mapping) else {}
+
+    def card(self, row: Row) -> Card:
+        """The card of a review."""
+        text, gold = self.text(row.review_id), row.known.gold
         header, body = str(text.get("header") or ""), str(text.get("body") or "")
+        attributes = [one.row.attributes if one else () for one in row.runs]
+        images = text.get("images")
+        photos = self.photos.review(images if isinstance(images, Sequence) else ())
+        compared = [_compared(one) if one else {} for one in row.runs]
+        order = _products(row, compared)
         return Card(
-            review_id=one.review_id,
-            state=row.state.value,
-            right=one.right,
-            cause=self.cause(one) or "",
-            change=change,
-            confidence=row.confidence,
-            category=one.gold.category,
-            slices=one.gold.slices,
-            mention=shown(str(text.get("mention") or ""), LONGEST_VALUE),
-            header=tuple(highlight(header, row.attributes, "header")),
-            body=tuple(highlight(body, row.attributes, "body")),
+            header=tuple(highlight(header, attributes, "header")),
+            body=tuple(highlight(body, attributes, "body")),
             cut=max(len(header), len(body)) > LONGEST,
-            answer=self._answer(one),
-            right_answer=self._name(one.gold.gold) if one.gold.gold is not None else "not in the KB",
-            other_answer=self._answer(other) if other else "",
-            candidates=tuple(self._candidates(one)),
-            from_images=tuple(_from_image(v) for v in row.attributes if v.evidence.field == "image"),
-            values=tuple(_value(v) for v in row.attributes if v.evidence.field != "image"),
-            error=shown(row.error or "", LONGEST_VALUE * 3),
-            transcript=shown(self.transcript(one.review_id), LONGEST_TRANSCRIPT),
-            other_transcript=shown(self.other_transcript(one.review_id), LONGEST_TRANSCRIPT),
+            photos=photos,
+            category=shown(gold.category, LONGEST_VALUE),
+            in_kb=gold.gold is not None,
+            products=tuple(self._product(id_, id_ == gold.gold) for id_ in order),
+            runs=tuple(
+                _run_card(one, found, order) if one else None
+                for one, found in zip(row.runs, compared, strict=True)
+            ),
         )
 
-    def _name(self, product: EntityId) -> str:
-        return (
-            shown(f"{self.names.get(product, '(no name)')}", LONGEST_VALUE)
-            + f" #{shown(str(product), LONGEST_VALUE)}"
-        )
-
-    def _answer(self, one: Judged) -> str:
-        if one.linked and one.row.entity_id is not None:
-            return self._name(one.row.entity_id)
-        return one.row.state.value
-
-    def _candidates(self, one: Judged) -> Iterable[CandidateLine]:
-        rank = {c.entity_id: i for i, c in enumerate(by_retrieval(one.row), start=1)}
-        compared = one.row.compared or 10
-        shown_rows = [c for c in one.row.candidates if rank[c.entity_id] <= compared]
-        shown_rows += [
-            c for c in one.row.candidates if c.entity_id == one.gold.gold and rank[c.entity_id] > compared
-        ]
-        verdicts = _verdicts(one)
-        for c in shown_rows:
-            yield self._line(one, c, rank[c.entity_id], compared, verdicts.get(c.entity_id, {}))
-
-    def _line(
-        self, one: Judged, c: CandidateRow, rank: int, compared: int, verdicts: Mapping[str, str]
-    ) -> CandidateLine:
-        chips = [Chip(shown(key, 40), verdict) for key, verdict in sorted(verdicts.items())]
-        return CandidateLine(
-            entity_id=c.entity_id,
-            name=shown(str(self.names.get(c.entity_id, "(no name)")), LONGEST_VALUE),
-            rank=rank,
-            retrieval=c.retrieval_score,
-            text=c.text_score,
-            image=c.image_score,
-            score=c.score if rank <= compared else None,
-            right=c.entity_id == one.gold.gold,
-            answered=one.linked and c.entity_id == one.row.entity_id,
-            chips=tuple(chip for chip in chips if chip.verdict != UNKNOWN),
-            unknown=sum(chip.verdict == UNKNOWN for chip in chips),
-        )
+    def _product(self, id_: EntityId, right: bool) -> ProductLine:
+        name = shown(str(self.names.get(id_, "(no name)")), LONGEST_VALUE)
+        return ProductLine(shown(str(id_), LONGEST_VALUE), name, right, self.photos.product(id_))
 
 
-def highlight(text: str, values: Sequence[AttributeRow], field: str) -> Iterable[Piece]:
-    """The text in pieces, those that prove a value labelled. Spans outside the text are ignored.
-
-    A span that overlaps an earlier one adds its label to it.
-    """
-    text = shown(text, LONGEST)
-    spans: list[tuple[int, int, list[str]]] = []
-    for value in sorted((v for v in values if v.evidence.field == field), key=lambda v: v.evidence.start):
-        start, end = value.evidence.start, value.evidence.end
-        if not 0 <= start < end <= len(text):
-            continue
-        if spans and start < spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]), [*spans[-1][2], _value(value)])
-        else:
-            spans.append((start, end, [_value(value)]))
-    position = 0
-    for start, end, labels in spans:
-        if position < start:
-            yield Piece(text[position:start])
-        yield Piece(text[start:end], "; ".join(labels))
-        position = end
-    if position < len(text):
-        yield Piece(text[position:])
+def rounded(score: float | None) -> float | None:
+    """Four decimals: one more than are shown."""
+    return None if score is None else round(score, 4)
 
 
-def shown(text: str, longest: int) -> str:
-    """Text of the same length, control characters as spaces, cut at ``longest``."""
-    clean = "".join(c if c.isprintable() or c == "\n" else " " for c in text[:longest])
-    return clean.encode("utf-8", "replace").decode("utf-8")
+def _compared(one: Judged) -> dict[EntityId, tuple[int, CandidateRow]]:
+    """Candidates that the card lists, best first, each with its rank by retrieval; the right one last."""
+    rank = {c.entity_id: number for number, c in enumerate(by_retrieval(one.row), start=1)}
+    most = min(one.row.compared or 10, MOST_COMPARED)
+    listed = [c for c in one.row.candidates if rank[c.entity_id] <= most]
+    listed += [c for c in one.row.candidates if c.entity_id == one.gold.gold and rank[c.entity_id] > most]
+    return {c.entity_id: (rank[c.entity_id], c) for c in listed}
 
 
-def _value(value: AttributeRow) -> str:
-    denied = "not " if value.negated else ""
-    return f"{shown(value.key, 40)}: {denied}{shown(value.value, LONGEST_VALUE)} ({value.source})"
+def _products(row: Row, compared: Sequence[Mapping[EntityId, Any]]) -> dict[EntityId, int]:
+    """Positions of the card's products: in the order of the first run, then what only others have."""
+    answers = (one.row.entity_id for one in row.runs if one and one.linked)
+    every = chain(chain.from_iterable(compared), answers, [row.known.gold.gold])
+    return {id_: number for number, id_ in enumerate(dict.fromkeys(id_ for id_ in every if id_ is not None))}
 
 
-def _from_image(value: AttributeRow) -> str:
+def _run_card(
+    one: Judged, compared: Mapping[EntityId, tuple[int, CandidateRow]], order: Mapping[EntityId, int]
+) -> RunCard:
+    row, verdicts = one.row, _verdicts(one)
+    return RunCard(
+        answer=order[row.entity_id] if one.linked and row.entity_id is not None else None,
+        values=tuple(_value(value) for value in row.attributes[:MOST_VALUES]),
+        candidates=tuple(
+            _scores(c, rank, order[id_], rank <= (row.compared or 10), verdicts.get(id_, {}))
+            for id_, (rank, c) in compared.items()
+        ),
+        tokens=(row.tokens.prompt, row.tokens.completion),
+        seconds=round(row.seconds, 2),
+        error=shown(row.error or "", LONGEST_VALUE * 3),
+    )
+
+
+def _scores(c: CandidateRow, rank: int, product: int, compared: bool, verdicts: Mapping[str, str]) -> Scores:
+    def keys(verdict: str) -> Iterable[str]:
+        return (shown(key, 40) for key in sorted(verdicts) if verdicts[key] == verdict)
+
+    return Scores(
+        product=product,
+        rank=rank,
+        retrieval=round(c.retrieval_score, 4),
+        text=rounded(c.text_score),
+        image=rounded(c.image_score),
+        score=rounded(c.score) if compared else None,
+        agree=tuple(keys(AGREE)),
+        conflict=tuple(keys(CONFLICT)),
+        unknown=sum(verdict == UNKNOWN for verdict in verdicts.values()),
+    )
+
+
+def _value(value: AttributeRow) -> Value:
     place = value.evidence
     sure = f", {place.confidence:.2f}" if place.confidence is not None else ""
-    return f"{_value(value)} read as \u201c{shown(place.text, 60)}\u201d{sure}"
+    quoted = f"{shown(place.field, 20)} “{shown(place.text, 60)}”{sure}"
+    return Value(named(value), shown(value.source, 40), quoted)
 
 
 def _verdicts(one: Judged) -> dict[EntityId, dict[str, str]]:

@@ -1,232 +1,143 @@
-"""The report of a run, or of two: one HTML file that needs nothing else, not even a network."""
+"""The report of any number of runs: one HTML file that needs nothing else, not even a network.
+
+Whatever reviews, models, templates and ids contain is text in it: the page is escaped where it is written,
+cards are data that the page's own script shows as text, and its policy lets nothing run or load but that
+script, its style and pictures inside the file.
+"""
 
 from __future__ import annotations
 
-import json
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ameli_llm.errors import AmeliError
 from ameli_llm.files import write_text
-from ameli_llm.ids import ReviewId, id_order
-from ameli_llm.prompting.exchanges import as_text
 from ameli_llm.runs import RunFolder
-from ameli_llm.transcripts import read_transcript
-from eval.evaluation import Evaluation, evaluate_run
-from eval.failures import COMMONEST, FailureKind, failure_kinds
-from eval.measures import shown
-from eval.measures.calibration import risk_curve
-from eval.measures.error_budget import CAUSES, cause_of
-from eval.measures.judged import Judged
-from eval.measures.showing import Score, Shown
-from eval.paired import Paired, changed_settings, compare
-from eval.report.cards import LONGEST_TRANSCRIPT, Card, CardMaker
-from eval.standing import Standing, standing
+from eval.measures.error_budget import CAUSES
+from eval.report.cards import CardMaker
+from eval.report.contents import Contents
+from eval.report.photos import Photos, dataset_of
+from eval.report.rows import rows_of
+from eval.report.sides import FACTS, Side, compare_sides, open_sides
+from eval.report.text import shown
+from eval.standing import Standing
 
-LONGEST_LIST = 500
-"""Reviews listed: first what changed between the runs, then the wrong ones, then the right ones."""
+if TYPE_CHECKING:
+    import jinja2
 
-FACTS: Mapping[str, str] = {
-    "dataset": "spec.dataset.name",
-    "split": "spec.dataset.split",
-    "text encoder": "spec.config.retrieval.text_encoder",
-    "image encoders": "spec.config.retrieval.image_encoders",
-    "extractors": "spec.config.attributes.extractors",
-    "comparators": "spec.config.comparison.comparators",
-    "templates": "spec.templates",
-    "engine": "spec.engine.name",
-    "model": "spec.engine.model",
-    "revision": "spec.engine.revision",
-    "official leaks": "spec.official",
-    "seed": "seed",
-    "start": "start",
-    "end": "end",
-    "commit": "git.revision",
-}
-"""What the head of the report says of a run, and where ``run.json`` has it."""
+SCRIPTS = ("payload.js", "card.js", "filters.js", "list.js", "keys.js")
+"""The page's script, in the order in which it runs."""
 
+LONGEST_TEXT = 100_000
+"""Characters of any text in the page outside of the cards."""
 
-DRAWN = frozenset({"agreement", "answers", "calibration", "counts", "error_budget", "f1", "recall", "slices"})
-"""Measures that the page draws in its own way; what the others show is listed."""
-
-
-@dataclass(frozen=True)
-class ScoreLine:
-    """A row of the score table; ``a`` and ``b`` are scores of ``metrics.json``."""
-
-    name: str
-    hint: str
-    a: Mapping[str, Any] | None
-    b: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Side:
-    """A run as the report shows it. ``document`` is the content of its ``metrics.json``."""
-
-    name: str
-    manifest: Mapping[str, Any]
-    evaluation: Evaluation
-    document: Mapping[str, Any]
-    standing: Standing
-
-    @classmethod
-    def of(cls, run: RunFolder) -> Side:
-        """Raises AmeliError when the folder is no run, has no predictions, or is broken."""
-        evaluation = evaluate_run(run)
-        far = standing(run, len(evaluation.rows))
-        return cls(run.path.resolve().name, run.manifest(), evaluation, evaluation.document(), far)
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        """What the run was: those of ``FACTS`` that the manifest has."""
-        found = [(name, _lookup(self.manifest, path)) for name, path in FACTS.items()]
-        return [(name, value) for name, value in found if value]
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """What decided the run's result."""
-        content: Mapping[str, Any] = self.manifest.get("spec", {})
-        return content
-
-    @property
-    def raw(self) -> str:
-        """``run.json`` as it is."""
-        return json.dumps(self.manifest, indent=2, ensure_ascii=False)
-
-    @property
-    def curve(self) -> list[tuple[float, float]]:
-        """Points of risk against coverage."""
-        return risk_curve(self.evaluation.judged)
-
-    @property
-    def failures(self) -> list[FailureKind]:
-        """The commonest kinds of failures."""
-        return failure_kinds(self.evaluation.rows)[:COMMONEST]
-
-    @property
-    def others(self) -> list[Shown]:
-        """What the measures show that the page does not draw."""
-        return [part for name, part in shown(self.document) if name not in DRAWN]
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Written:
-    """A report on disk, and how far its runs are, by what it calls them ("" for a single one)."""
+    """A report on disk, and how far its runs are, by what it calls them ("" for a single one).
+
+    ``photos`` says how many there are.
+    """
 
     path: Path
     standings: Mapping[str, Standing]
+    photos: str
 
 
-def write_report(run: RunFolder, out: Path | None = None, other: RunFolder | None = None) -> Written:
-    """Writes the report of ``run``, with ``other`` as run B, to ``out`` (default: into the run folder).
+def write_report(
+    run: RunFolder, out: Path | None = None, others: Sequence[RunFolder] = (), dataset: Path | None = None
+) -> Written:
+    """Writes the report of ``run``, compared with ``others``, to ``out`` (default: into the run folder).
 
-    Raises AmeliError when a folder is no run, has no predictions, or the two share no review with gold.
+    ``dataset`` is the folder that was linked, for photos. Raises AmeliError when a folder is no run, has no
+    predictions, shares no review with the first, or when ``dataset`` is another than that of ``run``.
     """
     out = out or run.path / "report.html"
-    a, b = Side.of(run), Side.of(other) if other else None
-    write_text(out, _page(run, a, other, b))
-    return Written(out, {"A": a.standing, "B": b.standing} if b else {"": a.standing})
+    sides = open_sides([run, *others])
+    photos = Photos(dataset_of(dataset, run) if dataset else None)
+    write_text(out, _page(sides, photos))
+    standings = {side.letter if others else "": side.standing for side in sides}
+    return Written(out, standings, str(photos))
 
 
-def render(run: RunFolder, other: RunFolder | None = None) -> str:
-    """The report as HTML. Everything that comes from data is escaped."""
-    return _page(run, Side.of(run), other, Side.of(other) if other else None)
+def render(run: RunFolder, *others: RunFolder, dataset: Path | None = None) -> str:
+    """The report as HTML."""
+    return _page(open_sides([run, *others]), Photos(dataset_of(dataset, run) if dataset else None))
 
 
-def _page(run: RunFolder, a: Side, other: RunFolder | None, b: Side | None) -> str:
+def _page(sides: Sequence[Side], photos: Photos) -> str:
+    from markupsafe import Markup
+
+    rows = rows_of(sides)
+    maker = CardMaker(_texts(sides, "reviews"), _texts(sides, "products"), photos)
+    script = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}}})();\n'
+    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    against = compare_sides(sides) if len(sides) > 1 else []
+    contents = list(Contents(sides, rows, maker).elements())  # before the photos are counted
+    return _template().render(
+        sides=sides,
+        against=against,
+        facts=[name for name in FACTS if any(name in side.facts for side in sides)],
+        scores=_scores(sides),
+        causes=CAUSES,
+        contents=contents,
+        total=len(rows),
+        photos=str(photos),
+        script=Markup(script),
+        style=Markup(style),
+        policy=f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'",
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Compiled once: that takes longer than to write a small report."""
     import jinja2
 
-    paired = _paired(a, b) if b else None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    cards = _cards(run, a, other, b, paired)
-    return environment.get_template("report.html.j2").render(
-        a=a,
-        b=b,
-        paired=paired,
-        changed=changed_settings(a.spec, b.spec) if b else {},
-        scores=_scores(a, b),
-        causes=CAUSES,
-        cards=cards,
-        total=len(a.evaluation.judged),
-        slices=sorted({name for card in cards for name in card.slices}),
-    )
+    ).get_template("report.html.j2")
 
 
-def _paired(a: Side, b: Side) -> Paired:
-    first, second = a.evaluation.judged, b.evaluation.judged
-    return compare(
-        [one.row for one in first],
-        {one.review_id: one.gold for one in first},
-        [one.row for one in second],
-        {one.review_id: one.gold for one in second},
-    )
+def _texts(sides: Sequence[Side], name: str) -> dict[Any, Any]:
+    """Texts by id, those of the first run that has them."""
+    found: dict[Any, Any] = {}
+    for side in reversed(sides):
+        found |= side.run.texts(name)
+    return found
 
 
-def _scores(a: Side, b: Side | None) -> list[ScoreLine]:
-    """The scores of all measures that A knows."""
-    beside = {score.name: score.interval for score in _shown_scores(b)} if b else {}
+def _scores(sides: Sequence[Side]) -> list[tuple[str, str, list[Mapping[str, Any] | None]]]:
+    """Name and hint of each score, and its interval in each run."""
+    known = [side.scores for side in sides]
+    every = {name: score.hint for scores in known for name, score in scores.items()}
     return [
-        ScoreLine(score.name, score.hint, score.interval, beside.get(score.name))
-        for score in _shown_scores(a)
-        if score.interval is not None
+        (name, hint, [scores[name].interval if name in scores else None for scores in known])
+        for name, hint in every.items()
     ]
 
 
-def _shown_scores(side: Side) -> list[Score]:
-    return [score for _, part in shown(side.document) for score in part.scores]
+def _source(content: str) -> str:
+    """A script or style as the page's policy names it."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _cards(
-    run: RunFolder, a: Side, other: RunFolder | None, b: Side | None, paired: Paired | None
-) -> list[Card]:
-    """Cards of at most ``LONGEST_LIST`` reviews; equal ones in order of review id."""
-    fixed, broken = (set(paired.answered.fixed), set(paired.answered.broken)) if paired else (set(), set())
-    beside = {one.review_id: one for one in b.evaluation.judged} if b else {}
-
-    def change(one: Judged) -> str:
-        return "fixed" if one.review_id in fixed else "broken" if one.review_id in broken else ""
-
-    def order(one: Judged) -> tuple[bool, bool, tuple[bool, int, str]]:
-        return (not change(one), one.right, id_order(one.review_id))
-
-    evaluation = a.evaluation
-    maker = CardMaker(
-        run.texts("reviews"),
-        run.texts("products"),
-        lambda one: cause_of(one, evaluation.metrics["k"], evaluation.config.fusion),
-        lambda review: _transcript(run, a, review),
-        lambda review: _transcript(other, b, review) if other and b else "",
-    )
-    chosen: Sequence[Judged] = sorted(evaluation.judged, key=order)[:LONGEST_LIST]
-    return [maker.card(one, change(one), beside.get(one.review_id)) for one in chosen]
-
-
-def _transcript(run: RunFolder, side: Side, review: ReviewId) -> str:
-    """Prompts and replies of a review; a damaged file costs them, not the report."""
-    try:
-        exchanges = read_transcript(run.path, review)
-    except AmeliError as error:
-        return f"cannot be read: {error.message}"
-    templates: Mapping[str, str] = side.spec.get("templates") or {}
-    text = as_text(exchanges, {identity: name for name, identity in templates.items()})
-    if len(text) <= LONGEST_TRANSCRIPT:
-        return text
-    rest = f"\n... the rest: ameli-llm show RUN {review}"
-    return text[: LONGEST_TRANSCRIPT - len(rest)] + rest
-
-
-def _lookup(tree: Any, path: str) -> str:
-    for key in path.split("."):
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    if isinstance(tree, Mapping):
-        return ", ".join(f"{name} {str(identity)[:12]}" for name, identity in tree.items())
-    return ", ".join(map(str, tree)) if isinstance(tree, list) else "" if tree is None else str(tree)
+def _finalize(value: Any) -> Any:
+    """Texts without control characters and of bounded length; markup is the page's own."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return shown(value, LONGEST_TEXT)
+    return value

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from ameli_llm.cli import evaluate as commands
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
+from tests.evaluation.report_page import ReportPage
 
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[int, GoldRow]]
@@ -78,6 +79,23 @@ def test_report_says_where_it_is(run: Path, tmp_path: Path) -> None:
     assert _call("report", run).stdout.strip() == str(run / "report.html")
     printed = _call("report", run, run, "--out", tmp_path / "both.html", "--json").stdout
     assert json.loads(printed) == {"report": str(tmp_path / "both.html")}
+
+
+def test_report_takes_any_number_of_runs_and_their_dataset(run: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    (dataset / "products.json").write_text('[{"id": 1, "product_name": "One", "product_category": "Toys"}]')
+    result = _call("report", run, run, run, "--dataset", dataset)
+    assert (result.exit_code, result.stdout) == (0, f"{run / 'report.html'}\n")
+    assert result.stderr == "0 photos.\n"
+    assert [one["letter"] for one in ReportPage((run / "report.html").read_text()).index["runs"]] == [
+        "A",
+        "B",
+        "C",
+    ]
+    missing = _call("report", run, "--dataset", tmp_path / "nowhere").exception
+    assert isinstance(missing, AmeliError)
+    assert str(missing).startswith(f"No dataset folder at {tmp_path / 'nowhere'}.")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "report"])
