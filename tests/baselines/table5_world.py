@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.command import Done, command
-from tests.retrieval.tiny_sbert import write_tiny_sbert
-from tests.shared_setup import twin_of
+from tests.retrieval.tiny_sbert import tiny_sbert
+from tests.shared_setup import cache_of, twin_of
 
 
 @dataclass(frozen=True)
 class World:
-    """A twin, and options for its table in seconds: no OCR, two epochs, a text encoder of one layer."""
+    """A twin, and options for its table in seconds: no OCR, one epoch, a text encoder of one layer."""
 
     twin: Path
     options: tuple[object, ...]
@@ -28,13 +28,13 @@ class World:
 
 @contextmanager
 def small_world(factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The world, with a cache of its own."""
-    twin = twin_of(factory, products=30, reviews=80, seed=1)
+    """The world, with a cache of its own; its text encoder is the same in all worlds."""
+    twin = twin_of(factory, products=30, reviews=60, seed=1)
     root = factory.mktemp("world")
-    model = write_tiny_sbert(root / "model")
+    model = tiny_sbert(factory)
     weights = "retrieval.weights={title: 5.0, image: 20.0}"
     settings = [f"retrieval.text_model={model}", weights, "attributes.extractors=[rules]"]
-    options = ["--epochs", 2, "--encoder", model, *(word for one in settings for word in ("--set", one))]
+    options = ["--epochs", 1, "--encoder", model, *(word for one in settings for word in ("--set", one))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AMELI_LLM_CACHE", str(root / "cache"))
+        patch.setenv("AMELI_LLM_CACHE", str(cache_of(factory, root / "cache")))
         yield World(twin, tuple(options))

@@ -21,7 +21,7 @@ FAST = ("--epochs", "2", "--set", "layers=[16]")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("amelink-cli")
-    shutil.copytree(twin_of(tmp_path_factory, products=40, reviews=60, seed=0), root / "twin")
+    shutil.copytree(twin_of(tmp_path_factory, products=24, reviews=40, seed=1), root / "twin")
     (root / "config.yaml").write_text(NO_OCR)
     return root
 

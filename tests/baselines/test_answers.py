@@ -21,7 +21,7 @@ from eval.baselines.answers import answers
 from eval.baselines.baseline import Scored
 from eval.baselines.tasks import examples, tasks
 
-N, K = 2000, 10
+N, K = 500, 10
 LOW, HIGH = binom.interval(0.999, N, 1 / K)
 NAN = float("nan")
 

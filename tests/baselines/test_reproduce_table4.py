@@ -23,7 +23,7 @@ from eval.table4.reproduce import table4
 from eval.tables import Table, json_object
 from retrieval.encoders.sbert import create
 from retrieval.texts import entity_text, query_text
-from tests.retrieval.tiny_sbert import write_tiny_sbert
+from tests.retrieval.tiny_sbert import tiny_sbert
 from tests.shared_setup import cache_of, twin_of
 
 EPOCHS = 2
@@ -44,8 +44,7 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    model = write_tiny_sbert(tmp_path_factory.mktemp("tiny") / "model")
-    return RunConfig(retrieval=RetrievalConfig(text_model=str(model)))
+    return RunConfig(retrieval=RetrievalConfig(text_model=str(tiny_sbert(tmp_path_factory))))
 
 
 def reproduced(twin: Path, out: Path, config: RunConfig, **changes: Any) -> Table:

@@ -18,7 +18,7 @@ from tests.shared_setup import cache_of, twin_of
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("towers")
-    shutil.copytree(twin_of(tmp_path_factory, products=40, reviews=60, seed=0), folder / "twin")
+    shutil.copytree(twin_of(tmp_path_factory, products=24, reviews=40, seed=1), folder / "twin")
     return folder
 
 

@@ -21,7 +21,7 @@ from tests.command import command
 
 torch = pytest.importorskip("torch")
 FAST = TuningSettings(
-    rounds=2, exercises=6, batch_size=3, dev=4, rank=4, alpha=8, precision="fp32", longest=4096
+    rounds=2, exercises=6, batch_size=3, dev=4, rank=4, alpha=8, precision="fp32", longest=1280
 )
 TEMPLATES = ("extract/terse", "compare/entail")
 
@@ -37,6 +37,25 @@ def fine_tuned(tiny_model: Path, out: Path, **changes: Any) -> Any:
     settings = TuningSettings(**{**FAST.__dict__, **changes})
     wanted = [Exercises(name) for name in TEMPLATES]
     return tune(str(tiny_model), [Invented(1)], [Invented(2)], wanted, settings, out, no_progress)
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """The folder of a fine-tuned adapter, for reading, and the number of its exercises."""
+    out = tmp_path_factory.mktemp("tuned") / "adapter"
+    return out, fine_tuned(tiny_model, out).exercises
+
+
+class Same:
+    """A source of one review, again and again."""
+
+    identity = "same"
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+
+    def told(self, row: int) -> tuple[Told, ...]:
+        return (self._told,)
 
 
 def test_a_packed_exercise_is_its_examples(loaded: tuple[Any, Any], whole: Told) -> None:
@@ -71,7 +90,7 @@ def test_padding_changes_nothing(loaded: tuple[Any, Any]) -> None:
     from ameli_llm.instruction.network import Learner
 
     network, chat = loaded
-    stream = Stream([Invented(1)], [Exercises(name) for name in TEMPLATES], chat, 0, 4096)
+    stream = Stream([Invented(1)], [Exercises(name) for name in TEMPLATES], chat, 0, FAST.longest)
     rows = [stream.row(number)[1] for number in range(4)]
     learner = Learner(network).eval()
     with torch.no_grad():
@@ -92,12 +111,11 @@ def test_only_written_answers_end(loaded: tuple[Any, Any], whole: Told) -> None:
     assert ends == [True, False]
 
 
-def test_an_adapter_of_peft_comes_out(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_peft_comes_out(tiny_model: Path, tuned: tuple[Path, int]) -> None:
     peft = pytest.importorskip("peft")
     from transformers import AutoModelForCausalLM
 
-    out = tmp_path / "adapter"
-    done = fine_tuned(tiny_model, out)
+    out, exercises = tuned
     assert {path.name for path in out.iterdir()} >= {
         "adapter_config.json",
         "adapter_model.safetensors",
@@ -108,15 +126,16 @@ def test_an_adapter_of_peft_comes_out(tiny_model: Path, tmp_path: Path) -> None:
     assert record["base"] == str(tiny_model)
     assert set(record["templates"]) == set(TEMPLATES)
     assert record["epochs"][1]["loss"] > 0
-    assert done.exercises == 12
+    assert exercises == 12
     base = AutoModelForCausalLM.from_pretrained(tiny_model)
     adapted = peft.PeftModel.from_pretrained(base, out)
     assert any(bool(tensor.any()) for name, tensor in adapted.named_parameters() if "lora_B" in name)
 
 
-def test_an_interrupted_training_goes_on_to_the_same_adapter(tiny_model: Path, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    fine_tuned(tiny_model, whole)
+def test_an_interrupted_training_goes_on_to_the_same_adapter(
+    tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path
+) -> None:
+    (whole, _), broken = tuned, tmp_path / "broken"
 
     def interrupt(stage: str, done: int, total: int) -> None:
         if stage == "training steps" and done == 3:
@@ -173,10 +192,12 @@ def test_minutes_are_planned_once(tiny_model: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_trained(
-    tiny_model: Path, tmp_path: Path, changes: dict[str, Any], complaint: str
+    tiny_model: Path, tmp_path: Path, whole: Told, changes: dict[str, Any], complaint: str
 ) -> None:
+    settings = TuningSettings(**{**FAST.__dict__, **changes})
+    wanted = [Exercises(name) for name in TEMPLATES]
     with pytest.raises(AmeliError, match=complaint):
-        fine_tuned(tiny_model, tmp_path / "out", **changes)
+        tune(str(tiny_model), [Same(whole)], [Same(whole)], wanted, settings, tmp_path / "out", no_progress)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +217,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, words: tuple[str, ...], 
 
 def test_the_command(tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "adapter"
-    few = ("--minutes", "0", "--rounds", "1", "--exercises", "3", "--longest", "4096", "--rank", "2")
+    few = ("--minutes", "0", "--rounds", "1", "--exercises", "3", "--longest", "1280", "--rank", "2")
     done = command("train", "llm", "--base", tiny_model, "--out", out, *few, "--merge")
     assert done.code == 0, done.err
     assert "round 1" in done.out

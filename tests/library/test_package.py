@@ -11,6 +11,7 @@ import pytest
 
 import ameli_llm
 from ameli_llm import linker, types
+from tests.shared_setup import cache_of
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "bm25s", "sklearn", "skimage")
@@ -50,7 +51,9 @@ def test_importing_it_imports_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", [HEAVY, ("chromadb",)], ids=["no extra", "no chromadb"])
-def test_opening_without_an_extra_says_what_to_type(missing: tuple[str, ...], tmp_path: Path) -> None:
+def test_opening_without_an_extra_says_what_to_type(
+    missing: tuple[str, ...], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({missing}))\n"
@@ -58,7 +61,7 @@ def test_opening_without_an_extra_says_what_to_type(missing: tuple[str, ...], tm
         "try: Linker.open([{'id': 1, 'name': 'Lamp'}])\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    done = python(code, tmp_path)
+    done = python(code, cache_of(tmp_path_factory, tmp_path / "cache"))
     assert done.stdout.startswith("MissingPackageError "), done.stdout + done.stderr
     assert "uv pip install" in done.stdout
     assert "retrieval" in done.stdout

@@ -155,11 +155,11 @@ def index(cache: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The index of ``dataset`` in the cache, made by the command; what it printed."""
 
     def make(folder: Path) -> None:
-        done = finished(begin(folder / "cache", "index", dataset))
+        done = finished(begin(cache_of(tmp_path_factory, folder / "cache"), "index", dataset))
         (folder / "done.json").write_text(json.dumps(asdict(done)), encoding="utf-8")
 
     made = made_once(tmp_path_factory, "hostile-index", make)
-    shutil.copytree(made / "cache", cache, dirs_exist_ok=True)
+    shutil.copytree(made / "cache", cache, dirs_exist_ok=True, ignore=shutil.ignore_patterns("encoders"))
     return Done(**json.loads((made / "done.json").read_text(encoding="utf-8")))
 
 

@@ -24,8 +24,8 @@ BATCH = 16
 
 
 def repeated(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each review a dozen times, under ids of their own: six batches."""
-    return [review | {"review_id": 100 * n + i} for n in range(12) for i, review in enumerate(reviews)]
+    """Each review seven times, under ids of their own: four batches."""
+    return [review | {"review_id": 100 * n + i} for n in range(7) for i, review in enumerate(reviews)]
 
 
 def many_pictures(root: Path) -> Path:
@@ -66,11 +66,11 @@ def test_link_says_how_far_it_came_and_goes_on(
         out, err = process.communicate(timeout=280)
     assert (process.returncode, out) == (code, "")
     assert "Traceback" not in err
-    said = re.fullmatch(r"interrupted at linking (\d+)/96; the same command goes on", err.splitlines()[-1])
+    said = re.fullmatch(r"interrupted at linking (\d+)/56; the same command goes on", err.splitlines()[-1])
     assert said, err
     kept = len(predictions.read_text("utf-8").splitlines())
-    assert 0 < int(said[1]) <= kept < 96
-    assert here(*words, "--json").json["fresh"] == 96 - kept
+    assert 0 < int(said[1]) <= kept < 56
+    assert here(*words, "--json").json["fresh"] == 56 - kept
 
 
 def test_data_check_says_how_far_it_came(

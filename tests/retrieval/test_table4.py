@@ -22,9 +22,14 @@ TUNED = ["Fine-tuned SBERT", "Adapted image descriptor + fine-tuned SBERT"]
 
 
 @pytest.fixture(scope="session")
+def text_model(tiny_text_model: str) -> str:
+    return tiny_text_model
+
+
+@pytest.fixture(scope="session")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A text model that counts as fine-tuned: its description is beside it."""
-    folder = write_tiny_sbert(tmp_path_factory.mktemp("tuned") / "model")
+    folder = write_tiny_sbert(tmp_path_factory.mktemp("tuned") / "model", seed=1)
     (folder / DESCRIPTION).write_text("{}")
     return str(folder)
 
@@ -61,7 +66,7 @@ def test_a_fine_tuned_text_model_adds_its_rows(
     assert (found["Fine-tuned SBERT"][:, 6:] == NOBODY).all()
     assert (found["Fine-tuned SBERT"] != found["Pre-trained SBERT"]).any()
     # The vectors that the queries keep are of the index's encoder, whatever was run in between.
-    assert {query.text_vector.shape for query in queries if query.text_vector is not None} == {(384,)}
+    assert {query.text_vector.shape for query in queries if query.text_vector is not None} == {(32,)}
     assert paper.seconds.keys() == found.keys()
     assert all(seconds > 0 for seconds in paper.seconds.values())
 

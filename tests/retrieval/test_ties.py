@@ -14,9 +14,13 @@ from retrieval.candidates import CandidateFinder
 from retrieval.index import Index
 from retrieval.retrievers import RETRIEVERS
 
-BARE = RetrievalConfig(image_encoder="none", pool=10)
 TEXTS = [name for name in RETRIEVERS.names() if name != "image"]
 REVIEWS = [Review(number, "Nice lamp", "A lamp for my desk.", "lamp") for number in range(40)]
+
+
+@pytest.fixture(scope="session")
+def text_model(tiny_text_model: str) -> str:
+    return tiny_text_model
 
 
 def lamp(id_: int) -> Product:
@@ -24,20 +28,25 @@ def lamp(id_: int) -> Product:
 
 
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Index:
+def bare(text_model: str) -> RetrievalConfig:
+    return RetrievalConfig(image_encoder="none", text_model=text_model, pool=10)
+
+
+@pytest.fixture(scope="module")
+def grown(bare: RetrievalConfig, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """Twenty-four equal lamps, of which most came later, and the greater ids first."""
     root = tmp_path_factory.mktemp("grown")
-    index = build_index(Dataset(root, [lamp(24)]), root / "index", BARE)
+    index = build_index(Dataset(root, [lamp(24)]), root / "index", bare)
     for ids in (range(13, 24), range(1, 13)):
         index = index.upsert(map(lamp, reversed(ids)))
     return index
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Index:
+def whole(bare: RetrievalConfig, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The same lamps, indexed at once."""
     root = tmp_path_factory.mktemp("whole")
-    return build_index(Dataset(root, map(lamp, range(1, 25))), root / "index", BARE)
+    return build_index(Dataset(root, map(lamp, range(1, 25))), root / "index", bare)
 
 
 def found(index: Index, config: RetrievalConfig) -> list[list[int]]:
@@ -50,8 +59,10 @@ def found(index: Index, config: RetrievalConfig) -> list[list[int]]:
 
 @pytest.mark.parametrize("search", ["exact", "chroma"])
 @pytest.mark.parametrize("name", TEXTS)
-def test_it_does_not_matter_when_a_product_came(grown: Index, whole: Index, name: str, search: str) -> None:
-    config = BARE.model_copy(update={"weights": {name: 1.0}, "search": search})
+def test_it_does_not_matter_when_a_product_came(
+    grown: Index, whole: Index, bare: RetrievalConfig, name: str, search: str
+) -> None:
+    config = bare.model_copy(update={"weights": {name: 1.0}, "search": search})
     first = found(whole, config)
     assert found(grown, config) == first
     assert len(Counter(ids[0] for ids in first)) >= 4

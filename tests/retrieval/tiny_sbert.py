@@ -5,6 +5,15 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pytest
+
+from tests.shared_setup import made_once
+
+
+def tiny_sbert(factory: pytest.TempPathFactory) -> Path:
+    """The folder of such a model, made once for all tests; for reading."""
+    return made_once(factory, "tiny-sbert", lambda folder: write_tiny_sbert(folder / "model")) / "model"
+
 
 def write_tiny_sbert(folder: Path, seed: int = 0, window: int = 64) -> Path:
     """The model in ``folder``; 32 numbers a vector, texts are cut at ``window`` tokens."""
