@@ -13,19 +13,20 @@ _WRITTEN = re.compile(
 _PORTS = {"http": 80, "https": 443}
 
 
-def problem_of(address: str) -> str:
+def problem_of(address: str, variable: str = "VLLM_API_KEY", like: str = "http://127.0.0.1:8000/v1") -> str:
     """Why a server cannot be named by ``address``, "" when it can. Never repeats it: it may hold a password.
 
-    An address stands in a run's files, so it has no user, password, query or fragment.
+    An address stands in a run's files, so it has no user, password, query or fragment. ``variable`` of the
+    environment is for the server's key; ``like`` is an address of such a server.
     """
     if "@" in address:
         return (
             "a user or password in an address would be written into the run's files; leave it out and set "
-            "the server's key as the environment variable VLLM_API_KEY"
+            f"the server's key as the environment variable {variable}"
         )
     if "?" in address or "#" in address:
         return "an address has no query and no fragment; leave out what follows ? or #"
-    return "" if _is_address(address) else "no address of a server; it looks like http://127.0.0.1:8000/v1"
+    return "" if _is_address(address) else f"no address of a server; it looks like {like}"
 
 
 def normalised(address: str) -> str:

@@ -12,7 +12,11 @@ from pydantic_core import PydanticCustomError
 
 from ameli_llm import address, image_encoders
 from ameli_llm.errors import AmeliError, UnknownNameError
+from ameli_llm.files import read_bounded
 
+CHROMA_URL = "http://127.0.0.1:8000"
+CHROMA_TOKEN = "AMELI_LLM_CHROMA_TOKEN"
+"""The variable of the environment with the token of a Chroma server, which no file may hold."""
 MAX_BYTES = 1 << 20
 """Longest configuration that is read; one that tune writes has a few thousand bytes."""
 
@@ -35,6 +39,10 @@ class RetrievalConfig(_Section):
         "", description="folder of a trained image adapter, which names its encoder; empty: identity"
     )
     search: Literal["exact", "chroma"] = Field("exact", description="exact vector search or Chroma's HNSW")
+    store: Literal["folder", "chroma-server"] = Field(
+        "folder", description="where Chroma keeps the vectors: in the index folder, or on a server for many"
+    )
+    chroma_url: str = Field(CHROMA_URL, description="address of the Chroma server of chroma-server")
     pool: int = Field(1000, ge=10, le=10_000_000, description="products that each retriever may propose")
     depth: int = Field(100, ge=1, le=1_000_000, description="candidates kept in the run folder")
     candidates: int = Field(10, ge=1, le=1_000_000, description="K: candidates that are compared")
@@ -76,6 +84,13 @@ class RetrievalConfig(_Section):
     def _different_encoders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if fault := image_encoders.fault(value):
             raise PydanticCustomError("encoders", "{fault}", {"fault": fault})
+        return value
+
+    @field_validator("chroma_url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        if problem := address.problem_of(value, CHROMA_TOKEN, CHROMA_URL):
+            raise PydanticCustomError("address", "{problem}", {"problem": problem})
         return value
 
     @field_validator("prior", mode="before")
@@ -204,13 +219,7 @@ def load_config(path: Path | None) -> RunConfig:
     """
     if path is None:
         return RunConfig()
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise AmeliError(f"Cannot read configuration {path}: {error.strerror}.") from error
-    if len(text) > MAX_BYTES:
-        raise AmeliError(f"Configuration {path} has more than {MAX_BYTES} bytes.")
+    text = read_bounded(path, MAX_BYTES, "configuration")
     content = parse_yaml(text, f"Configuration {path} is not YAML")
     return _validated({} if content is None else content, f"Configuration {path}")
 

@@ -21,6 +21,22 @@ LOCK = ".lock"
 """The file by which a folder is held."""
 
 
+def read_bounded(path: Path, most: int, what: str = "") -> bytes:
+    """The content of a file that somebody else wrote. Raises AmeliError, also when it has more bytes.
+
+    Messages call it by ``what`` it is ("configuration") and its path.
+    """
+    name = f"{what} {path}".strip()
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise AmeliError(f"Cannot read {name}: {error.strerror}.") from error
+    if len(content) > most:
+        raise AmeliError(f"{name[0].upper() + name[1:] if what else name} has more than {most} bytes.")
+    return content
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text in one step: readers see the old file or the new one. Raises AmeliError.
 

@@ -39,7 +39,8 @@ def keeping(pipeline: Pipeline, stages: Stages) -> Flow:
 
 
 def _retrieval_key(pipeline: Pipeline) -> Callable[[Review, int], str]:
-    settings = pipeline.config.retrieval.model_dump(mode="json", exclude={"candidates", "depth"})
+    others = {"candidates", "depth", "chroma_url"}
+    settings = pipeline.config.retrieval.model_dump(mode="json", exclude=others)
     named = (settings["image_adapter"], settings["cross_encoder"])
     stage = fingerprint(
         [

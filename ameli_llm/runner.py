@@ -17,7 +17,10 @@ from ameli_llm.transcripts import Transcripts
 from ameli_llm.types import Link, Review, State
 
 MAY_CHANGE = frozenset(
-    f"config.engine.{name}" for name in ("base_url", "concurrency", "timeout", "max_error_rate")
+    {
+        *(f"config.engine.{name}" for name in ("base_url", "concurrency", "timeout", "max_error_rate")),
+        "config.retrieval.chroma_url",
+    }
 )
 """Settings that do not decide results: a run may go on with other ones."""
 

@@ -243,6 +243,7 @@ def link_variants(
 def _deciding(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a run's ``spec`` that decides the row of a review."""
     config = {name: value for name, value in spec["config"].items() if name != "engine"}
+    config["retrieval"] = {name: value for name, value in config["retrieval"].items() if name != "chroma_url"}
     return {**spec, "config": config, "dataset": spec["dataset"]["products"]}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from ameli_llm.address import normalised
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.errors import AmeliError
@@ -14,10 +15,13 @@ from ameli_llm.image_encoders import name_and_model
 from ameli_llm.paths import index_dir
 from ameli_llm.types import Progress
 from retrieval import encoders, generations
-from retrieval.generation_files import MANIFEST, read_generation, write_generation
+from retrieval.generation_files import MANIFEST, has_store, read_generation, write_generation
 from retrieval.index import Index, fitting_index, read_index, require_products
 from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest, read_manifest
-from retrieval.snapshot import Snapshot, describe, embed
+from retrieval.shared.server import ef_search, open_server
+from retrieval.shared.sharing import Stamps, share
+from retrieval.shared.state import Shared, write_shared
+from retrieval.snapshot import Entry, Snapshot, describe, embed
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +32,10 @@ def build_index(
     """The index of ``dataset`` in ``folder``, brought up to date; a damaged one is made again.
 
     In the cache, vectors are taken over from the dataset's indexes under other encoders as far as they fit.
-    While another process builds in ``folder``, waits, and then takes over what it built. Raises AmeliError
-    when there are no products, the disk is full, or an encoder is not at hand; the index is then as it was.
+    With ``config.store`` of chroma-server, what the server has of these products under these encoders is
+    taken from there, and what it has not is written there. While another process builds in ``folder``, waits,
+    and then takes over what it built. Raises AmeliError when there are no products, the disk is full, an
+    encoder is not at hand or the server fails; the index is then as it was, or whole but not yet shared.
     """
     where = f"in {dataset.root}" if dataset.root else repr(dataset.name)
     require_products(dataset.products, f"The dataset {where}")
@@ -44,23 +50,65 @@ def build_index(
         before = old if old and (old.manifest.text, old.manifest.image_encoders) == (text, images) else None
         if old and not before:
             log.warning("The index in %s is of other encoders and is made again.", folder)
-        image_path = dataset.product_image
-        entries = describe(dataset.products.values(), image_path)
-        beside = _beside(dataset, folder, config)
-        known_texts = _known(old, beside, lambda manifest: manifest.text == text)
-        known_images: dict[str, Snapshot] = {}
-        for stamp in images:
-            if known := _known(old, beside, partial(_has_images, stamp)):
-                known_images[stamp.name] = known
-        snapshot = embed(
-            entries, image_path, text_encoder, image_encoders, known_texts, known_images, progress
-        )
-        versions = snapshot.kb_version, dataset.digest
-        if before is None or (before.manifest.kb_version, before.manifest.dataset_digest) != versions:
-            base = (before.place, before.snapshot) if before else None
-            with generations.new(folder) as place:
-                write_generation(place, snapshot, text, images, dataset.digest, base)
+        entries = describe(dataset.products.values(), dataset.product_image)
+
+        def make() -> Snapshot:
+            beside = _beside(dataset, folder, config)
+            known_texts = _known(old, beside, lambda manifest: manifest.text == text)
+            known_images: dict[str, Snapshot] = {}
+            for stamp in images:
+                if known := _known(old, beside, partial(_has_images, stamp)):
+                    known_images[stamp.name] = known
+            image_path = dataset.product_image
+            return embed(
+                entries, image_path, text_encoder, image_encoders, known_texts, known_images, progress
+            )
+
+        keep = partial(_keep, folder, config, (text, images), dataset.digest, before)
+        if config.store == "folder":
+            keep(make())
+        else:
+            _share(folder, config, entries, (text, images), before, make, keep)
     return read_index(folder)
+
+
+def _keep(
+    folder: Path,
+    config: RetrievalConfig,
+    stamps: Stamps,
+    dataset_digest: str,
+    before: Index | None,
+    snapshot: Snapshot,
+) -> None:
+    """Makes ``snapshot`` the current generation, where ``before`` is not that already."""
+    if before is not None:
+        manifest, same = before.manifest, snapshot is before.snapshot
+        if config.store == "folder":
+            same = manifest.kb_version == snapshot.kb_version and has_store(before.place)
+        if same and manifest.dataset_digest == dataset_digest:
+            return
+    base = (before.place, before.snapshot) if before else None
+    with generations.new(folder) as place:
+        write_generation(place, snapshot, *stamps, dataset_digest, base, chroma=config.store == "folder")
+
+
+def _share(
+    folder: Path,
+    config: RetrievalConfig,
+    entries: Sequence[Entry],
+    stamps: Stamps,
+    before: Index | None,
+    make: Callable[[], Snapshot],
+    keep: Callable[[Snapshot], None],
+) -> None:
+    """As ``share``, with the server that ``config`` names, which is noted in the generation."""
+    url = normalised(config.chroma_url)
+    with open_server(url) as server:
+        have = before.snapshot if before else None
+        state = share(server, entries, stamps, ef_search(config.pool), have, make, keep)
+    place = generations.current(folder)
+    if place is not None:
+        write_shared(place, Shared(url=url, state=state))
 
 
 def _made_meanwhile(dataset: Dataset, folder: Path, config: RetrievalConfig) -> Index | None:

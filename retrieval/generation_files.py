@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ameli_llm.errors import AmeliError
 from ameli_llm.seal import flaw, seal
 from retrieval.manifest import EncoderStamp, IndexDamagedError, Manifest, read_manifest, write_manifest
+from retrieval.shared.state import SHARED
 from retrieval.snapshot import Entry, ImageEntry, Snapshot
 from retrieval.store import open_store
 
@@ -34,13 +35,16 @@ def write_generation(
     images: tuple[EncoderStamp, ...],
     dataset_digest: str,
     before: tuple[Path, Snapshot] | None,
+    *,
+    chroma: bool = True,
 ) -> None:
-    """Fills the empty folder ``place`` with ``snapshot``.
+    """Fills the folder ``place`` with ``snapshot``; without ``chroma`` with its exports only.
 
     ``before`` is the folder and content of the generation that it follows: its Chroma store is copied and
     only the difference is written. Raises AmeliError when Chroma does not hold what it was given.
     """
-    _write_store(place / CHROMA, snapshot, before)
+    if chroma:
+        _write_store(place / CHROMA, snapshot, before)
     _export(place, snapshot)
     manifest = Manifest(
         dataset_digest=dataset_digest,
@@ -67,6 +71,11 @@ def read_generation(place: Path) -> tuple[Manifest, Snapshot]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise IndexDamagedError(f"{type(error).__name__}: {error}.") from error
     return manifest, Snapshot(entries, text, images, owner)
+
+
+def has_store(place: Path) -> bool:
+    """Whether the generation ``place`` has a Chroma store of its own, and its vectors are shared nowhere."""
+    return (place / CHROMA).is_dir() and not (place / SHARED).exists()
 
 
 def _write_store(place: Path, snapshot: Snapshot, before: tuple[Path, Snapshot] | None) -> None:

@@ -6,11 +6,11 @@ is started when it is written to or asked to search.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +32,15 @@ from retrieval.manifest import (
     require_same,
 )
 from retrieval.search import search
+from retrieval.shared.server import open_server
+from retrieval.shared.sharing import share_generation
+from retrieval.shared.state import read_shared, require_store
 from retrieval.snapshot import Entry, ImagePath, Snapshot, describe, embed, in_order
-from retrieval.store import EF_FACTOR, TEXT, Store, open_store
+from retrieval.store import EF_FACTOR, TEXT, open_store
 
 DERIVED = "derived"
+Nearest: TypeAlias = Callable[[Vectors, int], list[tuple[list[str], Vectors]]]
+"""Ids and dot products of the k nearest texts, a pair per query."""
 
 
 def no_image(name: str) -> None:
@@ -54,7 +59,8 @@ def require_products(products: Sized, owner: str) -> None:
 class Index:
     """An open index. Rows are products in an order blind to their ids: the lower row wins a tie by chance.
 
-    ``product_ids`` has the id of each row, ``rows`` the row of each id. Vectors are files mapped into memory
+    ``product_ids`` has the id of each row, ``rows`` the row of each id, ``shared`` is where the vectors are
+    shared (None: nowhere). Vectors are files mapped into memory
     until the index is closed, or the end of its with block; whatever needs them then raises ValueError.
     """
 
@@ -62,13 +68,14 @@ class Index:
         self.folder = folder
         self.place = place
         self.manifest = manifest
+        self.shared = read_shared(place)
         self.entries = snapshot.entries
         self.product_ids: tuple[EntityId, ...] = tuple(entry.id for entry in snapshot.entries)
         self.rows: dict[EntityId, int] = {id_: row for row, id_ in enumerate(self.product_ids)}
         self._snapshot: Snapshot | None = snapshot
         self._temporary = ExitStack()
         self._searching = ExitStack()
-        self._chroma: tuple[int, Store] | None = None
+        self._chroma: tuple[int, Nearest] | None = None
         self._derived: dict[str, Path] = {}
         self.loaded_image_encoders: dict[str, ImageEncoder] = {}
 
@@ -133,30 +140,37 @@ class Index:
     ) -> list[tuple[npt.NDArray[np.int64], Vectors]]:
         """Rows and dot products of the ``k`` nearest texts, best first, a pair per query.
 
-        Not ``exact``: by Chroma's HNSW, which is opened on first use. Raises IndexDamagedError when it does
-        not hold the index's vectors.
+        Not ``exact``: by the HNSW of Chroma, in the folder or on its server, which is opened on first use.
+        Raises IndexDamagedError when it does not hold the index's vectors, AmeliError when a server fails.
         """
         if exact:
             return list(zip(*search(self.text_vectors, queries, k), strict=True))
         if self._chroma is None or self._chroma[0] != k:
             self._close_chroma()
             self._chroma = k, self._searching.enter_context(self._open_chroma(k))
-        found = self._chroma[1].nearest(TEXT, queries, k)
-        return [(np.array([self._row_of_text[i] for i in ids], dtype=np.int64), s) for ids, s in found]
+        found, rows = self._chroma[1](queries, k), self._row_of_text
+        if unknown := next((i for ids, _ in found for i in ids if i not in rows), None):
+            raise IndexDamagedError(f"Chroma found {unknown[:40]!r}, which is no product.", hint=REBUILD)
+        return [(np.array([rows[i] for i in ids], dtype=np.int64), s) for ids, s in found]
 
     @cached_property
     def _row_of_text(self) -> dict[str, int]:
         return {str(id_): row for id_, row in self.rows.items()}
 
     @contextmanager
-    def _open_chroma(self, k: int) -> Iterator[Store]:
+    def _open_chroma(self, k: int) -> Iterator[Nearest]:
+        if self.shared is not None:
+            with open_server(self.shared.url) as server:
+                server.require_searchable(self.shared.state, k)
+                yield partial(server.nearest, self.shared.state)
+            return
         place = self.place / CHROMA
         with open_store(place) as store:
             if not store.holds(self.snapshot):
                 raise IndexDamagedError(f"The Chroma store in {self.folder} is damaged.", hint=REBUILD)
             store.widen(TEXT, EF_FACTOR * k)
         with open_store(place) as store:
-            yield store
+            yield partial(store.nearest, TEXT)
 
     def _close_chroma(self) -> None:
         self._chroma = None
@@ -204,7 +218,26 @@ class Index:
                 raise AmeliError(f"The index in {self.folder} has no product {id_!r}.")
         return self._change(kept, no_image)
 
-    def _change(self, entries: dict[EntityId, Entry], image_path: ImagePath) -> Index:
+    def changed(
+        self,
+        products: Iterable[Product],
+        deleted: Iterable[EntityId],
+        image_path: ImagePath = no_image,
+        dataset_digest: str = "",
+    ) -> Index:
+        """The index with ``products`` added or replaced and those of the ids ``deleted`` gone, in one step.
+
+        ``dataset_digest`` is that of the dataset in its new state. Otherwise as ``upsert``; ids that it does
+        not have are nothing to delete. The new object has the encoders that this one has loaded.
+        """
+        new = describe(products, image_path)
+        gone = {*deleted, *(entry.id for entry in new)}
+        kept = {entry.id: entry for entry in self.entries if entry.id not in gone}
+        return self._change({**kept, **{entry.id: entry for entry in new}}, image_path, dataset_digest)
+
+    def _change(
+        self, entries: dict[EntityId, Entry], image_path: ImagePath, dataset_digest: str = ""
+    ) -> Index:
         require_products(entries, f"The index in {self.folder}")
         with generations.writer(self.folder, wait=False):
             if generations.current(self.folder) != self.place:
@@ -213,12 +246,23 @@ class Index:
                 )
             ordered, known = in_order(entries.values()), self.snapshot
             stamps = self.manifest.text, self.manifest.image_encoders
-            of_images = [one for stamp in stamps[1] if (one := self.image_encoder(stamp.name))]
             held = {stamp.name: known for stamp in stamps[1]}
-            snapshot = embed(ordered, image_path, self.text_encoder, of_images, known, held)
+
+            def make() -> Snapshot:
+                of_images = [one for stamp in stamps[1] if (one := self.image_encoder(stamp.name))]
+                return embed(ordered, image_path, self.text_encoder, of_images, known, held)
+
             with generations.new(self.folder) as place:
-                write_generation(place, snapshot, *stamps, "", (self.place, known))
-        return read_index(self.folder)
+                if self.shared is not None:
+                    share_generation(place, self.shared, ordered, stamps, dataset_digest, make)
+                else:
+                    write_generation(place, make(), *stamps, dataset_digest, (self.place, known))
+        index = read_index(self.folder)
+        if (index.manifest.text, index.manifest.image_encoders) == stamps:
+            if "text_encoder" in vars(self):
+                index.text_encoder = self.text_encoder
+            index.loaded_image_encoders.update(self.loaded_image_encoders)
+        return index
 
 
 def open_index(folder: Path, config: RetrievalConfig, dataset_digest: str = "") -> Index:
@@ -253,6 +297,7 @@ def fitting_index(folder: Path, config: RetrievalConfig, dataset_digest: str) ->
     """As ``open_index``, without waiting."""
     index = read_index(folder)
     require_encoders(folder, index.manifest, config)
+    require_store(folder, index.shared, config)
     if dataset_digest and index.manifest.dataset_digest != dataset_digest:
         raise AmeliError(f"The index in {folder} was made from another state of the dataset.", hint=REBUILD)
     return index

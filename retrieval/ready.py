@@ -13,6 +13,7 @@ from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.index import Index
 from retrieval.priors import open_priors
+from retrieval.shared.state import marker_name
 
 
 def make_ready(
@@ -34,6 +35,7 @@ def summary(index: Index) -> dict[str, Any]:
     problems = Counter(image.problem for entry in index.entries for image in entry.images if image.problem)
     return {
         "folder": str(index.folder),
+        **({"shared": f"{index.shared.url} {marker_name(index.shared.state.key)}"} if index.shared else {}),
         "products": manifest.products,
         "images": manifest.images,
         "unusable_images": dict(sorted(problems.items())),

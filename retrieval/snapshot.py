@@ -131,7 +131,7 @@ def embed(
     """
     text = _embed_texts([entry.text for entry in entries], text_encoder, known_texts, progress)
     if not image_encoders:
-        bare = tuple(_without_images(entry) for entry in entries)
+        bare = tuple(map(without_images, entries))
         return Snapshot(bare, text, {}, np.zeros(0, np.int64))
     found: dict[str, Found] = {}
     for encoder in image_encoders:
@@ -216,5 +216,6 @@ def _with_problems(entry: Entry, found: Sequence[Found]) -> Entry:
     return Entry(entry.id, entry.name, entry.category, entry.text, tuple(images))
 
 
-def _without_images(entry: Entry) -> Entry:
+def without_images(entry: Entry) -> Entry:
+    """The entry as an index without image encoders keeps it."""
     return Entry(entry.id, entry.name, entry.category, entry.text, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,14 @@ import numpy as np
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.ids import EntityId
 from retrieval.encoders.encoder import Vectors
-from retrieval.snapshot import Snapshot
+from retrieval.snapshot import Entry, Snapshot
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection
 
 TEXT = "text"
+PROBLEMS = "image_problems"
 HINT = "Is the disk full? An index that was there before is as it was."
 EF_FACTOR = 4
 """HNSW looks at this many times k products: at k itself it misses about a tenth of the right ones."""
@@ -46,10 +48,21 @@ def text_records(snapshot: Snapshot) -> list[Record]:
         Record(
             str(entry.id),
             entry.text,
-            {"product": _stored(entry.id), "name": entry.name, "category": " -> ".join(entry.category)},
+            {
+                "product": _stored(entry.id),
+                "name": entry.name,
+                "category": " -> ".join(entry.category),
+                **_problems(entry),
+            },
         )
         for entry in snapshot.entries
     ]
+
+
+def _problems(entry: Entry) -> dict[str, str]:
+    """Why images have no vector, in their order, where one has none: what is read back without decoding."""
+    problems = [image.problem for image in entry.images]
+    return {PROBLEMS: json.dumps(problems)} if any(problems) else {}
 
 
 def image_records(snapshot: Snapshot) -> list[Record]:
@@ -93,11 +106,26 @@ def open_store(folder: Path) -> Iterator[Store]:
         client.close()  # type: ignore[attr-defined]  # the class has it, the interface not
 
 
-class Store:
-    """An open Chroma folder."""
+@dataclass(frozen=True)
+class Layout:
+    """How a store's collections are named and made: ``prefix`` stands before each name.
 
-    def __init__(self, client: ClientAPI) -> None:
+    ``batch`` is the number of records of one request, None for as many as Chroma takes; ``ef_search`` is how
+    far HNSW looks, None for Chroma's own default; ``metadata`` is that of every collection.
+    """
+
+    prefix: str = ""
+    batch: int | None = None
+    ef_search: int | None = None
+    metadata: dict[str, int] | None = None
+
+
+class Store:
+    """The collections of one knowledge base in an open Chroma."""
+
+    def __init__(self, client: ClientAPI, layout: Layout = Layout()) -> None:
         self._client = client
+        self._layout = layout
 
     def write(self, snapshot: Snapshot, before: Snapshot | None) -> None:
         """Brings the collections to ``snapshot``; ``before`` is what they hold, None when they are new."""
@@ -107,13 +135,17 @@ class Store:
             self._write(image_collection(encoder), records, vectors, image_records(before) if before else [])
 
     def _write(self, name: str, records: list[Record], vectors: Vectors, before: list[Record]) -> None:
+        ef_search = self._layout.ef_search
         collection = self._client.get_or_create_collection(
-            name, embedding_function=None, configuration={"hnsw": {"space": "ip"}}
+            self._layout.prefix + name,
+            metadata=self._layout.metadata,
+            embedding_function=None,
+            configuration={"hnsw": {"space": "ip", **({"ef_search": ef_search} if ef_search else {})}},
         )
         held = {record.id: record for record in before}
         gone = sorted(held.keys() - {record.id for record in records})
         changed = [row for row, record in enumerate(records) if held.get(record.id) != record]
-        batch = self._client.get_max_batch_size()
+        batch = self._batch()
         for start in range(0, len(gone), batch):
             collection.delete(ids=gone[start : start + batch])
         for start in range(0, len(changed), batch):
@@ -127,27 +159,56 @@ class Store:
 
     def holds(self, snapshot: Snapshot) -> bool:
         """Whether the collections hold exactly the ids and vectors of ``snapshot``, bit by bit."""
-        records = image_records(snapshot)
-        return self._holds(TEXT, text_records(snapshot), snapshot.text) and all(
-            self._holds(image_collection(encoder), records, vectors)
+        ids = [record.id for record in image_records(snapshot)]
+        return self._holds(TEXT, [record.id for record in text_records(snapshot)], snapshot.text) and all(
+            self._holds(image_collection(encoder), ids, vectors)
             for encoder, vectors in snapshot.images.items()
         )
 
-    def _holds(self, name: str, records: Sequence[Record], vectors: Vectors) -> bool:
+    def _holds(self, name: str, ids: Sequence[str], vectors: Vectors) -> bool:
+        pages = self._pages(name, ids, vectors.shape[1])
+        return all(page is not None and np.array_equal(page, vectors[at]) for at, page in pages)
+
+    def vectors(self, name: str, ids: Sequence[str], dimension: int) -> Vectors | None:
+        """[ids, dimension] of a collection with exactly these ids; None where it is not there or differs."""
+        stored = np.empty((len(ids), dimension), dtype=np.float32)
+        for at, page in self._pages(name, ids, dimension):
+            if page is None:
+                return None
+            stored[at] = page
+        return stored
+
+    def _pages(self, name: str, ids: Sequence[str], dimension: int) -> Iterator[tuple[slice, Vectors | None]]:
+        """The vectors of a collection batch by batch, each with its rows; None where it differs."""
         collection = self._collection(name)
-        if collection is None or collection.count() != len(records):
-            return False
-        batch = self._client.get_max_batch_size()
-        for start in range(0, len(records), batch):
-            ids = [record.id for record in records[start : start + batch]]
-            found = collection.get(ids=ids, include=["embeddings"])
+        if collection is None or collection.count() != len(ids):
+            yield slice(0), None
+            return
+        batch = self._batch()
+        for start in range(0, len(ids), batch):
+            at = slice(start, start + batch)
+            found = collection.get(ids=list(ids[at]), include=["embeddings"])
             rows = {id_: row for row, id_ in enumerate(found["ids"])}
-            if len(rows) != len(ids):
-                return False
-            stored = np.asarray(found["embeddings"], dtype=np.float32)[[rows[id_] for id_ in ids]]
-            if not np.array_equal(stored, vectors[start : start + batch]):
-                return False
-        return True
+            page = np.asarray(found["embeddings"], dtype=np.float32)
+            same = rows.keys() == set(ids[at]) and page.shape == (len(ids[at]), dimension)
+            yield at, page[[rows[id_] for id_ in ids[at]]] if same else None
+
+    def count(self, name: str) -> int | None:
+        """The records of a collection, None where it is not there."""
+        collection = self._collection(name)
+        return None if collection is None else collection.count()
+
+    def metadata(self, name: str, ids: Sequence[str]) -> dict[str, dict[str, object]]:
+        """The metadata of records, by id; those that are not there are left out."""
+        collection, batch = self._require(name), self._batch()
+        result: dict[str, dict[str, object]] = {}
+        for start in range(0, len(ids), batch):
+            found = collection.get(ids=list(ids[start : start + batch]), include=["metadatas"])
+            result.update(zip(found["ids"], map(dict, found["metadatas"] or []), strict=True))
+        return result
+
+    def _batch(self) -> int:
+        return self._layout.batch or self._client.get_max_batch_size()
 
     def widen(self, name: str, ef_search: int) -> bool:
         """Sets how far HNSW looks; True when that was a change, which only a store opened anew follows."""
@@ -178,7 +239,7 @@ class Store:
         from chromadb.errors import NotFoundError
 
         try:
-            return self._client.get_collection(name, embedding_function=None)
+            return self._client.get_collection(self._layout.prefix + name, embedding_function=None)
         except NotFoundError:
             return None
 

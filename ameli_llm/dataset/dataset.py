@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -46,20 +47,32 @@ class Dataset:
         readers: Sequence[Reader] | None = None,
     ) -> None:
         self.root = root
-        self.products: Mapping[EntityId, Product] = MappingProxyType({p.id: p for p in _unique(products)})
+        self._hold(products)
         self.problems = tuple(problems)
         self.layout = layout
-        self.digest = products_digest(self.products)
         home = root.resolve() if root is not None else None
         self.name = name or (home.name if home else "products")
         self.key = _key(self.name, place or str(home or self.digest))
         self._images = images or (DatasetImages(root) if root is not None else None)
         self._readers = tuple(readers if readers is not None else open_readers(root) if root else ())
+
+    def _hold(self, products: Iterable[Product]) -> None:
+        self.products: Mapping[EntityId, Product] = MappingProxyType({p.id: p for p in _unique(products)})
+        self.digest = products_digest(self.products)
         self._by_text = {str(id_): id_ for id_ in self.products}
 
     def resolve(self, id_: EntityId) -> EntityId | None:
         """The id of the product that ``id_`` means, by its text: "412" finds the product 412; or None."""
         return self._by_text.get(str(id_))
+
+    def with_products(self, products: Iterable[Product]) -> Dataset:
+        """The same dataset, of the same name, key, images and splits, in another state of its products.
+
+        Raises AmeliError as the constructor does.
+        """
+        other = copy.copy(self)
+        other._hold(products)
+        return other
 
     def splits(self) -> list[str]:
         """The splits that have a reviews file, in the order train, dev, test."""

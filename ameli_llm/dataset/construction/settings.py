@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ameli_llm.dataset.construction.rules import default_rules, resolved_rules
 from ameli_llm.errors import AmeliError
-from ameli_llm.files import first_error
+from ameli_llm.files import first_error, read_bounded
 
 MAX_BYTES = 1 << 20
 """Longest file of settings that is read."""
@@ -125,14 +125,7 @@ def read_settings(path: Path | None, words: Sequence[str] = (), without: Sequenc
 def _content(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise AmeliError(f"Cannot read {path}: {error.strerror}.") from None
-    if len(text) > MAX_BYTES:
-        raise AmeliError(f"{path} has more than {MAX_BYTES} bytes.")
-    content = _yaml(text, str(path))
+    content = _yaml(read_bounded(path, MAX_BYTES), str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):

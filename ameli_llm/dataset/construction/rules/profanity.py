@@ -17,6 +17,7 @@ from ameli_llm.dataset.construction.rules.rule import Folders, Rule, RuleSetting
 from ameli_llm.dataset.importing.losses import LeftOutError
 from ameli_llm.dataset.importing.records import Note
 from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.files import read_bounded
 
 STAGE: Literal["text"] = "text"
 NUMBER = 6
@@ -96,13 +97,7 @@ def _packaged() -> list[str]:
 
 
 def _read(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise AmeliError(f"Cannot read the block list {path}: {error.strerror}.") from None
-    if len(text) > MAX_BYTES:
-        raise AmeliError(f"The block list {path} has more than {MAX_BYTES} bytes.")
+    text = read_bounded(path, MAX_BYTES, "the block list")
     try:
         return text.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:

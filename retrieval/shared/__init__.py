@@ -1,0 +1,1 @@
+"""One index on a Chroma server for several linkers."""
