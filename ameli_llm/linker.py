@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -11,11 +12,11 @@ from typing import Any, Self, TypeAlias
 
 from ameli_llm.config import RunConfig, chosen, load_config
 from ameli_llm.dataset.load import Dataset, load_dataset
-from ameli_llm.dataset.objects import AnyPath, make_dataset, read_review
+from ameli_llm.dataset.objects import AnyPath, make_dataset, read_product, read_review
 from ameli_llm.ids import EntityId
 from ameli_llm.parallel import abatched, aenumerate, ain_parallel, batched, in_parallel
 from ameli_llm.pipeline import Pipeline, assemble
-from ameli_llm.sharing import Shared
+from ameli_llm.sharing import Holders, Shared
 from ameli_llm.types import Attributes, Link, Product, Progress, Review
 
 AnyProduct: TypeAlias = Product | Mapping[str, Any]
@@ -44,17 +45,18 @@ class Linker:
     ```
     """
 
-    def __init__(self, pipeline: Pipeline, images: AnyPath = ".") -> None:
+    def __init__(self, pipeline: Pipeline, images: AnyPath = ".", holders: Holders | None = None) -> None:
         self._pipeline = pipeline
         self._images = images
-        self._shared = Shared("linker", pipeline.close)
+        self._shared = Shared("linker", self._let_go)
+        self._holders = holders or Holders()
         self._asking = threading.Lock()
         self._asked = False
 
     @classmethod
     def open(
         cls,
-        knowledge_base: AnyPath | Iterable[AnyProduct],
+        knowledge_base: AnyPath | Dataset | Iterable[AnyProduct],
         *,
         config: AnyPath | RunConfig | None = None,
         engine: str = "",
@@ -68,8 +70,9 @@ class Linker:
     ) -> Linker:
         """Opens a dataset folder, a file of products, or products themselves; makes the index if need be.
 
-        - ``knowledge_base``: the path of a dataset folder or of its ``products.json`` alone, or products,
-          each a ``Product`` or a dictionary ([below](#products-as-dictionaries)).
+        - ``knowledge_base``: the path of a dataset folder or of its ``products.json`` alone, one that
+          ``load_dataset`` has read, or products, each a ``Product`` or a dictionary
+          ([below](#products-as-dictionaries)).
         - ``config``: a file, as ``ameli-llm tune`` writes it, or a ``RunConfig``. ``engine``, ``model`` and
           ``settings`` (``["fusion.text=2"]``) go on top, as ``--engine``, ``--model`` and ``--set`` do.
         - ``index``: the folder of the index, otherwise one in the user's cache.
@@ -99,6 +102,40 @@ class Linker:
             pipeline.close()
             raise
         return cls(pipeline, images)
+
+    def changed(self, products: Iterable[AnyProduct] = (), deleted: Iterable[EntityId] = ()) -> Linker:
+        """A linker over the knowledge base with ``products`` added or replaced and those ``deleted`` gone.
+
+        Only what changed is embedded. This linker goes on with the old state until it is closed; the model
+        is shared, and freed when both are. Ids that the knowledge base does not have are nothing to delete.
+        Raises AmeliError, and changes nothing, on a wrong product, when the index cannot be written, and when
+        no product would be left.
+
+        ```python
+        with Linker.open([{"id": 1, "name": "Red kettle"}, {"id": 2, "name": "Blue kettle"}]) as linker:
+            with linker.changed([{"id": 3, "name": "Green kettle"}], deleted=[2]) as newer:
+                assert newer.link({"body": "Green!"}).best.entity_id == 3
+                assert (list(newer.products), list(linker.products)) == ([1, 3], [1, 2])
+        ```
+        """
+        read = [read_product(product, f"product {number}") for number, product in enumerate(products, 1)]
+        with self._shared.in_use():
+            pipeline = self._pipeline.changed(read, list(deleted))
+            try:
+                pipeline.warm_up()
+            except BaseException:
+                pipeline.index.close()
+                raise
+            self._holders.join()
+            other = type(self)(pipeline, self._images, self._holders)
+            other._asked = self._asked
+            return other
+
+    @property
+    def kb_version(self) -> str:
+        """16 characters that tell this state of the knowledge base from every other."""
+        digests = f"{self._pipeline.index.manifest.kb_version} {self._pipeline.dataset.digest}"
+        return hashlib.sha256(digests.encode()).hexdigest()[:16]
 
     @property
     def products(self) -> Mapping[EntityId, Product]:
@@ -221,6 +258,11 @@ class Linker:
     def _read(self, position: int, review: AnyReview) -> Review:
         return read_review(review, f"review {position}", default_id=position, images=self._images)
 
+    def _let_go(self) -> None:
+        self._pipeline.index.close()
+        if self._holders.leave():
+            self._pipeline.close()
+
     def _ask_once(self) -> None:
         with self._asking:
             if not self._asked:
@@ -228,7 +270,11 @@ class Linker:
                 self._asked = True
 
 
-def _dataset(knowledge_base: AnyPath | Iterable[AnyProduct], images: AnyPath, name: str | None) -> Dataset:
+def _dataset(
+    knowledge_base: AnyPath | Dataset | Iterable[AnyProduct], images: AnyPath, name: str | None
+) -> Dataset:
+    if isinstance(knowledge_base, Dataset):
+        return knowledge_base
     if isinstance(knowledge_base, str | os.PathLike):
         return load_dataset(Path(knowledge_base))
     return make_dataset(knowledge_base, images=images, name=name)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import ameli_llm
+from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import RunConfig
@@ -21,20 +22,24 @@ from ameli_llm.engines.engine import Engine
 from ameli_llm.errors import AmeliError
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId
-from ameli_llm.parts import Parts
+from ameli_llm.parts import TEMPLATE, Parts
 from ameli_llm.paths import cache_dir, index_dir
 from ameli_llm.resolution import asks_model, resolve, shares
 from ameli_llm.templates import Template
-from ameli_llm.types import Attributes, Progress, Review, no_progress
+from ameli_llm.types import Attributes, Product, Progress, Review, no_progress
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.encoders import text_encoder
 from retrieval.encoders.encoder import TextEncoder
+from retrieval.generations import current
 from retrieval.index import Index, open_index
 from retrieval.manifest import EncoderStamp, IndexDamagedError
 from retrieval.regions import load_regions
 
 STATISTICS = "statistics.json"
+
+Around: TypeAlias = Callable[[Engine], Engine]
+"""Makes an engine of an engine."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +93,46 @@ class Pipeline:
         parts = _parts(config, self.engine, self.prompts, self.dataset)
         return parts.panel(lambda: _statistics(self.flow.attributes, self.index))
 
-    def variant(self, config: RunConfig) -> Pipeline:
+    def variant(self, config: RunConfig, prompts: Path | None = None) -> Pipeline:
         """A pipeline of another configuration that shares this one's index, model and extractors.
 
-        It is closed with this one. Raises ValueError when the other configuration needs another index or
-        engine: then it has to be opened by itself.
+        ``prompts`` is its folder of own templates, by default this one's; extractors that send a template are
+        made anew. It is closed with this one. Raises ValueError when the other configuration needs another
+        index or engine: then it has to be opened by itself.
         """
         config = resolve(config)
         if not shares(self.config, config):
             raise ValueError("the configurations differ in encoders or engine")
         engine = self.engine if asks_model(config) else None
-        parts = _parts(config, engine, self.prompts, self.dataset)
+        parts = _parts(config, engine, prompts or self.prompts, self.dataset)
         templates = parts.templates()
         return _assembled(self.dataset, parts, engine, templates, self.index, self.flow.attributes, self)
+
+    def changed(self, products: Sequence[Product], deleted: Sequence[EntityId]) -> Pipeline:
+        """A pipeline over the knowledge base with ``products`` added or replaced and ``deleted`` gone.
+
+        It has an index of its own, for which only what changed is embedded, and shares everything else; this
+        one goes on with the old state. Raises AmeliError, and leaves all as it was, when the index cannot be
+        written or no product would be left.
+        """
+        gone = set(deleted)
+        held = {id_: product for id_, product in self.dataset.products.items() if id_ not in gone}
+        dataset = self.dataset.with_products({**held, **{one.id: one for one in products}}.values())
+        if current(self.index.folder) == self.index.place:
+            index = self.index.changed(products, deleted, dataset.product_image, dataset.digest)
+        else:  # another process has brought the folder to a state of its own
+            index = build_index(dataset, self.index.folder, self.config.retrieval)
+        try:
+            old, known = self.dataset.products, self.flow.attributes
+            attributes = {
+                id_: known[id_] if old.get(id_) is product else attribute_dictionary(product)
+                for id_, product in dataset.products.items()
+            }
+            parts = _parts(self.config, self.engine, self.prompts, dataset)
+            return _assembled(dataset, parts, self.engine, self.templates, index, attributes, self)
+        except BaseException:
+            index.close()
+            raise
 
     def close(self) -> None:
         """Frees the model and the index."""
@@ -161,13 +193,15 @@ def open_pipeline(
     index: Path | None = None,
     progress: Progress | None = None,
     prompts: Path | None = None,
+    around: Around | None = None,
 ) -> Iterator[Pipeline]:
     """The pipeline of ``config`` over ``dataset``; closes engine and index at the end.
 
-    ``prompts`` is a folder of own templates, which go before the packaged ones. Raises AmeliError when a part
-    cannot be made; a template that cannot be used is found before a model or an index is opened.
+    ``prompts`` is a folder of own templates, which go before the packaged ones; ``around`` makes the engine
+    that stands between the model and the reply cache. Raises AmeliError when a part cannot be made; a
+    template that cannot be used is found before a model or an index is opened.
     """
-    pipeline = assemble(dataset, config, index, progress, prompts)
+    pipeline = assemble(dataset, config, index, progress, prompts, around)
     try:
         yield pipeline
     finally:
@@ -180,11 +214,12 @@ def assemble(
     index: Path | None = None,
     progress: Progress | None = None,
     prompts: Path | None = None,
+    around: Around | None = None,
 ) -> Pipeline:
     """As ``open_pipeline``, but left open; what was opened is closed when a part cannot be made."""
     config = resolve(config)
     templates = _parts(config, None, prompts, dataset).templates()
-    engine = open_engine(config, progress) if asks_model(config) else None
+    engine = open_engine(config, progress, around) if asks_model(config) else None
     try:
         opened = open_or_build_index(dataset, config, index, progress)
         try:
@@ -200,13 +235,16 @@ def assemble(
         raise
 
 
-def open_engine(config: RunConfig, progress: Progress | None = None) -> CachedEngine:
+def open_engine(
+    config: RunConfig, progress: Progress | None = None, around: Around | None = None
+) -> CachedEngine:
     """The engine that the configuration names, behind the reply cache; a known model is made on first use.
 
     It has not been asked anything yet: whoever starts work with it calls its canary first.
     """
     offered = {"config": lambda: config.engine, "progress": lambda: progress or no_progress}
-    return CachedEngine(ENGINES.make(config.engine.name, offered), cache_dir() / "replies.sqlite")
+    engine: Engine = ENGINES.make(config.engine.name, offered)
+    return CachedEngine(around(engine) if around else engine, cache_dir() / "replies.sqlite")
 
 
 def _assembled(
@@ -218,10 +256,14 @@ def _assembled(
     attributes: Mapping[EntityId, Attributes],
     sharing: Pipeline | None = None,
 ) -> Pipeline:
-    """Extractors of ``sharing`` are taken over where the configuration of the attributes is the same."""
+    """Extractors of ``sharing`` are taken over where the configuration of the attributes is the same.
+
+    Not those that send a template: its file may have changed.
+    """
     config = parts.config
     finder = CandidateFinder(index, dataset, config.retrieval)
-    held = sharing.flow.extractors if sharing and _same_but_names(sharing.config, config) else {}
+    shared = sharing.flow.extractors if sharing and _same_but_names(sharing.config, config) else {}
+    held = {name: one for name, one in shared.items() if TEMPLATE not in EXTRACTORS.needs(name)}
     flow = Flow(
         products=dataset.products,
         attributes=attributes,

@@ -1,4 +1,4 @@
-"""What several threads use until one of them closes it: closing waits for those who are still at it."""
+"""What several share until it is closed, by one who waits for the others or by the last one to leave."""
 
 from __future__ import annotations
 
@@ -7,6 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ameli_llm.errors import AmeliError
+
+
+class Holders:
+    """Counts who holds a thing, so that the last to leave can close it; one holds it from the start."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 1
+
+    def join(self) -> None:
+        """One more holds it."""
+        with self._lock:
+            self._count += 1
+
+    def leave(self) -> bool:
+        """One less holds it; whether that was the last one."""
+        with self._lock:
+            self._count -= 1
+            return self._count == 0
 
 
 class Shared:

@@ -24,7 +24,10 @@ Linking needs the extra `retrieval`, and `ocr` for photos ([installation](instal
 `ameli-llm link-one` does the same ([commands](commands.md)).
 """
 
-METHODS = ("open", "link", "link_many", "alink", "alink_many", "link_batch", "check", "close", "attributes")
+METHODS = (
+    *("open", "link", "link_many", "alink", "alink_many", "link_batch", "check", "changed", "close"),
+    "attributes",
+)
 VALUES = (
     *(types.Link, types.State, types.RankedCandidate, types.AttributeValue, types.Evidence, types.Verdict),
     *(types.Usage, types.Review, types.Product, types.SpecRow),

@@ -85,10 +85,11 @@ def load_template(name: str, folder: Path | None = None) -> Template:
     A name that ends in ``.j2`` is a path. Raises UnknownNameError, and AmeliError with file and line for
     whatever is wrong in the file or in what it includes.
     """
-    return _load(name, _path(name, folder), _roots(folder))
+    return _load(name, template_path(name, folder), _roots(folder))
 
 
-def _path(name: str, folder: Path | None) -> Path:
+def template_path(name: str, folder: Path | None = None) -> Path:
+    """The file of a template, by name or path as ``load_template`` takes it; nothing in it is looked at."""
     if name.endswith(SUFFIX):
         if not Path(name).is_file():
             raise AmeliError(
@@ -103,7 +104,7 @@ def _path(name: str, folder: Path | None) -> Path:
 def template_problems(name: str, folder: Path | None = None) -> list[AmeliError]:
     """Everything that ``load_template`` would refuse, as far as it can be seen at once; none: it loads."""
     try:
-        return _examine(name, _path(name, folder), _roots(folder))[1]
+        return _examine(name, template_path(name, folder), _roots(folder))[1]
     except AmeliError as error:
         return [error]
 
@@ -135,7 +136,7 @@ def _load(name: str, path: Path, roots: list[Path]) -> Template:
 
 def _examine(name: str, path: Path, roots: list[Path]) -> tuple[Template | None, list[AmeliError]]:
     where = path.as_posix() if name.endswith(SUFFIX) else name
-    text = _read(path, where)
+    text = read_source(path, where)
     match = _FRONT.match(text)
     if match is None:
         hint = "It starts with a line ---, YAML, and a line ---; see ameli-llm prompts show extract/json."
@@ -211,7 +212,7 @@ class _Reading:
             raise AmeliError(f"Template {parent}: more than {MAX_INCLUSIONS} inclusions.")
         path = _included_path(name, parent, self._roots)
         known = name in self.files
-        text = self.files.setdefault(name, _read(path, name))
+        text = self.files.setdefault(name, read_source(path, name))
         tree = parse(self.environment, text, name)
         if not known:
             self.problems += node_problems(tree, name)
@@ -234,7 +235,8 @@ def _included_path(name: str, parent: str, roots: list[Path]) -> Path:
     raise AmeliError(f"Template {parent}: included file {name!r} is not in the prompt folder.")
 
 
-def _read(path: Path, where: str) -> str:
+def read_source(path: Path, where: str) -> str:
+    """The text of a template's file, unchecked. Raises AmeliError, which says ``where``, when it has none."""
     try:
         content = path.read_bytes()
         if len(content) > MAX_BYTES:
