@@ -64,10 +64,15 @@ class ReviewBody(_Body):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_REVIEW]})
 
     id: Id | None = None
+    review_id: Annotated[Id | None, Field(description="the id, where there is no id")] = None
     header: ShortText | None = None
     body: LongText | None = None
     mention: ShortText | None = Field(None, description="what the review calls the product")
     images: list[ImageBody] = []
+
+    def own_id(self, default: Id) -> Id:
+        """The id that it came with, under either name."""
+        return next((one for one in (self.id, self.review_id) if one is not None), default)
 
 
 class AttributeBody(_Body):

@@ -46,7 +46,7 @@ def jobs_of(asked: Asked, home: Path | None, limits: Limits) -> list[Job]:
             pointer = asked.pointer(number)
             pictures = store(body.images, asked.uploads, home, limits, pointer)
             review = Review(
-                id=number + 1 if body.id is None else body.id,
+                id=body.own_id(number + 1),
                 header=body.header or "",
                 body=body.body or "",
                 mention=(body.mention or "").strip(),

@@ -57,7 +57,7 @@ async def link(request: Request) -> Response:
     asked = await read_asked(request, service.limits)
     passage.noted["reviews"] = len(asked.reviews)
     if service.log_texts:
-        keys = {"id", "header", "body", "mention"}
+        keys = {"id", "review_id", "header", "body", "mention"}
         passage.noted["texts"] = [review.model_dump(include=keys) for review in asked.reviews]
     if any(review.images for review in asked.reviews):
         jobs = await asyncio.to_thread(jobs_of, asked, service.images, service.limits)

@@ -46,8 +46,8 @@ def test_one_review_is_answered_with_its_line_of_predictions(client: TestClient)
 
 
 def test_several_are_answered_in_their_order_with_their_ids(client: TestClient) -> None:
-    links = client.post("/v1/link", json=[RED, BLUE, {}]).json()
-    assert [link["review_id"] for link in links] == [1, "r2", 3]
+    links = client.post("/v1/link", json=[RED, BLUE, {}, {"review_id": 9}]).json()
+    assert [link["review_id"] for link in links] == [1, "r2", 3, 9]
     assert [first(link) for link in links[:2]] == ["B1", 2]
 
 
