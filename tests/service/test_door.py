@@ -208,6 +208,8 @@ def test_a_full_queue_is_429_and_a_deadline_is_504(serving: Serving, slow: SlowL
     problems = [json.loads(line)["problem"]["status"] for line in streamed.text.splitlines()]
     assert (streamed.status_code, problems) == (200, [504, 504])
     slow.go.set()
+    while "ameli_llm_queue_reviews 0.0" not in client.get("/metrics").text:
+        pass
     assert client.post("/v1/link", json={}).status_code == 200
 
 
