@@ -40,12 +40,13 @@ TOWERS = "tower settings"
 TAGGERS = "taggers"
 FOLDERS = (
     *("ameli_llm", "ameli_llm/dataset", "ameli_llm/dataset/synth"),
-    *("retrieval", "retrieval/retrievers", "retrieval/encoders"),
+    *("retrieval", "retrieval/retrievers", "retrieval/encoders", "retrieval/shared"),
     *("ameli_llm/attributes", "ameli_llm/attributes/values", "ameli_llm/attributes/matching"),
     *("ameli_llm/templates", "ameli_llm/engines", "ameli_llm/models"),
     *("ameli_llm/comparison", "ameli_llm/images", "ameli_llm/fusion", "ameli_llm/prompting"),
     *("eval", "eval/measures", "eval/official", "eval/tuning", "eval/report", "eval/table4", "eval/table5"),
-    *("eval/baselines", "eval/baselines/amelink", "ameli_llm/training", "ameli_llm/cli"),
+    *("eval/matrix", "eval/watching", "eval/workbench"),
+    *("eval/baselines", "eval/baselines/amelink", "ameli_llm/training", "ameli_llm/cli", "ameli_llm/service"),
 )
 """Folders in the order in which a review passes through them; others follow."""
 
@@ -75,10 +76,11 @@ with the dotted name and a YAML value, as often as needed. `--engine` and `--mod
 ameli-llm link DATASET --split dev --out runs/b --set fusion.text=2 --set retrieval.prior=filter
 ```
 
-Two environment variables count. `AMELI_LLM_CACHE` names the folder for indexes, OCR results, model replies
+A few environment variables count. `AMELI_LLM_CACHE` names the folder for indexes, OCR results, model replies
 and the models of `ameli-llm models add`, otherwise the user's cache folder; all of it can be deleted while
 nothing runs, and is made again.
-`VLLM_API_KEY` is the key that a server of `vllm_server` asks for, if it asks for one.
+`VLLM_API_KEY` is the key that a server of `vllm_server` asks for, if it asks for one,
+`AMELI_LLM_CHROMA_TOKEN` the token of a Chroma server, and `AMELI_LLM_TOKEN` the one that `serve` asks for.
 """
 
 COMMANDS = """\

@@ -19,6 +19,7 @@ LONGEST = ("linking", "baselines", "retrieval", "models", "attributes", "trainin
 SERVED = (
     "tests/engines/test_vllm_server_real.py",
     "tests/linking/test_link_with_vllm.py",
+    "tests/matrix/test_matrix_served.py",
     "tests/models/test_served_adapter.py",
 )
 """Files whose tests need a vLLM server: one process takes them all, before everything else."""

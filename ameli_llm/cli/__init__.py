@@ -24,9 +24,9 @@ NAME = "ameli-llm"
 SECTIONS = {
     "Start": ("demo", "doctor", "models"),
     "Data": ("data",),
-    "Link": ("index", "retrieve", "tune", "link", "link-one"),
+    "Link": ("index", "retrieve", "tune", "link", "link-one", "serve"),
     "Measure": ("evaluate", "compare", "report", "show", "ablate"),
-    "Prompts": ("prompts",),
+    "Prompts": ("prompts", "watch", "workbench", "matrix"),
     "Train and reproduce": ("train", "reproduce"),
 }
 """Commands as ``--help`` groups them; one that is named nowhere stands under "Other"."""
@@ -80,12 +80,16 @@ def _groups() -> None:
         index,
         link,
         link_one,
+        matrix,
         models,
         prompts,
         reproduce,
+        serve,
         show,
         train,
         tune,
+        watch,
+        workbench,
     )
 
     groups = (
@@ -97,11 +101,15 @@ def _groups() -> None:
         tune,
         link,
         link_one,
+        serve,
         evaluate,
         compare,
         show,
         ablate,
+        matrix,
         prompts,
+        watch,
+        workbench,
         train,
         reproduce,
     )

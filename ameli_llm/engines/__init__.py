@@ -2,4 +2,4 @@
 
 from ameli_llm.registry import Registry
 
-ENGINES = Registry("engine", "ameli_llm.engines", helpers=("engine", "cache", "choices"))
+ENGINES = Registry("engine", "ameli_llm.engines", helpers=("engine", "cache", "choices", "wrapped"))

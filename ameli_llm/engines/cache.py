@@ -14,59 +14,31 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.engines.wrapped import WrappedEngine
 from ameli_llm.errors import AmeliError
 from ameli_llm.store import TextStore
 from ameli_llm.types import Usage
 
 
-class CachedEngine:
+class CachedEngine(WrappedEngine):
     """Any engine, behind a cache; threads and processes may share the file.
 
     The key covers server, model, revision, messages, schema, choices and sampling: what a model is sent, and
     not the template that it was made with, so that a comment written into one sends nothing anew.
     Failures, replies that were cut off and empty ones are never stored. A reply from the cache is the very
     reply that was stored, its token counts included, so that a second run's metrics equal the first's byte
-    for byte: ``hits`` says how many calls were saved. A damaged file is moved aside; when the disk is full
-    the engine runs on without the cache. Identical requests of one batch are sent once. Where the wrapped
-    engine does not say how long a reply took, it is given its share of the batch's seconds.
+    for byte: ``hits`` says how many calls were saved. The canary is never from the cache. A damaged file is
+    moved aside; when the disk is full the engine runs on without the cache. Identical requests of one batch
+    are sent once. Where the wrapped engine does not say how long a reply took, it is given its share of the
+    batch's seconds.
     """
 
     def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._store = TextStore(path)
         self._lock = threading.Lock()
         self._hits = 0
         self._misses = 0
-
-    @property
-    def name(self) -> str:
-        """The wrapped engine's."""
-        return self._engine.name
-
-    @property
-    def origin(self) -> str:
-        """The wrapped engine's."""
-        return self._engine.origin
-
-    @property
-    def model(self) -> str:
-        """The wrapped engine's."""
-        return self._engine.model
-
-    @property
-    def revision(self) -> str:
-        """The wrapped engine's."""
-        return self._engine.revision
-
-    @property
-    def batch_size(self) -> int:
-        """The wrapped engine's."""
-        return self._engine.batch_size
-
-    @property
-    def workers(self) -> int:
-        """The wrapped engine's."""
-        return self._engine.workers
 
     @property
     def hits(self) -> int:
@@ -78,18 +50,10 @@ class CachedEngine:
         """Requests handed to the wrapped engine."""
         return self._misses
 
-    def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
-        """The wrapped engine's."""
-        return self._engine.excess(requests)
-
-    def canary(self) -> None:
-        """The wrapped engine's, never from the cache."""
-        self._engine.canary()
-
     def close(self) -> None:
         """Closes the file and the wrapped engine."""
         self._store.close()
-        self._engine.close()
+        super().close()
 
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One reply per request, in order, from the cache where it has one."""

@@ -99,7 +99,11 @@ class Transformers:
 
     def excess(self, requests: Sequence[ChatRequest]) -> list[int]:
         """By how many tokens each prompt and its reply exceed what the model has positions for."""
-        return excess(requests, self._context, self._count)
+        return excess(requests, self._context, self.count)
+
+    def count(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """Tokens of each prompt; 0 for one that the chat template refuses."""
+        return _local.prompt_lengths(self._tokenizer, requests)
 
     def canary(self) -> None:
         """Asks for a choice and for a JSON object. Raises AmeliError."""
@@ -109,9 +113,6 @@ class Transformers:
         """Drops the model; later requests are engine errors."""
         with self._lock:
             self._network = None
-
-    def _count(self, requests: Sequence[ChatRequest]) -> list[int]:
-        return _local.prompt_lengths(self._tokenizer, requests)
 
     def _answer(
         self, answer: _Answer, requests: Sequence[ChatRequest], prompts: Sequence[list[int]]

@@ -13,6 +13,7 @@ from ameli_llm.engines import _canary, _local
 from ameli_llm.engines._context import excess
 from ameli_llm.engines._reply import choice_reply, engine_error, text_reply
 from ameli_llm.engines.engine import ChatReply, ChatRequest
+from ameli_llm.errors import AmeliError
 from ameli_llm.types import Progress, Usage, no_progress
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,14 @@ class Vllm:
                 return [0 for _ in requests]
             tokenizer, context = self._llm.get_tokenizer(), self._llm.model_config.max_model_len
         return excess(requests, context, lambda some: _local.prompt_lengths(tokenizer, some))
+
+    def count(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """Tokens of each prompt; 0 for one that the chat template refuses. Raises AmeliError when closed."""
+        with self._lock:
+            if self._llm is None:
+                raise AmeliError("The engine vllm is closed.")
+            tokenizer = self._llm.get_tokenizer()
+        return _local.prompt_lengths(tokenizer, requests)
 
     def canary(self) -> None:
         """Asks for a choice and for a JSON object. Raises AmeliError."""

@@ -100,7 +100,7 @@ def test_a_shared_beginning_is_computed_once(engine: Transformers, monkeypatch: 
     requests = [
         ask(review, f"Statement {number}.", choices=("A", "B")) for review in REVIEWS for number in range(9)
     ]
-    lengths = engine._count(requests)
+    lengths = engine.count(requests)
     engine.chat(requests)
     assert sum(computed) < sum(lengths) / 5
     assert len(computed) == 5  # the system prompt; each review; the ends of each review's statements

@@ -1,0 +1,1 @@
+"""Versions of a template tried on one sample: what each fixes and breaks of the one before."""
