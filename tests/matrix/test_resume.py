@@ -104,12 +104,13 @@ def test_killed_in_the_second_cell(
     assert document(world / "out") == document(world / "whole")
 
 
-@pytest.mark.slow  # a quarter of an hour
+@pytest.mark.slow  # a minute; a hundred kills take a quarter of an hour
 @pytest.mark.timeout(3600)
-def test_killed_a_hundred_times(
+def test_killed_at_random_moments(
     write: Callable[..., Path], world: Path, program: subprocess.Popen[str]
 ) -> None:
-    """Matrices killed at random moments, one after the other, each until it is finished."""
+    """Matrices killed one after the other, each until it is finished."""
+    wanted = int(os.environ.get("AMELI_LLM_KILLS", "10"))
     with planned(said) as model:
         model.seconds = 0.05
         killer = Killer(program, matrix(write, model))
@@ -127,5 +128,5 @@ def test_killed_a_hundred_times(
             assert status == 0
             assert document(out) == expected
             assert asked_twice(model) <= IN_FLIGHT * (kills - before)
-            if kills >= 100:
+            if kills >= wanted:
                 return
