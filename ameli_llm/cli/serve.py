@@ -38,9 +38,10 @@ def serve(
     changes: Annotated[
         Path | None,
         typer.Option(
-            "--changes", metavar="FILE", help="Allow PUT and DELETE of products, and keep them in this file."
+            "--changes", metavar="FILE", help="Keep PUT and DELETE of products here; otherwise until the end."
         ),
     ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse PUT and DELETE.")] = False,
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="Image paths in requests lie below it.")
     ] = None,
@@ -114,6 +115,15 @@ def serve(
             )
         stack.enter_context(linker)
         say(f"{len(linker.products)} products; {address(listening)}; Ctrl-C ends.", err=True)
-        service = Service(linker, journal=journal, images=images, limits=limits, log_texts=log_texts)
+        if not (changes or read_only):
+            say("Changes of products last until it ends; --changes FILE keeps them.", err=True)
+        service = Service(
+            linker,
+            journal=journal,
+            read_only=read_only,
+            images=images,
+            limits=limits,
+            log_texts=log_texts,
+        )
         log_as_json()
         run(make_app(service, access), listening, limits)

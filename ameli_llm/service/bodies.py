@@ -149,6 +149,7 @@ class ChangeAnswer(BaseModel):
 
     id: int | str
     kb_version: str = Field(examples=["5e1fd2b0c4a87d36"])
+    kept: bool = Field(description="whether it survives a restart of the service")
 
 
 class LinkAnswer(PredictionRow):

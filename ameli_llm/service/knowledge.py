@@ -32,12 +32,16 @@ class _State:
 
 
 class Knowledge:
-    """Holds the linker of the current state, which it closes; ``journal`` keeps what is changed.
+    """Holds the linker of the current state, which it closes.
+
+    ``journal`` keeps what is changed; without one, changes last as long as this. With ``read_only`` there are
+    none.
 
     Whoever is ``using`` a state keeps it until the end of the block, whatever is changed meanwhile.
     """
 
-    def __init__(self, linker: Linker, journal: Journal | None = None) -> None:
+    def __init__(self, linker: Linker, journal: Journal | None = None, read_only: bool = False) -> None:
+        self.read_only = read_only
         self._journal = journal
         self._lock = threading.Lock()
         self._state = _State(linker)
@@ -47,8 +51,8 @@ class Knowledge:
         return len(self._state.linker.products)
 
     @property
-    def changeable(self) -> bool:
-        """Whether products can be put and deleted: only where that is kept."""
+    def keeps(self) -> bool:
+        """Whether changes survive a restart."""
         return self._journal is not None
 
     @property
@@ -74,11 +78,10 @@ class Knowledge:
         return (None if id_ is None else linker.products[id_]), linker.kb_version
 
     def apply(self, changes: Sequence[Change]) -> list[Changed | Exception]:
-        """What came of each change, in their order; they are applied together, and are kept when it returns.
+        """What came of each change, in their order; they are applied together, and written when it returns.
 
         One thread at a time. Raises AmeliError, and changes nothing, when they cannot be written.
         """
-        assert self._journal is not None
         with self.using() as linker:
             draft = _Draft(linker.products, self._by_text)
             outcomes = [draft.take(change) for change in changes]
@@ -87,7 +90,8 @@ class Knowledge:
             if put or deleted:
                 newer = linker.changed(put, deleted)
                 try:
-                    self._journal.append([*map(Change.put, put), *map(Change.delete, deleted)])
+                    if self._journal is not None:
+                        self._journal.append([*map(Change.put, put), *map(Change.delete, deleted)])
                 except BaseException:
                     newer.close()
                     raise

@@ -101,7 +101,8 @@ async def get_product(request: Request, id: str) -> ProductAnswer:
 async def put_product(request: Request, id: str) -> Response:
     """Add a product, or replace it as a whole.
 
-    When it is answered, the change is on the disk and in every link that is asked for from then on.
+    When it is answered, the change is in every link that is asked for from then on and, where `kept` says so,
+    on the disk.
     """
     service = _service(request)
     _require_changeable(service)
@@ -116,7 +117,7 @@ async def put_product(request: Request, id: str) -> Response:
         if not is_image_name(name):
             raise invalid(f"/images/{number}", "not a bare file name")
     changed = await _apply(request, Change.put(body.product(named if body.id is None else body.id)))
-    return _changed(changed)
+    return _changed(changed, service.knowledge.keeps)
 
 
 @router.delete(
@@ -128,8 +129,9 @@ async def put_product(request: Request, id: str) -> Response:
 )
 async def delete_product(request: Request, id: str) -> Response:
     """Delete a product, for good: no link that is asked for from then on is to it."""
-    _require_changeable(_service(request))
-    return _changed(await _apply(request, Change.delete(id)))
+    service = _service(request)
+    _require_changeable(service)
+    return _changed(await _apply(request, Change.delete(id)), service.knowledge.keeps)
 
 
 @router.get("/healthz", operation_id="health", tags=["service"], responses=responses(*_ALWAYS))
@@ -176,8 +178,8 @@ def _state(request: Request, status: str) -> HealthAnswer:
 
 
 def _require_changeable(service: Service) -> None:
-    if not service.knowledge.changeable:
-        raise Problem(problems.READ_ONLY, "The service was started without a file to keep changes in.")
+    if service.knowledge.read_only:
+        raise Problem(problems.READ_ONLY, "The service was started with --read-only.")
 
 
 async def _apply(request: Request, change: Change) -> Changed:
@@ -188,6 +190,6 @@ async def _apply(request: Request, change: Change) -> Changed:
     return changed
 
 
-def _changed(changed: Changed) -> Response:
-    answer = ChangeAnswer(id=changed.id, kb_version=changed.kb_version)
+def _changed(changed: Changed, kept: bool) -> Response:
+    answer = ChangeAnswer(id=changed.id, kb_version=changed.kb_version, kept=kept)
     return Response(answer.model_dump_json(), 201 if changed.created else 200, media_type="application/json")

@@ -29,6 +29,7 @@ class Service:
         linker: Linker,
         *,
         journal: Journal | None = None,
+        read_only: bool = False,
         images: Path | None = None,
         limits: Limits | None = None,
         log_texts: bool = False,
@@ -39,7 +40,7 @@ class Service:
         self.stopping = False
         self.metrics = Metrics()
         self._checking: asyncio.Future[None] | None = None
-        self.knowledge = Knowledge(linker, journal)
+        self.knowledge = Knowledge(linker, journal, read_only)
         self.links = Batcher[Job, Answer](
             self._link,
             size=linker.batch_size,

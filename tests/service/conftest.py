@@ -81,6 +81,7 @@ def serving(shop: Path, photos: Path) -> Iterator[Callable[..., TestClient]]:
             *,
             token: str = "",
             changes: Path | None = None,
+            read_only: bool = False,
             limits: Limits | None = None,
             linker: Any = None,
             log_texts: bool = False,
@@ -91,7 +92,14 @@ def serving(shop: Path, photos: Path) -> Iterator[Callable[..., TestClient]]:
             if journal is not None:
                 dataset = dataset.with_products(journal.applied(dataset.products))
             linker = linker or Linker.open(dataset, settings=CHEAP)
-            service = Service(linker, journal=journal, images=photos, limits=limits, log_texts=log_texts)
+            service = Service(
+                linker,
+                journal=journal,
+                read_only=read_only,
+                images=photos,
+                limits=limits,
+                log_texts=log_texts,
+            )
             app = make_app(service, Access(token))
             client = TestClient(app, base_url=HERE, raise_server_exceptions=raises)
             return stack.enter_context(client)

@@ -55,7 +55,7 @@ def test_put_and_delete_are_in_the_next_link(client: TestClient) -> None:
 def test_what_is_shown_can_be_put_again(client: TestClient) -> None:
     shown = client.get("/v1/products/2").json()
     version = shown.pop("kb_version")
-    assert client.put("/v1/products/2", json=shown).json() == {"id": 2, "kb_version": version}
+    assert client.put("/v1/products/2", json=shown).json() == {"id": 2, "kb_version": version, "kept": True}
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,16 @@ def test_a_wrong_product_is_refused(client: TestClient, path: str, body: Any, sa
     assert says in answer.json()["detail"]
 
 
-def test_without_a_file_to_keep_them_in_changes_are_refused(serving: Serving) -> None:
+def test_without_a_file_a_change_lasts_as_long_as_the_service(serving: Serving) -> None:
     client = serving()
+    put = client.put("/v1/products/W", json=WHITE)
+    assert (put.status_code, put.json()["kept"]) == (201, False)
+    assert client.get("/v1/products/W").status_code == 200
+    assert serving().get("/v1/products/W").status_code == 404
+
+
+def test_read_only_changes_are_refused(serving: Serving) -> None:
+    client = serving(read_only=True)
     for answer in client.put("/v1/products/W", json=WHITE), client.delete("/v1/products/2"):
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:ameli-llm:problem:read-only")
 
