@@ -7,7 +7,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -25,6 +24,8 @@ def fit(choices: Sequence[Choice], columns: int, *, ridge: float = RIDGE) -> Arr
     varies gets 0. The scale of the weights is the scale of log-odds. All ones when there is no choice to
     learn from.
     """
+    from scipy.optimize import minimize
+
     usable = [(np.asarray(scores, dtype=np.float64), gold) for scores, gold in choices if len(scores) > 1]
     if not usable or columns == 0:
         return np.ones(columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,24 @@ NAME = "tfidf"
 
 
 class TFIDFRetriever:
-    """Scores are cosines, 0 to 1; term frequencies enter as 1 + log tf (Salton and Buckley 1988)."""
+    """Scores are cosines, 0 to 1; term frequencies enter as 1 + log tf (Salton and Buckley 1988).
+
+    Its tables are read, and scikit-learn imported, when it is first asked.
+    """
 
     def __init__(self, folder: Path) -> None:
-        vocabulary: list[str] = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-        self._vectorizer = _vectorizer(vocabulary={term: column for column, term in enumerate(vocabulary)})
-        self._vectorizer.idf_ = np.load(folder / "idf.npy", allow_pickle=False)
-        self._products = sparse.load_npz(folder / "products.npz").T.tocsr()
+        self._folder = folder
+
+    @cached_property
+    def _vectorizer(self) -> Any:
+        vocabulary: list[str] = json.loads((self._folder / "vocabulary.json").read_text(encoding="utf-8"))
+        vectorizer = _vectorizer(vocabulary={term: column for column, term in enumerate(vocabulary)})
+        vectorizer.idf_ = np.load(self._folder / "idf.npy", allow_pickle=False)
+        return vectorizer
+
+    @cached_property
+    def _products(self) -> sparse.csr_matrix:
+        return sparse.load_npz(self._folder / "products.npz").T.tocsr()
 
     def score(self, queries: Sequence[Query]) -> Scores:
         """[n, N]; 0 where no term is shared."""
