@@ -118,6 +118,7 @@ def test_a_session(
         with started(hostile, prompts, tmp_path / "runs", port, *settings) as address:
             page = entered(chromium, address)
             assert "token" not in page.do("location.href")
+            assert page.do("document.getElementById('templates').value") == "compare/listwise"
             choose(page, NAME)
             page.do(f"pick({json.dumps(str(known[0]))})")
 

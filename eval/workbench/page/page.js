@@ -152,6 +152,7 @@ async function open(name) {
   const one = await ask("/api/template?name=" + encodeURIComponent(name));
   state.name = one.name;
   state.source = state.loaded = at("source").value = one.source;
+  at("templates").value = one.name;
   keep();
   await check();
 }
