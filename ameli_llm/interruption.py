@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
+import logging
+import queue
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +15,18 @@ from typing import Final
 
 GOES_ON: Final = "the same command goes on"
 ANEW: Final = "the same command starts anew"
+
+_GRACE: Final = 0.5
+"""Seconds within which ``safe_point`` may be reached before a command is stopped wherever it is."""
+
+_LOOK_AGAIN: Final = 0.02
+"""Seconds after which it is stopped if it was at a place where it cannot be."""
+
+_UNSAFE: Final = frozenset(
+    module.__file__
+    for module in (threading, queue, logging, weakref, concurrent.futures.thread, concurrent.futures._base)
+)
+"""Where an exception out of the blue can leave a lock taken for ever, or is swallowed."""
 
 
 class Interrupted(BaseException):
@@ -39,22 +55,59 @@ class Interrupted(BaseException):
 def interruptible() -> Iterator[None]:
     """Within it, the first Ctrl-C or SIGTERM raises Interrupted, and a second one ends the process at once.
 
-    A signal that is ignored (nohup, a background job) stays so. Only a main thread can be interrupted.
+    It is raised by the next ``safe_point`` or, where none comes soon, in the midst of what goes on. A signal
+    that is ignored (nohup, a background job) stays so. Only a main thread can be interrupted.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    timer = signal.getitimer(signal.ITIMER_REAL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, _arrive)
     try:
         yield
     finally:
+        _arrived.clear()
+        if signal.getsignal(signal.SIGALRM) is not before[signal.SIGALRM]:
+            signal.setitimer(signal.ITIMER_REAL, *timer)
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _interrupt(number: int, _: FrameType | None) -> None:
+def safe_point() -> None:
+    """Raises Interrupted, once, when a signal has arrived: a place where nothing is left half done.
+
+    Only in the main thread, so that others may pass it.
+    """
+    if _arrived and threading.current_thread() is threading.main_thread():
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        raise Interrupted(_arrived.pop())
+
+
+_arrived: Final[list[int]] = []
+"""Signals that came and were not raised yet; of the process, as their handlers are."""
+
+
+def _arrive(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
-    raise Interrupted(number)
+    _arrived.append(number)
+    signal.signal(signal.SIGALRM, _stop)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE)
+
+
+def _stop(_: int, frame: FrameType | None) -> None:
+    """Raises Interrupted where the command is; at an unsafe place only when it waits there."""
+    if frame is None or frame.f_code.co_filename not in _UNSAFE:
+        safe_point()
+        return
+    seen = frame.f_lasti
+
+    def look_again(number: int, now: FrameType | None) -> None:
+        if now is frame and now.f_lasti == seen:
+            safe_point()
+        _stop(number, now)
+
+    signal.signal(signal.SIGALRM, look_again)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_AGAIN)

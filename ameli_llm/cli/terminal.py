@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from ameli_llm.interruption import ANEW, Interrupted
+from ameli_llm.interruption import ANEW, Interrupted, safe_point
 from ameli_llm.types import Progress
 
 
@@ -55,6 +55,7 @@ def progress(then: str = ANEW) -> Iterator[Progress]:
             nonlocal reached
             reached = f"{stage} {done}/{total}"
             show(stage, done, total)
+            safe_point()
 
         try:
             yield shown

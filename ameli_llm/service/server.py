@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.interruption import Interrupted
+from ameli_llm.interruption import Interrupted, safe_point
 from ameli_llm.service.limits import Limits
 from ameli_llm.service.logs import FIELDS
 
@@ -58,6 +58,7 @@ def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
     )
     with suppress(Interrupted):  # uvicorn raises the signal again when it has stopped
         _Server(config).run(sockets=[listening])
+        safe_point()
 
 
 class _Server(uvicorn.Server):

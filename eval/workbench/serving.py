@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.interruption import safe_point
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -54,3 +55,4 @@ def serve(app: ASGIApp, opened: socket.socket, ready: Callable[[], object]) -> N
     opened.listen()  # who comes before the server runs waits for it
     ready()
     uvicorn.Server(config).run(sockets=[opened])
+    safe_point()  # uvicorn raises the signal again when it has stopped

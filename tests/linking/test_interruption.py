@@ -91,24 +91,75 @@ def test_data_check_says_how_far_it_came(
 def test_a_second_signal_ends_at_once() -> None:
     code = (
         "import os, signal, sys\n"
-        "from ameli_llm.interruption import Interrupted, interruptible\n"
+        "from ameli_llm.interruption import Interrupted, interruptible, safe_point\n"
         "with interruptible():\n"
-        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT); safe_point()\n"
         "    except Interrupted: print('first', flush=True); os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here')\n"
     )
-    done = subprocess.run(
-        [*NOT_IGNORED, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    assert _python(code) == (-signal.SIGINT, "first\n", "")
+
+
+def test_no_lock_stays_taken() -> None:
+    code = (
+        "import os, signal, threading\n"
+        "import ameli_llm.interruption as module\n"
+        "from ameli_llm.interruption import Interrupted, interruptible\n"
+        "module._GRACE = 0.001\n"
+        "kill = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "for _ in range(30):\n"
+        "    condition = threading.Condition(threading.Lock())\n"
+        "    try:\n"
+        "        with interruptible():\n"
+        "            threading.Timer(0.002, kill).start()\n"
+        "            while True:\n"
+        "                with condition: pass\n"
+        "    except Interrupted: assert condition.acquire(blocking=False)\n"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "first\n", "")
+    assert _python(code) == (0, "", "")
+
+
+def test_what_waits_is_interrupted() -> None:
+    code = (
+        "import os, signal, threading\n"
+        "from ameli_llm.interruption import Interrupted, interruptible\n"
+        "try:\n"
+        "    with interruptible():\n"
+        "        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "        threading.Event().wait()\n"
+        "except Interrupted: print('waited')\n"
+    )
+    assert _python(code) == (0, "waited\n", "")
+
+
+def test_a_safe_point_comes_first() -> None:
+    code = (
+        "import os, signal\n"
+        "from ameli_llm.interruption import Interrupted, interruptible, safe_point\n"
+        "done = 0\n"
+        "try:\n"
+        "    with interruptible():\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        for done in range(1, 1000): pass\n"
+        "        safe_point()\n"
+        "except Interrupted: print(done)\n"
+    )
+    assert _python(code) == (0, "999\n", "")
+
+
+def _python(code: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a script."""
+    words = [*NOT_IGNORED, sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
     code = (
         "import os, signal\n"
-        "from ameli_llm.interruption import interruptible\n"
+        "from ameli_llm.interruption import interruptible, safe_point\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "with interruptible(): os.kill(os.getpid(), signal.SIGINT)\n"
+        "with interruptible(): os.kill(os.getpid(), signal.SIGINT); safe_point()\n"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
@@ -123,10 +174,9 @@ def test_an_ignored_signal_stays_ignored() -> None:
     ],
 )
 def test_the_line(reached: str, then: str, line: str) -> None:
-    with pytest.raises(Interrupted) as caught, interruptible():
-        signal.raise_signal(signal.SIGTERM)
-    caught.value.reached, caught.value.then = reached, then
-    assert (str(caught.value), caught.value.exit_code) == (line, 143)
+    stop = Interrupted(signal.SIGTERM)
+    stop.reached, stop.then = reached, then
+    assert (str(stop), stop.exit_code) == (line, 143)
 
 
 def test_handlers_are_as_before() -> None:
