@@ -155,8 +155,7 @@ def score_table(methods: Mapping[str, Pooled]) -> Iterator[str]:
 
 def difference(paired: Paired) -> list[str]:
     """Ours minus the other, in points, and the exact McNemar p."""
-    d = paired.answered.difference
-    return [f"{100 * d.value:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]", f"{paired.answered.p:.2g}"]
+    return [paired.answered.difference.percent(), f"{paired.answered.p:.2g}"]
 
 
 def budget(ours: Pooled) -> Iterator[str]:

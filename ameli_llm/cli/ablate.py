@@ -28,7 +28,7 @@ from ameli_llm.interruption import GOES_ON
 if TYPE_CHECKING:
     from eval.ablations import AblationRow
 
-SHOWN = ("recall_10", "disambiguation_f1", "end_to_end_f1", "difference")
+SCORES = ("recall_10", "disambiguation_f1", "end_to_end_f1")
 
 
 def register(app: typer.Typer) -> None:
@@ -57,23 +57,27 @@ def ablate(
     """
     from ameli_llm.dataset.load import load_dataset
     from eval.ablations import ablate as linked_without
-    from eval.measures.showing import percent
 
     resolved = resolve_config(config, engine, model, settings or ())
     with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         made = linked_without(data, split, resolved, out, show, limit, index, prompts)
-    rows = [{"row": row.name, "run": str(row.run.path), **_scores(row)} for row in made]
     if as_json:
+        rows = [{"row": row.name, "run": str(row.run.path), **_scores(row)} for row in made]
         typer.echo(json.dumps({"dataset": str(dataset), "split": data.split(split).name, "rows": rows}))
         return
     header = ["", "recall@10", "disambiguation F1", "end-to-end F1", "difference"]
-    table(
-        header,
-        [[row["row"], *(percent(row[name]) for name in SHOWN[:-1]), _signed(row[SHOWN[-1]])] for row in rows],
-    )
+    table(header, [_cells(row) for row in made])
     for one in made:
         print_failures(one.failures, (one.name,))
+
+
+def _cells(row: AblationRow) -> list[str]:
+    from eval.measures.showing import percent
+
+    scores = _scores(row)
+    difference = row.difference.percent() if row.difference else "-"
+    return [row.name, *(percent(scores[name]) for name in SCORES), difference]
 
 
 def _scores(row: AblationRow) -> dict[str, Any]:
@@ -86,9 +90,3 @@ def _scores(row: AblationRow) -> dict[str, Any]:
         "difference": plain(row.difference),
         "failures": failures_json(row.failures),
     }
-
-
-def _signed(difference: dict[str, Any] | None) -> str:
-    if difference is None:
-        return "-"
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * difference[name] for name in ("value", "low", "high")))

@@ -24,7 +24,6 @@ from ameli_llm.errors import AmeliError
 if TYPE_CHECKING:
     from ameli_llm.ids import ReviewId
     from eval.conditions import Condition
-    from eval.measures.statistics import Difference
     from eval.paired import Contrast, RunComparison
     from eval.standing import Standing
 
@@ -150,7 +149,7 @@ def _overview(
                 f"{name} {run}",
                 str(answered.n),
                 answered.b.percent(),
-                _signed(answered.difference),
+                answered.difference.percent(),
                 str(len(answered.fixed)),
                 str(len(answered.broken)),
                 f"{answered.p:.3g}",
@@ -228,7 +227,7 @@ def _print_contrast(contrast: Contrast, name: str, every: bool) -> None:
         (
             ("A", contrast.a.percent()),
             (name, contrast.b.percent()),
-            (f"{name} - A", _signed(contrast.difference)),
+            (f"{name} - A", contrast.difference.percent()),
         ),
     )
     found = contrast.difference.detectable
@@ -238,13 +237,6 @@ def _print_contrast(contrast: Contrast, name: str, every: bool) -> None:
     )
     for what, ids in (("fixed", contrast.fixed), ("broken", contrast.broken)):
         say(f"{what}: {len(ids)}{': ' if ids else ''}{_listed(ids, every)}")
-
-
-def _signed(difference: Difference) -> str:
-    shares = (difference.value, difference.low, difference.high)
-    if any(map(math.isnan, shares)):
-        return "-"
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * share for share in shares))
 
 
 def _listed(ids: Sequence[ReviewId], every: bool) -> str:

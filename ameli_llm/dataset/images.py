@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import warnings
 from collections.abc import Iterator
@@ -67,6 +68,20 @@ def probe_image(path: Path) -> tuple[int, int]:
     """Width and height in the header, nothing decoded: cannot tell a truncated file. Raises ImageProblem."""
     with _quiet(), _header(path) as image:
         return image.size
+
+
+def thumbnail(path: Path, side: int, quality: int) -> bytes:
+    """The picture as WebP with at most ``side`` pixels a side, its pixels only. Raises ImageProblem.
+
+    ``quality``: WebP's, 0 to 100.
+    """
+    picture = open_image(path)
+    picture.thumbnail((side, side))
+    bare = Image.new("RGB", picture.size)
+    bare.paste(picture)
+    out = io.BytesIO()
+    bare.save(out, "WEBP", quality=quality)
+    return out.getvalue()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -141,11 +140,8 @@ def _row(one: CellScores) -> tuple[str, ...]:
     compared = ("", "", "", "", "")
     if one.contrast is not None and one.q is not None:
         found = one.contrast
-        shares = (found.difference.value, found.difference.low, found.difference.high)
         compared = (
-            "-"
-            if any(map(math.isnan, shares))
-            else "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * share for share in shares)),
+            found.difference.percent(),
             str(len(found.fixed)),
             str(len(found.broken)),
             f"{found.p:.3g}",

@@ -6,6 +6,7 @@ bootstrap of Davison and Hinkley, "Bootstrap Methods and their Application" (199
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -48,6 +49,13 @@ class Difference:
     high: float
     n: int
     detectable: float
+
+    def percent(self) -> str:
+        """In points, with the sign: ``+5.78 [-1.86, +13.61]``; "-" when there is nothing to measure."""
+        shares = (self.value, self.low, self.high)
+        if any(map(math.isnan, shares)):
+            return "-"
+        return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * share for share in shares))
 
 
 @dataclass(frozen=True)

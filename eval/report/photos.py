@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ameli_llm.dataset.dataset import Dataset
 from ameli_llm.dataset.image_files import is_image_name
-from ameli_llm.dataset.images import ImageProblem, open_image
+from ameli_llm.dataset.images import ImageProblem, thumbnail
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
@@ -86,26 +85,13 @@ class Photos:
             self._left_out += 1
             return None
         try:
-            data = thumbnail(path)
+            data = thumbnail(path, SIDE, QUALITY)
         except ImageProblem:
             self._unreadable += 1
             return None
         self._bytes_left -= len(data)
         self.content.append(base64.b64encode(data).decode("ascii"))
         return len(self.content) - 1
-
-
-def thumbnail(path: Path) -> bytes:
-    """The picture as WebP with at most ``SIDE`` pixels a side, its pixels only. Raises ImageProblem."""
-    from PIL import Image
-
-    picture = open_image(path)
-    picture.thumbnail((SIDE, SIDE))
-    bare = Image.new("RGB", picture.size)
-    bare.paste(picture)
-    out = io.BytesIO()
-    bare.save(out, "WEBP", quality=QUALITY)
-    return out.getvalue()
 
 
 def dataset_of(folder: Path, run: RunFolder) -> Dataset:

@@ -171,13 +171,8 @@ def _p(p: float) -> str:
 def _against_cells(against: Against | None) -> tuple[str, str, str, str]:
     if against is None:
         return "-", "-", "-", "-"
-    d = against.difference
-    return (
-        f"{100 * d.value:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]",
-        _p(against.p),
-        _p(against.q),
-        f"{100 * d.detectable:.2f}",
-    )
+    found = against.difference
+    return found.percent(), _p(against.p), _p(against.q), f"{100 * found.detectable:.2f}"
 
 
 def _object(one: Measured, published: Published, folder: Path) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _answer(make: Callable[[], Any]) -> Response:
         log.exception("a request of the page failed")
         return _error(500, "That failed; what the command printed says why.")
     if isinstance(made, bytes):
-        return Response(made, media_type="image/jpeg")
+        return Response(made, media_type="image/webp")
     return Response(_json(made), media_type="application/json")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import secrets
 import tempfile
 import threading
 from pathlib import Path
 
-from ameli_llm.dataset.images import open_image, probe_image
+from ameli_llm.dataset.images import probe_image
 from ameli_llm.errors import AmeliError
 
 MAX_PHOTO = 12 << 20
@@ -19,6 +18,9 @@ MOST = 16
 
 SIDE = 480
 """Pixels of the longer side of a photo as it is shown."""
+
+QUALITY = 80
+"""Of that photo: WebP's, 0 to 100."""
 
 
 class Photos:
@@ -57,12 +59,3 @@ class Photos:
     def close(self) -> None:
         """Removes them."""
         self._folder.cleanup()
-
-
-def thumbnail(path: Path) -> bytes:
-    """A small JPEG of a photo, encoded anew. Raises ImageProblem."""
-    picture = open_image(path)
-    picture.thumbnail((SIDE, SIDE))
-    made = io.BytesIO()
-    picture.save(made, "JPEG", quality=80)
-    return made.getvalue()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ameli_llm.dataset.images import thumbnail
 from ameli_llm.dataset.load import Dataset, Split
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Review
 from eval.workbench.asked import ReviewAsked
-from eval.workbench.photos import Photos, thumbnail
+from eval.workbench.photos import QUALITY, SIDE, Photos
 
 LISTED = 50
 """Reviews that one search gives."""
@@ -37,12 +38,12 @@ class Reviews:
         return {"id": id_, **words(self._known(id_))}
 
     def photo(self, id_: str, number: int) -> bytes:
-        """A small JPEG of a photo of a review of the split. Raises AmeliError when there is none."""
+        """A small WebP of a photo of a review of the split. Raises AmeliError when there is none."""
         images = self._known(id_).images
         path = self._dataset.review_image(images[number]) if 0 <= number < len(images) else None
         if path is None:
             raise AmeliError(f"Review {id_} has no such photo.")
-        return thumbnail(path)
+        return thumbnail(path, SIDE, QUALITY)
 
     def asked(self, asked: ReviewAsked) -> Review:
         """The review that a request means. Raises AmeliError when it is not there, or empty."""

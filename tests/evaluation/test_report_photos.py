@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ameli_llm.dataset.images import thumbnail
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.report.page import render
-from eval.report.photos import SIDE, Photos, thumbnail
+from eval.report.photos import QUALITY, SIDE, Photos
 from tests.evaluation.report_page import ReportPage
 
 SECRET = b"GPS 52.5200 13.4050"
@@ -98,7 +99,7 @@ def test_another_dataset_is_refused(run: RunFolder, dataset: Path) -> None:
 def test_a_thumbnail_has_no_metadata(tmp_path: Path) -> None:
     path = _photo(tmp_path / "photo.jpg", "green")
     assert SECRET in path.read_bytes()
-    assert SECRET not in thumbnail(path)
+    assert SECRET not in thumbnail(path, SIDE, QUALITY)
 
 
 @pytest.mark.parametrize(("most", "most_bytes"), [(1, 1 << 20), (10, 1)])

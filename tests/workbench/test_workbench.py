@@ -84,9 +84,9 @@ def test_reviews_are_found_by_their_words(workbench: Workbench, split: Split) ->
 def test_photos_of_the_dataset_are_small_and_encoded_anew(workbench: Workbench, split: Split) -> None:
     pictured = next(review for review in split.reviews if review.images)
     answer = workbench.client.get("/api/photo", params={"id": pictured.id, "number": 0})
-    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["content-type"] == "image/webp"
     shown = Image.open(io.BytesIO(answer.content))
-    assert (shown.format, max(shown.size) <= 480) == ("JPEG", True)
+    assert (shown.format, max(shown.size) <= 480) == ("WEBP", True)
     for number in ("99", "-1", "x", "../../products.json", "9" * 5000):
         answer = workbench.client.get("/api/photo", params={"id": pictured.id, "number": number})
         assert answer.status_code == 422
