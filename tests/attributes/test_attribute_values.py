@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pint
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from ameli_llm.attributes.values.normalise import (
 from ameli_llm.attributes.values.numerals import DIGITS
 from ameli_llm.attributes.values.quantities import find_quantities
 from ameli_llm.attributes.values.tokens import MAX_CHARS, fold, plain, tokens
-from ameli_llm.attributes.values.units import convert, units
+from ameli_llm.attributes.values.units import convert, load_table, units
 
 ANY_TEXT = st.text(max_size=200)
 PRODUCT_TEXT = st.text(alphabet="0123456789 .,-/x'\"½GgBbTiInNcmftoz°%RredblackCafés®“”", max_size=60)
@@ -309,3 +310,17 @@ def test_units_round_trip(number: int, alias: str) -> None:
     assert base is not None
     assert factor is not None
     assert base / factor == pytest.approx(number, rel=0.01)
+
+
+def test_conversions_are_those_of_pint() -> None:
+    pint_units, table = pint.UnitRegistry(), load_table("units.yaml")
+    for dimension in table["dimensions"].values():
+        for name, forms in dimension["units"].items():
+            unit = units().get(forms[0])
+            assert unit is not None
+            if name == dimension["base"]:
+                assert (name not in table["conversions"], unit.size, unit.zero) == (True, 1.0, 0.0)
+                continue
+            for value in (0.0, 1.0, 37.5):
+                wanted = pint_units.Quantity(value, name).to(dimension["base"]).magnitude
+                assert value * unit.size + unit.zero == pytest.approx(wanted, rel=1e-12)

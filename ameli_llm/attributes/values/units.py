@@ -1,7 +1,4 @@
-"""Unit aliases, and conversion to the base unit of each dimension by pint.
-
-Product text never reaches pint: ``quantities`` reads it and asks here for known units only.
-"""
+"""Unit aliases, and conversion to the base unit of each dimension."""
 
 from __future__ import annotations
 
@@ -10,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from ameli_llm.attributes.values.tokens import tokens
-
-if TYPE_CHECKING:
-    from pint import UnitRegistry
 
 SMALLEST, LARGEST = 1e-9, 9e14
 """Magnitudes outside are no quantity of a product."""
@@ -27,11 +21,12 @@ _COMPACT = str.maketrans("", "", " .-\t\n")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """``name`` is pint's, ``base`` the unit that values of the dimension are converted to."""
+    """One of it is ``size`` in the base unit of its dimension, and its zero is there ``zero``."""
 
     name: str
     dimension: str
-    base: str
+    size: float
+    zero: float
 
 
 @dataclass(frozen=True)
@@ -72,10 +67,12 @@ def units() -> Units:
     letters: dict[str, Unit] = {}
     names: dict[str, Unit] = {}
     printed: dict[str, str] = {}
+    sizes = {name: tuple(map(float, numbers)) for name, numbers in table["conversions"].items()}
     for dimension, entry in table["dimensions"].items():
         printed[dimension] = entry["units"][entry["base"]][0]
         for name, forms in entry["units"].items():
-            names[name] = Unit(name, dimension, entry["base"])
+            size, *zero = (1.0,) if name == entry["base"] else sizes[name]
+            names[name] = Unit(name, dimension, size, *(zero or [0.0]))
             aliases.update(dict.fromkeys(forms, names[name]))
         letters.update({letter: names[name] for letter, name in entry.get("letters", {}).items()})
     implied = tuple((_words(row["key"]), names[row["unit"]]) for row in table["implied"])
@@ -89,21 +86,10 @@ def convert(value: float, unit: Unit) -> float | None:
 
     Three digits make 39.6 cm and 15.6 inches the same value.
     """
-    base = value if unit.name == unit.base else _by_pint(value, unit)
+    base = value * unit.size + unit.zero
     if not SMALLEST <= abs(base) <= LARGEST:
         return 0.0 if base == 0 else None
     return float(f"{base:.3g}")
-
-
-def _by_pint(value: float, unit: Unit) -> float:
-    return float(_registry().Quantity(value, unit.name).to(unit.base).magnitude)
-
-
-@cache
-def _registry() -> UnitRegistry[Any]:
-    from pint import UnitRegistry  # 0.3 s and more: loaded by the first conversion
-
-    return UnitRegistry()
 
 
 @lru_cache(maxsize=4096)
