@@ -76,6 +76,20 @@ def _learned(model: str) -> tuple[str, ...]:
     return (name,) if name else ()
 
 
+def as_open_as(config: RunConfig, asked: RunConfig) -> RunConfig:
+    """The resolved configuration with its extractors and comparators left open where ``asked`` left them so.
+
+    With another engine, or one at last, it then resolves to what suits that.
+    """
+    extractors, comparators = asked.attributes.extractors, asked.comparison.comparators
+    return config.model_copy(
+        update={
+            "attributes": config.attributes.model_copy(update={"extractors": extractors}),
+            "comparison": config.comparison.model_copy(update={"comparators": comparators}),
+        }
+    )
+
+
 def model_free(config: RunConfig) -> RunConfig:
     """The configuration without what asks a model: same retrieval, rules and OCR, no engine."""
     extractors = config.attributes.extractors
@@ -92,6 +106,18 @@ def model_free(config: RunConfig) -> RunConfig:
                 "comparison": config.comparison.model_copy(update={"comparators": comparators}),
             }
         )
+    )
+
+
+def require_asking(config: RunConfig) -> None:
+    """Raises AmeliError when the configuration names an engine and no part of it would ask it."""
+    resolved = resolve(config)
+    if config.engine.name == "none" or asks_model(resolved):
+        return
+    parts = ", ".join([*(resolved.attributes.extractors or ()), *(resolved.comparison.comparators or ())])
+    raise AmeliError(
+        f"Nothing asks the engine {config.engine.name!r}: the configuration has {parts or 'no source'} only.",
+        hint="Leave attributes.extractors or comparison.comparators open, add llm, or give no engine.",
     )
 
 

@@ -88,10 +88,17 @@ def link(
 
 
 def resolve_config(path: Path | None, engine: str, model: str, settings: Sequence[str]) -> RunConfig:
-    """The configuration file with the command line's overrides on top."""
-    from ameli_llm.config import chosen, load_config
+    """The configuration file with the command line's overrides on top.
 
-    return chosen(load_config(path), engine, model, settings)
+    Raises AmeliError when these name an engine that nothing asks.
+    """
+    from ameli_llm.config import chosen, load_config
+    from ameli_llm.resolution import require_asking
+
+    config = chosen(load_config(path), engine, model, settings)
+    if engine:
+        require_asking(config)
+    return config
 
 
 def show_outcome(outcome: Outcome, as_json: bool) -> None:

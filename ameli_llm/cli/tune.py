@@ -59,21 +59,22 @@ def tune(
     from ameli_llm.config import dump_config
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.pipeline import open_pipeline
+    from ameli_llm.resolution import as_open_as
     from eval.experiment import tune_pipeline
 
-    resolved = resolve_config(config, engine, model, settings or ())
+    asked = resolve_config(config, engine, model, settings or ())
     with progress() as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
         reviews = chosen.reviews[:limit]
         if not any(review.id in chosen.gold for review in reviews):
             raise AmeliError(f"Split {split!r} of {dataset} has no gold to tune on.")
-        with open_pipeline(data, resolved, index, show, prompts) as pipeline:
+        with open_pipeline(data, asked, index, show, prompts) as pipeline:
             tuned = tune_pipeline(pipeline, reviews, chosen.gold, show, precision)
     if tuned.n < FEW:
         say(f"warning: tuned on {tuned.n} reviews; below {FEW} the weights follow chance", err=True)
     make_folder(out.parent)
-    write_text(out, dump_config(tuned.config))
+    write_text(out, dump_config(as_open_as(tuned.config, asked)))
     if as_json:
         content: dict[str, Any] = {
             "config": str(out),

@@ -14,7 +14,7 @@ from ameli_llm.dataset.folds import Fold
 from ameli_llm.dataset.load import Dataset, Split, load_dataset
 from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.pipeline import open_or_build_index, open_pipeline
-from ameli_llm.resolution import model_free, resolve
+from ameli_llm.resolution import asks_model, model_free, resolve
 from ameli_llm.runs import RunFolder
 from ameli_llm.types import Progress
 from eval.baselines.course import Course, candidates_of
@@ -158,7 +158,7 @@ def chosen_rows(asked: Asked, figures: Published) -> list[Row]:
     """The rows to make, in the table's order. Raises UnknownNameError on a name that is none."""
     ours = Row(OURS, "ameli-llm, no model", *_sources(model_free(asked.config)))
     rows = [*baseline_rows(figures, asked.wanted), ours]
-    if asked.config.engine.name != "none":
+    if asks_model(resolve(asked.config)):
         engine = asked.config.engine
         name = f"ameli-llm, {engine.model.rstrip('/').rpartition('/')[2] or engine.name}"
         rows.append(Row(MODEL_ROW, name, *_sources(resolve(asked.config))))

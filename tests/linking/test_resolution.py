@@ -7,7 +7,7 @@ import pytest
 from ameli_llm.config import RunConfig, override
 from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.models import known_model
-from ameli_llm.resolution import asks_model, model_free, resolve, shares
+from ameli_llm.resolution import as_open_as, asks_model, model_free, require_asking, resolve, shares
 
 SERVED = "engine.name=vllm_server"
 
@@ -77,6 +77,24 @@ def test_the_model_is_taken_out_of_a_list() -> None:
     both = config(SERVED, "comparison.comparators=[rules,entail]")
     assert model_free(both).comparison.comparators == ("rules",)
     assert model_free(config(SERVED, "comparison.comparator=entail")).comparison.comparators == ("rules",)
+
+
+def test_what_was_tuned_without_a_model_takes_one_up() -> None:
+    tuned = resolve(config("fusion.text=0.7"))
+    served = override(as_open_as(tuned, config("fusion.text=0.7")), [SERVED])
+    assert resolve(served).attributes.extractors == ("rules", "ocr", "llm")
+    assert resolve(served).comparison.comparators == ("rules", "listwise")
+    assert served.fusion.text == 0.7
+    fixed = config("attributes.extractors=[rules]", "comparison.comparators=[rules]")
+    assert as_open_as(resolve(fixed), fixed) == resolve(fixed)
+
+
+def test_an_engine_that_nothing_asks_is_refused() -> None:
+    fixed = ("attributes.extractors=[rules,ocr]", "comparison.comparators=[rules]")
+    with pytest.raises(AmeliError, match=r"Nothing asks the engine 'vllm_server': .* rules, ocr, rules only"):
+        require_asking(config(SERVED, *fixed))
+    for fine in ((SERVED,), fixed, (SERVED, fixed[0]), (SERVED, fixed[1])):
+        require_asking(config(*fine))
 
 
 @pytest.mark.parametrize("setting", ["comparison.comparator=gues", "attributes.extractors=[gues]"])
