@@ -3,7 +3,7 @@
     python benchmarks/report.py [RUN ...] [--reviews 3000] [--runs 2] [--dataset DIR] [--keep DIR]
 
 Without a RUN it makes synthetic ones: reviews of 600 characters, 20 candidates, prompts and replies of a
-model, and a photo of each review and of each product. Needs chromium and websockets. Prints Markdown.
+model, and a photo of each review and of each product. Needs chromium. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ameli_llm.runs import GoldRow, RunFolder
 from ameli_llm.transcripts import Transcripts
 from ameli_llm.types import Link, State, Usage
 from eval.report.page import write_report
-from tests.browser import Browser
+from tests.browser import Page, browser
 
 PRODUCTS = 1000
 COMPARED = 10
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for the synthetic runs and the report")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
         place = options.keep or Path(work)
         place.mkdir(parents=True, exist_ok=True)
         folders, dataset = options.folders, options.dataset
@@ -81,42 +81,42 @@ def main() -> None:
         size = written.path.stat().st_size / 1e6
         print(f"{len(folders)} runs, written in {took:.1f} s, {size:.1f} MB. {written.photos}\n")
         print("| what | ms, median of 5 | most |\n|---|---|---|")
-        with Browser() as browser:
-            for what, times in measure(browser, written.path.resolve().as_uri()):
+        with browser(Path(work) / "profile") as opened:
+            for what, times in measure(opened.page(), written.path.resolve().as_uri()):
                 print(f"| {what} | {sorted(times)[len(times) // 2]:.0f} | {max(times):.0f} |")
 
 
-def measure(browser: Browser, address: str) -> Iterator[tuple[str, list[float]]]:
+def measure(page: Page, address: str) -> Iterator[tuple[str, list[float]]]:
     """Milliseconds from navigation until the list is painted, then of each filter until it is painted."""
-    browser.looks(1400, 900)
+    page.looks(1400, 900)
     opened, loaded = [], []
     for _ in range(5):
-        browser.open("about:blank")
+        page.open("about:blank")
         began = time.monotonic()
-        browser.open(address)
-        browser.run(FRAMES)
+        page.open(address)
+        page.run(FRAMES)
         opened.append(1000 * (time.monotonic() - began))
-        loaded.append(browser.run("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+        loaded.append(page.run("performance.getEntriesByType('navigation')[0].loadEventEnd"))
     yield "open, until painted", opened
     yield "open, until the load event", loaded
-    browser.run(CHOOSE)
+    page.run(CHOOSE)
     filters = {name: [] for name in FILTERS}
     for _ in range(5):
         for name, code in FILTERS.items():
-            filters[name].append(timed(browser, f"{code}; await {FRAMES}"))
+            filters[name].append(timed(page, f"{code}; await {FRAMES}"))
     yield from ((f"filter: {name}", times) for name, times in filters.items())
     card = "document.querySelectorAll('button.row')[NUMBER].click(); "
     shown = "while (!document.querySelector('.inside')) await new Promise((done) => setTimeout(done)); "
-    opening = [timed(browser, card.replace("NUMBER", str(n)) + shown + f"await {FRAMES}") for n in range(5)]
+    opening = [timed(page, card.replace("NUMBER", str(n)) + shown + f"await {FRAMES}") for n in range(5)]
     yield "open a card", opening
 
 
-def timed(browser: Browser, code: str) -> float:
+def timed(page: Page, code: str) -> float:
     """Milliseconds of a piece of code in the page."""
     parts = (
         f"(async () => {{ const began = performance.now(); {code}; return performance.now() - began; }})()"
     )
-    return float(browser.run(parts))
+    return float(page.run(parts))
 
 
 def make_dataset(folder: Path, reviews: int) -> Path:

@@ -17,6 +17,7 @@ LONGEST = ("linking", "baselines", "retrieval", "models", "attributes", "trainin
 """Folders that take longest, which are dealt first so that no process is left alone with one at the end."""
 
 SERVED = (
+    "tests/engines/test_openai_real.py",
     "tests/engines/test_vllm_server_real.py",
     "tests/linking/test_link_with_vllm.py",
     "tests/matrix/test_matrix_served.py",
@@ -46,7 +47,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         assert served or "vllm_server" not in getattr(item, "fixturenames", ()), (
             f"{item.path} is not in SERVED"
         )
-        return 0 if served else folders.get(item.path.parent.name, len(folders) + 1)
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return 0 if served else folders.get(folder, len(folders) + 1)
 
     items.sort(key=rank)
 

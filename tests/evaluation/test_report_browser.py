@@ -15,9 +15,7 @@ from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from ameli_llm.transcripts import Transcripts
 from ameli_llm.types import Link, State, Usage
 from eval.report.page import render
-
-pytest.importorskip("websockets")
-from tests.browser import Browser, chromium
+from tests.browser import CHROMIUM, Page, browser
 
 Predict = Callable[..., PredictionRow]
 Golds = Callable[..., dict[Any, GoldRow]]
@@ -36,20 +34,21 @@ ATTACKS = (
 HOSTILE = " ".join(ATTACKS)
 
 
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for the tests of this file."""
-    if chromium() is None:
-        pytest.skip("no chromium on this machine")
-    with Browser() as opened:
-        yield opened
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One tab for the tests of this file."""
+    with browser(tmp_path_factory.mktemp("browser") / "profile") as opened:
+        yield opened.page()
 
 
-def _open(browser: Browser, folder: Path, html: str, fragment: str = "") -> None:
+def _open(tab: Page, folder: Path, html: str, fragment: str = "") -> None:
     path = folder / "page.html"
     path.write_text(html, encoding="utf-8")
-    browser.open("about:blank")
-    browser.open(path.as_uri() + fragment)
+    tab.open("about:blank")
+    tab.open(path.as_uri() + fragment)
 
 
 def _keep(run: RunFolder, review: int | str, prompt: str, reply: str) -> None:
@@ -60,7 +59,7 @@ def _keep(run: RunFolder, review: int | str, prompt: str, reply: str) -> None:
 
 
 def test_nothing_that_was_written_runs_or_loads(
-    browser: Browser, tmp_path: Path, predict: Predict, golds: Golds, write_run: WriteRun
+    tab: Page, tmp_path: Path, predict: Predict, golds: Golds, write_run: WriteRun
 ) -> None:
     place = {"field": "body", "start": 0, "end": 20, "text": HOSTILE}
     value = {"key": HOSTILE, "value": HOSTILE, "source": HOSTILE, "evidence": place}
@@ -84,12 +83,12 @@ def test_nothing_that_was_written_runs_or_loads(
     ]
     for attack in ATTACKS:
         _keep(runs[1], attack, HOSTILE, HOSTILE)
-    _open(browser, tmp_path, render(*runs), "#q=%3Cimg%20src%3Dx%20onerror%3Dwindow.owned%3D1%3E")
-    browser.run("document.getElementById('clear').click()")
+    _open(tab, tmp_path, render(*runs), "#q=%3Cimg%20src%3Dx%20onerror%3Dwindow.owned%3D1%3E")
+    tab.run("document.getElementById('clear').click()")
     for number in range(len(ATTACKS)):
-        browser.run(f"document.querySelectorAll('button.row')[{number}].click()")
-        browser.until(f"document.querySelector('[data-at=\"{number}\"] .inside pre.transcript')")
-        shown = browser.run("document.querySelector('.inside').textContent")
+        tab.run(f"document.querySelectorAll('button.row')[{number}].click()")
+        tab.until(f"document.querySelector('[data-at=\"{number}\"] .inside pre.transcript')")
+        shown = tab.run("document.querySelector('.inside').textContent")
         assert all(attack in shown for attack in ATTACKS)
     for fragment in (
         "show=__proto__",
@@ -97,16 +96,16 @@ def test_nothing_that_was_written_runs_or_loads(
         "part=category:" + "%3Cscript%3E",
         "cause=toString",
     ):
-        browser.run(
+        tab.run(
             "new Promise((done) => { addEventListener('hashchange', () => setTimeout(done), { once: true });"
             f"location.hash = {json.dumps(fragment)}; }})"
         )
-        assert browser.run("document.querySelectorAll('#list .row').length") == len(ATTACKS)
-    assert browser.run("document.querySelectorAll('main img, main iframe, main object').length") == 0
-    assert browser.run("document.querySelectorAll('script:not([type])').length") == 1
-    assert browser.run("typeof window.owned") == "undefined"
-    assert browser.requested == [(tmp_path / "page.html").as_uri()]
-    assert browser.complaints == []
+        assert tab.run("document.querySelectorAll('#list .row').length") == len(ATTACKS)
+    assert tab.run("document.querySelectorAll('main img, main iframe, main object').length") == 0
+    assert tab.run("document.querySelectorAll('script:not([type])').length") == 1
+    assert tab.run("typeof window.owned") == "undefined"
+    assert tab.requested == [(tmp_path / "page.html").as_uri()]
+    assert tab.complaints == []
 
 
 @pytest.fixture
@@ -141,14 +140,14 @@ def page(tmp_path: Path, predict: Predict, golds: Golds, write_run: WriteRun) ->
 LISTED = "[...document.querySelectorAll('#list .row > .id')].map((one) => one.textContent)"
 
 
-def test_filters_are_in_the_address_and_survive_a_reload(browser: Browser, tmp_path: Path, page: str) -> None:
-    _open(browser, tmp_path, page)
-    assert len(browser.run(LISTED)) == 60, "more are drawn when they are asked for"
-    browser.run("document.getElementById('more').click()")
-    assert len(browser.run(LISTED)) == 70
-    browser.run("document.querySelector('a[href=\"#run=B&show=fixed\"]').click()")
-    browser.until("document.getElementById('count').textContent === '3 of 70'")
-    assert browser.run(LISTED) == ["1", "2", "3"]
+def test_filters_are_in_the_address_and_survive_a_reload(tab: Page, tmp_path: Path, page: str) -> None:
+    _open(tab, tmp_path, page)
+    assert len(tab.run(LISTED)) == 60, "more are drawn when they are asked for"
+    tab.run("document.getElementById('more').click()")
+    assert len(tab.run(LISTED)) == 70
+    tab.run("document.querySelector('a[href=\"#run=B&show=fixed\"]').click()")
+    tab.until("document.getElementById('count').textContent === '3 of 70'")
+    assert tab.run(LISTED) == ["1", "2", "3"]
     for field, event, value, left in (
         ("f-show", "change", "broken", ["4"]),
         ("f-show", "change", "same", [str(i) for i in range(5, 65)]),
@@ -160,48 +159,46 @@ def test_filters_are_in_the_address_and_survive_a_reload(browser: Browser, tmp_p
         ("f-part", "change", "category:Odd & <even>", None),
         ("f-q", "input", "RED one 6", ["6", *(str(i) for i in range(60, 70))]),
     ):
-        browser.run(
+        tab.run(
             f"{{ const field = document.getElementById({json.dumps(field)}); "
             f"field.value = {json.dumps(value)}; field.dispatchEvent(new Event({json.dumps(event)})); }}"
         )
-        assert browser.run(f"document.getElementById({json.dumps(field)}).value") == value
+        assert tab.run(f"document.getElementById({json.dumps(field)}).value") == value
         if left is not None:
-            browser.until(
-                f"JSON.stringify({LISTED}) === {json.dumps(json.dumps(left, separators=(',', ':')))}"
-            )
-    browser.run("document.querySelectorAll('button.row')[1].click()")
-    browser.until("document.querySelector('.inside')")
-    before = browser.run("location.hash")
+            tab.until(f"JSON.stringify({LISTED}) === {json.dumps(json.dumps(left, separators=(',', ':')))}")
+    tab.run("document.querySelectorAll('button.row')[1].click()")
+    tab.until("document.querySelector('.inside')")
+    before = tab.run("location.hash")
     assert {"run=C", "review=60"} <= set(before.lstrip("#").split("&"))
-    _open(browser, tmp_path, page, before)
-    browser.until("document.querySelector('[aria-expanded=\"true\"] .id')?.textContent === '60'")
-    browser.until("document.querySelectorAll('#list .row').length === 11")
-    assert browser.run("document.getElementById('f-part').value") == "category:Odd & <even>"
-    assert browser.complaints == []
+    _open(tab, tmp_path, page, before)
+    tab.until("document.querySelector('[aria-expanded=\"true\"] .id')?.textContent === '60'")
+    tab.until("document.querySelectorAll('#list .row').length === 11")
+    assert tab.run("document.getElementById('f-part').value") == "category:Odd & <even>"
+    assert tab.complaints == []
 
 
-def test_a_card_has_both_runs_side_by_side(browser: Browser, tmp_path: Path, page: str) -> None:
-    _open(browser, tmp_path, page, "#review=4&run=B")
-    browser.until("document.querySelector('.inside pre.transcript')")
-    assert browser.run("document.querySelector('.photos img').decode().then(() => true)")
-    assert browser.run("document.querySelector('mark.only').textContent") == "red"
-    rows = browser.run("[...document.querySelectorAll('table.answers tbody tr')].map((row) => row.innerText)")
+def test_a_card_has_both_runs_side_by_side(tab: Page, tmp_path: Path, page: str) -> None:
+    _open(tab, tmp_path, page, "#review=4&run=B")
+    tab.until("document.querySelector('.inside pre.transcript')")
+    assert tab.run("document.querySelector('.photos img').decode().then(() => true)")
+    assert tab.run("document.querySelector('mark.only').textContent") == "red"
+    rows = tab.run("[...document.querySelectorAll('table.answers tbody tr')].map((row) => row.innerText)")
     assert [row.split("\t")[:3] for row in rows] == [
         ["A", "right", "Product 1 #1"],
         ["B", "image misled", "Product 2 #2"],
         ["C", "right", "Product 1 #1"],
         ["", "right answer", "Product 1 #1"],
     ]
-    words = browser.run("document.querySelector('.inside').textContent")
+    words = tab.run("document.querySelector('.inside').textContent")
     for part in ("Color: Red", "body “red” (rules)", "answer of A", "answer of B", "What is it?", "A thing."):
         assert part in words
-    assert browser.run("document.querySelector('#matrix-head').innerText.split(/\\s+/).slice(0, 6)") == [
+    assert tab.run("document.querySelector('#matrix-head').innerText.split(/\\s+/).slice(0, 6)") == [
         *("A", "96%", "B", "99%", "C", "94%")
     ]
 
 
-def test_the_keyboard_is_enough(browser: Browser, tmp_path: Path, page: str) -> None:
-    _open(browser, tmp_path, page)
+def test_the_keyboard_is_enough(tab: Page, tmp_path: Path, page: str) -> None:
+    _open(tab, tmp_path, page)
     opened = "document.querySelector('[aria-expanded=\"true\"] .id')?.textContent"
     for key, then in (
         ("j", "document.activeElement.querySelector('.id').textContent === '1'"),
@@ -214,15 +211,15 @@ def test_the_keyboard_is_enough(browser: Browser, tmp_path: Path, page: str) -> 
         ("j", "document.activeElement.value === 'j'"),
         ("Escape", "document.activeElement === document.body"),
     ):
-        browser.key(key)
-        browser.until(then)
+        tab.key(key)
+        tab.until(then)
 
 
 @pytest.mark.parametrize("width", [1400, 400])
-def test_it_fits_the_window(browser: Browser, tmp_path: Path, page: str, width: int) -> None:
-    browser.looks(width, 900, dark=width == 400)
-    _open(browser, tmp_path, page, "#review=4")
-    browser.until("document.querySelector('.inside')")
-    assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    page_colour = browser.run("getComputedStyle(document.body).backgroundColor")
+def test_it_fits_the_window(tab: Page, tmp_path: Path, page: str, width: int) -> None:
+    tab.looks(width, 900, dark=width == 400)
+    _open(tab, tmp_path, page, "#review=4")
+    tab.until("document.querySelector('.inside')")
+    assert tab.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page_colour = tab.run("getComputedStyle(document.body).backgroundColor")
     assert (page_colour == "rgb(18, 22, 28)") == (width == 400)

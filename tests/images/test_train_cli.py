@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +17,7 @@ from typer.testing import CliRunner, Result
 from ameli_llm.cli import train
 from ameli_llm.errors import AmeliError
 from ameli_llm.images.adapter import DESCRIPTION, WEIGHTS, ImageAdapter
+from tests.command import running
 
 PRODUCTS = 16
 TRAINED_ON = range(12)
@@ -88,9 +86,9 @@ def test_trains_on_train_and_stops_on_dev(lamps: Path, index: Path, tmp_path: Pa
         ["last,", "epoch", "3"],
     )
     assert counts == "12 image pairs of train, 4 reviews for dev R@1"
-    assert f"adapter of descriptor (revision 1): {tmp_path}" in done.stdout
+    assert f"adapter of descriptor (revision 2): {tmp_path}" in done.stdout
     adapter = ImageAdapter.load(tmp_path)
-    assert (adapter.encoder, adapter.training["pairs"]) == ("descriptor (revision 1)", 12)
+    assert (adapter.encoder, adapter.training["pairs"]) == ("descriptor (revision 2)", 12)
 
 
 def test_same_seed_same_file(lamps: Path, index: Path, tmp_path: Path) -> None:
@@ -111,12 +109,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(lamps: Path, tmp_path: Pa
     settings = ["--batch-size", 2, "--bottleneck", 256, "--learning-rate", 0.01]
     words = [root, "--index", tmp_path / "index", *settings, "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    with subprocess.Popen(
-        [sys.executable, "-m", "ameli_llm", "train", "clip-adapter", *map(str, [*words, killed])],
-        env={**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[3])},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with running("train", "clip-adapter", *words, killed) as process:
         for line in process.stderr:
             if line.startswith("training steps: 18/"):
                 process.send_signal(signal.SIGKILL)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import subprocess
-import sys
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,29 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests.command import Done, command
+from tests.command import Done, command, finished, running
 from tests.shared_setup import cache_of, made_once, twin_of
 
-ROOT = Path(__file__).parents[2]
-
-
-def begin(cache: Path, *arguments: object, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-    """The command with a cache folder, begun as a process of its own behind the words ``before``."""
-    return subprocess.Popen(
-        [*before, sys.executable, "-m", "ameli_llm", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(process: subprocess.Popen[str]) -> Done:
-    """What the process leaves at its end."""
-    out, err = process.communicate(timeout=280)
-    return Done(process.returncode, out, err)
+Start = Callable[..., AbstractContextManager[subprocess.Popen[str]]]
 
 
 @pytest.fixture(scope="session")
@@ -61,17 +41,18 @@ def _cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def start(cache: Path) -> Callable[..., subprocess.Popen[str]]:
-    """start(*arguments, before=()): the real command as a process of its own, behind the words ``before``."""
-    return partial(begin, cache)
+def start(cache: Path) -> Start:
+    """start(*arguments, before=...): the real command as a process of its own, for a block."""
+    return partial(running, AMELI_LLM_CACHE=str(cache))
 
 
 @pytest.fixture(scope="session")
-def ameli(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Done]:
-    """ameli(*arguments): the real command, run to its end."""
+def ameli(start: Start) -> Callable[..., Done]:
+    """ameli(*arguments, before=...): the real command, run to its end."""
 
-    def run(*arguments: object, before: Sequence[str] = ()) -> Done:
-        return finished(start(*arguments, before=before))
+    def run(*arguments: object, **options: Any) -> Done:
+        with start(*arguments, **options) as process:
+            return finished(process)
 
     return run
 
@@ -155,7 +136,9 @@ def index(cache: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The index of ``dataset`` in the cache, made by the command; what it printed."""
 
     def make(folder: Path) -> None:
-        done = finished(begin(cache_of(tmp_path_factory, folder / "cache"), "index", dataset))
+        own = cache_of(tmp_path_factory, folder / "cache")
+        with running("index", dataset, AMELI_LLM_CACHE=str(own)) as process:
+            done = finished(process)
         (folder / "done.json").write_text(json.dumps(asdict(done)), encoding="utf-8")
 
     made = made_once(tmp_path_factory, "hostile-index", make)

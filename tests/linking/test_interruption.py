@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from ameli_llm.interruption import ANEW, GOES_ON, Interrupted, interruptible
-from tests.command import NOT_IGNORED
+from tests.command import NOT_IGNORED, ROOT
+from tests.linking.conftest import Start
 
-ROOT = Path(__file__).parents[2]
 BATCH = 16
 """Reviews that are linked together without an engine: beyond as many lines, a batch has been counted."""
 
@@ -47,7 +47,7 @@ def lines(path: Path) -> int:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_link_says_how_far_it_came_and_goes_on(
-    start: Callable[..., subprocess.Popen[str]],
+    start: Start,
     here: Callable[..., Any],
     copied: Callable[..., Path],
     in_index: tuple[str, str],
@@ -59,7 +59,7 @@ def test_link_says_how_far_it_came_and_goes_on(
     run = tmp_path / "run"
     words = ["link", copied(repeated), "--split", "test", *in_index, *cheap, "--out", run]
     predictions = run / "predictions.jsonl"
-    with start(*words, before=NOT_IGNORED) as process:
+    with start(*words) as process:
         while process.poll() is None and lines(predictions) <= BATCH:
             time.sleep(0.002)
         os.kill(process.pid, number)
@@ -73,10 +73,8 @@ def test_link_says_how_far_it_came_and_goes_on(
     assert here(*words, "--json").json["fresh"] == 56 - kept
 
 
-def test_data_check_says_how_far_it_came(
-    start: Callable[..., subprocess.Popen[str]], copied: Callable[..., Path]
-) -> None:
-    with start("data", "check", many_pictures(copied(list)), before=NOT_IGNORED) as process:
+def test_data_check_says_how_far_it_came(start: Start, copied: Callable[..., Path]) -> None:
+    with start("data", "check", many_pictures(copied(list))) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
         os.kill(process.pid, signal.SIGINT)
@@ -187,7 +185,7 @@ def test_handlers_are_as_before() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("prompts", "list"), ("prompts", "show", "extract/json"), ("--help",)])
-def test_nobody_reads(start: Callable[..., subprocess.Popen[str]], arguments: tuple[str, ...]) -> None:
+def test_nobody_reads(start: Start, arguments: tuple[str, ...]) -> None:
     with start(*arguments) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from ameli_llm.config import FusionConfig
 from ameli_llm.image_encoders import default_list
 from ameli_llm.runs import RunFolder
+from tests.linking.conftest import Start
 from tests.linking.contract import conforms, lines, metrics_but_seconds
 
 
@@ -197,7 +197,7 @@ def repeated(reviews: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_a_killed_run_goes_on_to_the_same_result(
-    start: Callable[..., subprocess.Popen[str]],
+    start: Start,
     here: Callable[..., Any],
     copied: Callable[..., Path],
     in_index: tuple[str, str],

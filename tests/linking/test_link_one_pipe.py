@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from ameli_llm import json_lines
 from ameli_llm.errors import AmeliError
 from ameli_llm.json_lines import MAX_LINE, LineReader, Tally, answer_lines
 from ameli_llm.types import Link, Review, State
-from tests.command import NOT_IGNORED
-
-ROOT = Path(__file__).parents[2]
+from tests.command import running
 
 
 def linked(reviews: Sequence[Review]) -> list[Link]:
@@ -166,64 +163,45 @@ def test_a_reader_that_has_gone_ends_it() -> None:
 @pytest.fixture(scope="module")
 def begin(cache: Path, dataset: Path, index: Any, cheap: tuple[str, ...]) -> Iterator[Callable[[], Any]]:
     """begin(): the command over the twin, waiting for lines."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def run() -> subprocess.Popen[bytes]:
-        started.append(
-            subprocess.Popen(
-                [*NOT_IGNORED, sys.executable, "-m", "ameli_llm", "link-one", str(dataset), *cheap],
-                cwd=ROOT,
-                env=os.environ | {"AMELI_LLM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        )
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
+    words = ("link-one", dataset, *cheap)
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(running(*words, stdin=subprocess.PIPE, AMELI_LLM_CACHE=str(cache)))
 
 
-def exchange(process: subprocess.Popen[bytes], line: bytes) -> Any:
+def exchange(process: subprocess.Popen[str], line: str) -> Any:
     """The answer to a line, behind which nothing comes yet."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(line + b"\n")
+    process.stdin.write(f"{line}\n")
     process.stdin.flush()
     return json.loads(process.stdout.readline())
 
 
 def test_a_slow_producer_has_each_answer_before_the_next_line(begin: Callable[[], Any]) -> None:
     process = begin()
-    first = exchange(process, b'{"id": "a-1", "body": "A red one"}')
+    first = exchange(process, '{"id": "a-1", "body": "A red one"}')
     assert (first["review_id"], first["error"], len(first["candidates"]) > 1) == ("a-1", None, True)
-    assert exchange(process, b"nope") == {"line": 2, "error": "not JSON: Expecting value, line 1 column 1"}
-    assert exchange(process, b'{"body": "A blue one"}')["review_id"] == 3
+    assert exchange(process, "nope") == {"line": 2, "error": "not JSON: Expecting value, line 1 column 1"}
+    assert exchange(process, '{"body": "A blue one"}')["review_id"] == 3
     out, err = process.communicate(timeout=60)
-    assert (out, process.returncode) == (b"", 1)
-    assert err.decode().splitlines()[-1] == "1 of 3 lines were wrong or failed."
+    assert (out, process.returncode) == ("", 1)
+    assert err.splitlines()[-1] == "1 of 3 lines were wrong or failed."
 
 
 def test_ctrl_c_and_a_reader_that_has_gone_are_quiet(begin: Callable[[], Any]) -> None:
     interrupted = begin()
-    assert exchange(interrupted, b"{}")["review_id"] == 1
+    assert exchange(interrupted, "{}")["review_id"] == 1
     interrupted.send_signal(signal.SIGINT)
     assert interrupted.wait(60) == 130
-    assert interrupted.stderr.read() == b"interrupted\n"
+    assert interrupted.stderr.read() == "interrupted\n"
 
     left = begin()
-    assert exchange(left, b"{}")["review_id"] == 1
+    assert exchange(left, "{}")["review_id"] == 1
     left.stdout.close()
-    left.stdin.write(b"{}\n")
+    left.stdin.write("{}\n")
     left.stdin.close()
     assert left.wait(60) == 141
-    assert left.stderr.read() == b""
+    assert left.stderr.read() == ""
 
 
 def test_the_limit_is_that_of_a_review() -> None:

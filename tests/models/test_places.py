@@ -15,10 +15,9 @@ import pytest
 from ameli_llm.errors import AmeliError
 from ameli_llm.install import install_line
 from ameli_llm.models import found_folder, known_model, model_folder, places, standing
-from tests.command import command
+from tests.command import ROOT, command, running
 from tests.models.adapters import make_adapter
 
-ROOT = Path(__file__).parents[2]
 LINE = install_line("smollm2")
 SHA = hashlib.sha256(b"GGUF").hexdigest()[:12]
 
@@ -136,8 +135,7 @@ def test_a_full_disk_leaves_nothing(package: None, cache: Path) -> None:
 
 
 def test_a_killed_conversion_leaves_no_model(package: None, cache: Path) -> None:
-    add = [sys.executable, "-m", "ameli_llm", "models", "add", "smollm2"]
-    with subprocess.Popen(add, cwd=ROOT, stderr=subprocess.PIPE) as process:
+    with running("models", "add", "smollm2") as process:
         deadline = time.monotonic() + 200
         while not left(cache) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)

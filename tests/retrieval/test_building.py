@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +24,7 @@ from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
 from retrieval.generations import current, writer
 from retrieval.index import Index, open_index
-from tests.command import NOT_IGNORED
+from tests.command import running
 from tests.shared_setup import cache_of
 
 Count = Callable[[Dataset, Path, RetrievalConfig], dict[str, int]]
@@ -225,24 +223,8 @@ Start = Callable[..., subprocess.Popen[str]]
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts a command of its own process; what a failed test leaves running is ended."""
-    children: list[subprocess.Popen[str]] = []
-
-    def run(*words: object) -> subprocess.Popen[str]:
-        environment: dict[str, Any] = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        child = subprocess.Popen(
-            [*NOT_IGNORED, sys.executable, "-m", "ameli_llm", *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        children.append(child)
-        return child
-
-    yield run
-    for child in children:
-        with child:
-            child.kill()
+    with ExitStack() as stack:
+        yield lambda *words: stack.enter_context(running(*words))
 
 
 class TestWaiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ from ameli_llm.service.app import make_app
 from ameli_llm.service.journal import Journal
 from ameli_llm.service.limits import Limits
 from ameli_llm.service.service import Service
-from tests.shared_setup import cache_of
+from tests.shared_setup import cache_of, made_once
 
 CHEAP = ("retrieval.weights={title: 5.0, tfidf: 8.0}", "attributes.extractors=[rules]")
 COLOURS = {"B1": "Red", 2: "Blue", "B/3": "Green", "B4": "Black"}
@@ -35,8 +36,17 @@ def picture(width: int = 8, height: int = 8) -> bytes:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def _cache(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache folder, with the index of the shop in it."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AMELI_LLM_CACHE", str(cache_of(tmp_path_factory, folder / "cache")))
+            Linker.open(shop, settings=CHEAP).close()
+
+    made = made_once(tmp_path_factory, "shop-index", make)
     cache = cache_of(tmp_path_factory, tmp_path_factory.mktemp("cache"))
+    shutil.copytree(made / "cache" / "index", cache / "index")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AMELI_LLM_CACHE", str(cache))
         yield cache
@@ -44,8 +54,12 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset folder of four blenders, without splits; one has the number 2 as its id."""
-    root = tmp_path_factory.mktemp("shop") / "shop"
+    """A dataset folder of four blenders, without splits; one has the number 2 as its id. For reading."""
+    return made_once(tmp_path_factory, "shop-of-blenders", write_shop) / "shop"
+
+
+def write_shop(folder: Path) -> None:
+    root = folder / "shop"
     (root / "product_images").mkdir(parents=True)
     records = [
         {
@@ -57,7 +71,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for id_, colour in COLOURS.items()
     ]
     (root / "products.json").write_text(json.dumps(records), encoding="utf-8")
-    return root
 
 
 @pytest.fixture(scope="session")

@@ -3,64 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.command import NOT_IGNORED, command
-from tests.service.conftest import CHEAP
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Running:
-    """A process, and the file that its log goes to."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-    address: str
-
-    def lines(self) -> list[dict[str, Any]]:
-        """The log, without what is said before it begins."""
-        text = self.log.read_text("utf-8")
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-
-
-def start(shop: Path, folder: Path, *words: object, **environment: str) -> Running:
-    log = folder / "log.jsonl"
-    settings = [word for setting in CHEAP for word in ("--set", setting)]
-    line = [*NOT_IGNORED, sys.executable, "-m", "ameli_llm", "serve", shop, "--port", 0, *words, *settings]
-    with log.open("wb") as stream:
-        process = subprocess.Popen([*map(str, line)], cwd=ROOT, stderr=stream, env=os.environ | environment)
-    while not (found := re.search(r'"serving", "address": "([^"]+)"', log.read_text("utf-8"))):
-        assert process.poll() is None, log.read_text("utf-8")
-        time.sleep(0.05)
-    return Running(process, log, found[1])
+from tests.command import command
+from tests.service.process import Served, served
 
 
 @pytest.fixture
-def running(shop: Path, tmp_path: Path) -> Iterator[Running]:
+def running(shop: Path, tmp_path: Path) -> Iterator[Served]:
     """A service with a token."""
-    found = start(shop, tmp_path, AMELI_LLM_TOKEN="0123456789abcdef")
-    yield found
-    found.process.kill()
-    found.process.wait()
+    with served(shop, tmp_path, AMELI_LLM_TOKEN="0123456789abcdef") as found:
+        yield found
 
 
-def test_a_stop_finishes_what_has_begun(running: Running) -> None:
+def test_a_stop_finishes_what_has_begun(running: Served) -> None:
     bearing = {"Authorization": "Bearer 0123456789abcdef"}
     asked = httpx.post(f"{running.address}/v1/link", json={"body": "red"}, headers=bearing, timeout=60)
     assert asked.json()["candidates"][0]["entity_id"] == "B1"
@@ -99,7 +63,7 @@ def test_wrong_usage_is_one_line(shop: Path, monkeypatch: pytest.MonkeyPatch, tm
             assert says in command("serve", shop, *words).error
 
 
-def put_until_killed(running: Running, round_: int) -> set[str]:
+def put_until_killed(running: Served, round_: int) -> set[str]:
     """Ids of products whose change was confirmed before the process was killed in the middle of one."""
     confirmed: set[str] = set()
     with httpx.Client(base_url=running.address, timeout=60) as client:
@@ -124,11 +88,12 @@ def test_killed_under_load_it_comes_back_with_every_change_that_was_confirmed(
     confirmed: set[str] = set()
     words = ("--changes", tmp_path / "changes.jsonl")
     for round_ in range(5):
-        confirmed |= put_until_killed(start(shop, tmp_path, *words), round_)
+        with served(shop, tmp_path, *words) as running:
+            confirmed |= put_until_killed(running, round_)
     assert len(confirmed) >= 15
-    running = start(shop, tmp_path, *words)
-    with httpx.Client(base_url=running.address, timeout=60) as client:
-        found = {id_ for id_ in confirmed if client.get(f"/v1/products/{id_}").status_code == 200}
-    assert found == confirmed
-    running.process.terminate()
-    assert running.process.wait(60) == 0
+    with served(shop, tmp_path, *words) as running:
+        with httpx.Client(base_url=running.address, timeout=60) as client:
+            found = {id_ for id_ in confirmed if client.get(f"/v1/products/{id_}").status_code == 200}
+        assert found == confirmed
+        running.process.terminate()
+        assert running.process.wait(60) == 0

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -14,10 +11,8 @@ import pytest
 from ameli_llm.dataset.load import Dataset, Split
 from ameli_llm.ids import ReviewId
 from eval.watching.saves import places, saves
-from tests.command import NOT_IGNORED, command
+from tests.command import command, finished, running
 from tests.watching.planted import SETTINGS, Plans, planned, template, write
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_each_save_is_seen_once_however_it_is_made(tmp_path: Path) -> None:
@@ -64,27 +59,16 @@ def test_the_command(
         words = ["watch", "compare/mine", twin, "--split", "train", "--out", tmp_path / "runs"]
         words += ["--prompts", tmp_path, "--sample", "20", "--engine", "vllm_server"]
         words += [word for setting in settings for word in ("--set", setting)]
-        with subprocess.Popen(
-            [*NOT_IGNORED, sys.executable, "-u", "-m", "ameli_llm", *map(str, words)],
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with running(*words) as process:
             assert process.stdout is not None
-            try:
-                assert process.stdout.readline().startswith("baseline: 20 reviews, end-to-end F1 ")
-                path.write_text(template(2))
-                line = process.stdout.readline()
-                assert line.startswith("version 1: ")
-                assert " fixed, " in line
-                assert "; 20 requests, " in line
-                process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=60)
-            except BaseException:
-                process.kill()
-                raise
-    assert process.returncode == 0, err
-    assert out.splitlines()[-1] == f"the runs are in {tmp_path / 'runs'}"
+            assert process.stdout.readline().startswith("baseline: 20 reviews, end-to-end F1 ")
+            path.write_text(template(2))
+            line = process.stdout.readline()
+            assert line.startswith("version 1: ")
+            assert " fixed, " in line
+            assert "; 20 requests, " in line
+            process.send_signal(signal.SIGINT)
+            done = finished(process)
+    assert done.code == 0, done
+    assert done.out.splitlines()[-1] == f"the runs are in {tmp_path / 'runs'}"
     assert len(list((tmp_path / "runs").iterdir())) == 2

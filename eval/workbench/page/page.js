@@ -398,10 +398,18 @@ function listen() {
   at("search").addEventListener("input", search);
   at("new-name").addEventListener("input", keep);
   at("reviews").addEventListener("change", () => trying(() => pick(at("reviews").value)));
-  at("photo").addEventListener("change", () => trying(async () => {
-    await upload(at("photo").files[0]);
+  const take = (file) => trying(async () => {
+    await upload(file);
     await check();
-  }, "photo-state"));
+  }, "photo-state");
+  at("photo").addEventListener("change", () => take(at("photo").files[0]));
+  document.addEventListener("paste", (event) => {
+    const image = [...event.clipboardData.files].find((file) => file.type.startsWith("image/"));
+    if (!image || state.from !== "paste") return;
+    event.preventDefault();
+    at("photo").value = "";
+    take(image);
+  });
   for (const from of ["dataset", "paste"]) at(`from-${from}`).addEventListener("change", () => trying(async () => {
     choose(from);
     other();

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -16,15 +15,10 @@ from typing import Any
 
 import httpx
 
+from tests.plugin_vllm import free_port
+
 RUN = "import sys, chromadb_rust_bindings as chroma; chroma.cli(['chroma', 'run', *sys.argv[1:]])"
 """What the command ``chroma run`` does, without its second of imports."""
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -33,18 +27,8 @@ def running(folder: Path) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with (folder.parent / "chroma.log").open("wb") as log:
-        command = [
-            sys.executable,
-            "-c",
-            RUN,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--path",
-            str(folder),
-        ]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        words = ["--host", "127.0.0.1", "--port", str(port), "--path", str(folder)]
+        process = subprocess.Popen([sys.executable, "-c", RUN, *words], stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 120
         while not _answers(url):
