@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     StrictBool,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.config import JsonDict
@@ -23,6 +24,9 @@ from ameli_llm.types import Product, SpecRow
 ShortText = Annotated[str, StringConstraints(max_length=10_000)]
 LongText = Annotated[str, StringConstraints(max_length=100_000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+GivenId = Annotated[
+    Id, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "minLength": 1}], "title": "Id"})
+]
 
 _EXAMPLE_REVIEW: JsonDict = {
     "id": 77,
@@ -63,8 +67,8 @@ class ReviewBody(_Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_REVIEW]})
 
-    id: Id | None = None
-    review_id: Annotated[Id | None, Field(description="the id, where there is no id")] = None
+    id: GivenId | None = None
+    review_id: Annotated[GivenId | None, Field(description="the id, where there is no id")] = None
     header: ShortText | None = None
     body: LongText | None = None
     mention: ShortText | None = Field(None, description="what the review calls the product")
@@ -92,7 +96,7 @@ class ProductBody(_Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_PRODUCT]})
 
-    id: Id | None = None
+    id: GivenId | None = None
     name: Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True)]
     category: Annotated[
         list[ShortText], Field(max_length=100, description="from the shop's root to the leaf")

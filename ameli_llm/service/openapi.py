@@ -43,6 +43,7 @@ LINK_BODY = {
                 "type": "object",
                 "required": [REVIEW],
                 "properties": {REVIEW: _ONE_OR_MANY},
+                "propertyNames": {"minLength": 1},
                 "additionalProperties": {"type": "string", "format": "binary"},
             },
             "encoding": {REVIEW: {"contentType": _JSON}},
