@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +18,7 @@ from ameli_llm.ids import EntityId, id_order
 from ameli_llm.seal import file_checksum
 from ameli_llm.ties import chance
 from ameli_llm.types import Product, Progress
+from retrieval.encoders._pictures import encode_together
 from retrieval.encoders.encoder import ImageEncoder, TextEncoder, Vectors
 from retrieval.texts import entity_text
 
@@ -133,12 +133,7 @@ def embed(
     if not image_encoders:
         bare = tuple(map(without_images, entries))
         return Snapshot(bare, text, {}, np.zeros(0, np.int64))
-    found: dict[str, Found] = {}
-    for encoder in image_encoders:
-        stage = "images" if len(image_encoders) == 1 else f"images ({encoder.name})"
-        report = partial(progress, stage) if progress else None
-        known = known_images.get(encoder.name)
-        found[encoder.name] = _embed_images(entries, image_path, encoder, known, report)
+    found = _embed_images(entries, image_path, image_encoders, known_images, progress)
     described = tuple(_with_problems(entry, list(found.values())) for entry in entries)
     usable = [
         (row, image.digest)
@@ -179,29 +174,44 @@ def _embed_texts(
 def _embed_images(
     entries: Sequence[Entry],
     image_path: ImagePath,
-    encoder: ImageEncoder,
-    known: Snapshot | None,
-    report: Callable[[int, int], None] | None,
-) -> Found:
-    """Vector or problem by image digest."""
-    vectors: Found = dict(_known_images(known, encoder.name)) if known else {}
+    encoders: Sequence[ImageEncoder],
+    known: Mapping[str, Snapshot],
+    progress: Progress | None,
+) -> dict[str, Found]:
+    """Of each encoder by name: vector or problem by image digest."""
+    found: dict[str, Found] = {
+        encoder.name: dict(_known_images(known.get(encoder.name), encoder.name)) for encoder in encoders
+    }
     paths: dict[str, Path] = {}
-    for image in (image for entry in entries for image in entry.images):
-        path = image_path(image.name) if image.digest and image.digest not in vectors else None
+    for image in (image for entry in entries for image in entry.images if image.digest):
+        path = None if all(image.digest in one for one in found.values()) else image_path(image.name)
         if path is not None:
             paths.setdefault(image.digest, path)
-    pending = list(paths.items())
-    for start in range(0, len(pending), IMAGE_STEP):
-        step = pending[start : start + IMAGE_STEP]
-        found = encoder.encode_images([path for _, path in step])
-        vectors.update((digest, vector) for (digest, _), vector in zip(step, found, strict=True))
-        if report:
-            report(min(start + IMAGE_STEP, len(pending)), len(pending))
-    return vectors
+    for lacking, digests in _by_lacking(paths, found).items():
+        asked = [encoder for encoder in encoders if encoder.name in lacking]
+        stage = "images" if len(asked) == len(encoders) else f"images ({', '.join(lacking)})"
+        for start in range(0, len(digests), IMAGE_STEP):
+            step = digests[start : start + IMAGE_STEP]
+            for name, vectors in encode_together(asked, [paths[digest] for digest in step]).items():
+                found[name].update(zip(step, vectors, strict=True))
+            if progress:
+                progress(stage, min(start + IMAGE_STEP, len(digests)), len(digests))
+    return found
 
 
-def _known_images(known: Snapshot, encoder: str) -> Iterable[tuple[str, Vectors]]:
+def _by_lacking(digests: Iterable[str], found: Mapping[str, Found]) -> dict[tuple[str, ...], list[str]]:
+    """The images by the names of the encoders that have nothing of them yet."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for digest in digests:
+        lacking = tuple(name for name, vectors in found.items() if digest not in vectors)
+        groups.setdefault(lacking, []).append(digest)
+    return groups
+
+
+def _known_images(known: Snapshot | None, encoder: str) -> Iterable[tuple[str, Vectors]]:
     """Digest and vector of each image vector; problems are tried again, since they cost little."""
+    if known is None:
+        return ()
     usable = [image.digest for entry in known.entries for image in entry.images if not image.problem]
     return zip(usable, known.images[encoder], strict=True)
 

@@ -48,14 +48,17 @@ class ImageProblem(AmeliError):
         self.reason = reason
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: Path, shorter: int = 0) -> Image.Image:
     """The decoded image, RGB, turned upright by its EXIF orientation; of several frames the first.
 
     JPEG, PNG and WebP only; transparent pixels become white. The size is checked in the header, before
-    anything is decoded. Raises ImageProblem.
+    anything is decoded. With ``shorter`` a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which is
+    several times as fast, its shorter side not below so many pixels. Raises ImageProblem.
     """
     with _quiet(), _header(path) as image:
         try:
+            if shorter:
+                image.draft(None, (shorter, shorter))
             image.load()
             return _rgb(_upright(image))
         except MemoryError:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ameli_llm.errors import AmeliError, MissingPackageError
+from ameli_llm.machine import threads
 from ameli_llm.paths import encoders_dir
 from ameli_llm.seal import Write
 from retrieval.derived import open_derived
 from retrieval.encoders.encoder import Vectors, normalised
 
 Opened = TypeVar("Opened")
+Tokens: TypeAlias = npt.NDArray[np.int64]
 
 FORMAT = 1
 """Of the exported files; goes up when they are made in another way."""
@@ -28,20 +30,47 @@ TOKENS = 1024
 """Tokens of a batch, padding included: what fits the caches of a core is faster than more."""
 
 
-class Graph:
-    """An exported encoder in ``place``. Threads may share it. Raises AmeliError when it cannot be opened."""
+class Network(Protocol):
+    """The forward pass of a text encoder. Threads may share it."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+
+    def run(self, ids: Tokens, mask: Tokens) -> Vectors:
+        """[n, dimension] of token numbers and mask, [n, tokens] each."""
+
+
+class Float32:
+    """The network in ``place`` in ONNX Runtime. Raises AmeliError when it cannot be opened."""
 
     def __init__(self, place: Path) -> None:
+        self.session = open_session(place, threads())
+        self.dimension = int(self.session.get_outputs()[0].shape[1])
+
+    def run(self, ids: Tokens, mask: Tokens) -> Vectors:
+        """[n, dimension] of token numbers and mask, [n, tokens] each."""
+        found: Vectors = self.session.run(None, {IDS: ids, MASK: mask})[0]
+        return found
+
+
+class Graph:
+    """An exported encoder in ``place``, whose forward pass ``open_network`` opens. Threads may share it.
+
+    Raises AmeliError when it cannot be opened.
+    """
+
+    def __init__(self, place: Path, open_network: Callable[[Path], Network] = Float32) -> None:
         try:
             from tokenizers import Tokenizer
         except ImportError as error:
             raise MissingPackageError("tokenizers", "retrieval") from error
-        self._session = open_session(place, threads())
+        self._network = open_network(place)
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(place / TOKENIZER))
         except Exception as error:  # tokenizers raises a type of its own
-            raise _unreadable(place, error) from error
-        self.dimension = int(self._session.get_outputs()[0].shape[1])
+            raise unreadable(place, error) from error
+        self.dimension = self._network.dimension
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """[n, dimension], L2-normalised, in the order of ``texts``; batches hold texts of like length."""
@@ -61,13 +90,12 @@ class Graph:
         for row, sequence in enumerate(sequences):
             ids[row, : len(sequence)] = sequence
             mask[row, : len(sequence)] = 1
-        found: Vectors = self._session.run(None, {IDS: ids, MASK: mask})[0]
-        return found
+        return self._network.run(ids, mask)
 
 
-def open_graph(revision: str, write: Write) -> Graph:
+def open_graph(revision: str, write: Write, open_network: Callable[[Path], Network] = Float32) -> Graph:
     """The graph of the weights ``revision``, from the cache; ``write`` makes it in an empty folder."""
-    return opened(f"{revision}-{FORMAT}", write, Graph)
+    return opened(f"{revision}-{FORMAT}", write, lambda place: Graph(place, open_network))
 
 
 def opened(name: str, write: Write, read: Callable[[Path], Opened]) -> Opened:
@@ -97,18 +125,11 @@ def open_session(place: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(place / NETWORK), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises types of its own
-        raise _unreadable(place, error) from error
+        raise unreadable(place, error) from error
 
 
-def threads() -> int:
-    """OMP_NUM_THREADS, which torch goes by too; else the cores that this process may use."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _unreadable(place: Path, error: Exception) -> AmeliError:
+def unreadable(place: Path, error: Exception) -> AmeliError:
+    """The error of a file in ``place`` that is not what was exported."""
     return AmeliError(
         f"Cannot open the encoder in {place}: {str(error).strip().splitlines()[0]}",
         hint="Delete that folder: it is made again.",

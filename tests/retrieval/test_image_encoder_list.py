@@ -176,7 +176,7 @@ class TestIndex:
         path = tmp_path / "c.yaml"
         path.write_text("retrieval: {image_encoders: [descriptor, efficientnet]}")
         shown = command("index", root, "--out", tmp_path / "index", "--config", path)
-        assert "descriptor (revision 1), efficientnet efficientnet-lite2 (revision" in " ".join(
+        assert "descriptor (revision 2), efficientnet efficientnet-lite2 (revision" in " ".join(
             shown.out.split()
         )
 

@@ -152,7 +152,8 @@ class TestGraph:
         for asked, expected in (("1", 1), ("3", 3), ("2,1", 2), ("", cores), ("0", cores), ("x", cores)):
             monkeypatch.setenv("OMP_NUM_THREADS", asked)
             graph: Any = vars(create(str(tiny)))["_graph"]
-            assert vars(graph)["_session"].get_session_options().intra_op_num_threads == expected
+            session = vars(graph)["_network"].session
+            assert session.get_session_options().intra_op_num_threads == expected
 
 
 class TestFailures:
