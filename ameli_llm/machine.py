@@ -62,6 +62,14 @@ def inspect_machine() -> Machine:
     )
 
 
+def threads() -> int:
+    """OMP_NUM_THREADS, which torch goes by too; else the cores that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def canonical(name: str) -> str:
     """A package name as registries compare it: lower case, runs of ``-``, ``_`` and ``.`` as one hyphen."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -130,6 +130,7 @@ class Parts:
             "sense": lambda: Sense(self.encode, chosen.sense) if chosen.sense else None,
             "ocr_engine": lambda: chosen.ocr_engine,
             "ocr_model": lambda: chosen.ocr_model,
+            "ocr_enlarge": lambda: chosen.ocr_enlarge,
             "cache_dir": lambda: cache_dir() / "ocr",
             "trained": lambda: chosen.trained.get(name, ""),
             "regions": lambda: self.regions,

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,17 +19,16 @@ import numpy as np
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from ameli_llm.dataset.images import open_image, probe_image
-from ameli_llm.errors import MissingDependencyError, MissingPackageError
+from ameli_llm.dataset.images import ImageProblem, open_image, probe_image
+from ameli_llm.errors import AmeliError, MissingDependencyError, MissingPackageError
+from ameli_llm.interruption import safe_point
+from ameli_llm.machine import threads
+from ameli_llm.parallel import in_parallel
 from ameli_llm.store import TextStore
 
 logger = logging.getLogger(__name__)
 
 EngineName = Literal["rapidocr", "easyocr"]
-_RAPIDOCR = {
-    "Global.log_level": "critical",
-    "EngineConfig.onnxruntime.intra_op_num_threads": 1,  # more threads spin: twice the CPU time, no gain
-}
 _EASYOCR_WEIGHTS = ("craft_mlt_25k.pth", "english_g2.pth")
 
 
@@ -43,8 +41,19 @@ class TextBox:
     box: tuple[float, float, float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an image says, or why that is not known: "image_truncated" and so on, or "ocr_failed"."""
+
+    boxes: tuple[TextBox, ...] = ()
+    problem: str = ""
+
+
 class Reader(Protocol):
-    """Recognises text in an RGB image; ``identity`` names everything that its result depends on."""
+    """Recognises text in an RGB image; ``identity`` names everything that its result depends on.
+
+    Threads may share it.
+    """
 
     @property
     def identity(self) -> str:
@@ -54,39 +63,17 @@ class Reader(Protocol):
         """The strings of the image in the library's order."""
 
 
-def load_reader(engine: EngineName, model: str, rotations: Sequence[int]) -> Reader:
-    """The reader of an OCR library; loads its models. Raises MissingDependencyError."""
+def load_reader(engine: EngineName, model: str, rotations: Sequence[int], enlarge: float) -> Reader:
+    """The reader of an OCR library. Raises MissingDependencyError."""
     if engine == "rapidocr":
-        return RapidReader()
+        from ameli_llm.attributes._rapid import RapidReader
+
+        return RapidReader(enlarge)
     return EasyReader(Path(model) if model else None, tuple(rotations))
 
 
-class RapidReader:
-    """rapidocr with the models of its wheel: works offline, 0.5 s an image on a CPU."""
-
-    def __init__(self) -> None:
-        try:
-            from rapidocr import RapidOCR
-        except ImportError as error:
-            raise MissingPackageError("rapidocr", "ocr") from error
-        self.identity = f"rapidocr {metadata.version('rapidocr')}"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._engine = RapidOCR(params=_RAPIDOCR)
-
-    def read(self, image: Image.Image) -> list[TextBox]:
-        """Boxes are those of the upright text; confidence is the recogniser's mean over characters."""
-        result: Any = self._engine(np.asarray(image)[:, :, ::-1])  # BGR, as OpenCV has it
-        if result.txts is None or result.boxes is None:
-            return []
-        return [
-            _text_box(text, score, points)
-            for text, score, points in zip(result.txts, result.scores, result.boxes, strict=True)
-        ]
-
-
 class EasyReader:
-    """easyocr from a folder that holds its weights; nothing is ever downloaded."""
+    """easyocr from a folder that holds its weights, one image at a time; nothing is ever downloaded."""
 
     def __init__(self, folder: Path | None, rotations: tuple[int, ...]) -> None:
         missing = [name for name in _EASYOCR_WEIGHTS if folder is None or not (folder / name).is_file()]
@@ -101,6 +88,7 @@ class EasyReader:
             raise MissingPackageError("easyocr", "ocr") from error
         self.identity = f"easyocr {metadata.version('easyocr')} en rotations {list(rotations)}"
         self._rotations = list(rotations)
+        self._lock = threading.Lock()
         try:
             self._engine = easyocr.Reader(
                 ["en"], gpu=False, model_storage_directory=str(folder), download_enabled=False, verbose=False
@@ -113,12 +101,13 @@ class EasyReader:
 
     def read(self, image: Image.Image) -> list[TextBox]:
         """Tries each rotation for each box and keeps the surest reading, as the official code does."""
-        found = self._engine.readtext(np.asarray(image), rotation_info=self._rotations or None)
-        return [_text_box(text, score, points) for points, text, score in found]
+        with self._lock:
+            found = self._engine.readtext(np.asarray(image), rotation_info=self._rotations or None)
+        return [text_box(text, score, points) for points, text, score in found]
 
 
 class ImageTexts:
-    """Texts of image files by content; one reader, loaded when first needed, used by one thread at a time.
+    """Texts of image files by content; the reader is made when it is first needed. Threads may share it.
 
     They are kept in ``ocr.sqlite`` of ``cache_dir``; a damaged or full file costs readings, never the run.
     """
@@ -131,36 +120,79 @@ class ImageTexts:
         if self._store:
             weakref.finalize(self, self._store.close)
 
-    def read(self, path: Path) -> list[TextBox]:
-        """Raises ImageProblem for a bad image, MissingDependencyError when the library cannot be used."""
-        probe_image(path)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    def read(self, paths: Iterable[Path]) -> dict[Path, Reading]:
+        """Each file's, those of one content read once and several at a time.
+
+        Raises MissingDependencyError when the library cannot be used.
+        """
+        readings: dict[Path, Reading] = {}
+        digests: dict[Path, str] = {}
+        for path in paths:
+            try:
+                probe_image(path)
+                with path.open("rb") as file:
+                    digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            except Exception as error:
+                readings[path] = _problem(path, error)
+        by_content = self._by_content({digest: path for path, digest in digests.items()})
+        return readings | {path: by_content[digest] for path, digest in digests.items()}
+
+    def _by_content(self, files: Mapping[str, Path]) -> dict[str, Reading]:
+        """The readings by digest, from the store and of the other files anew."""
+        if not files:
+            return {}
+        reader = self._opened()
+        keys = {digest: f"{digest} {reader.identity}" for digest in files}
+        stored = self._store.get(keys.values()) if self._store else {}
+        held = {digest: _boxes(stored[key]) for digest, key in keys.items() if key in stored}
+        found = {digest: Reading(boxes) for digest, boxes in held.items() if boxes is not None}
+
+        def read(digest: str) -> tuple[str, Reading]:
+            path = files[digest]
+            try:
+                reading = Reading(tuple(reader.read(open_image(path))))
+            except Exception as error:
+                return digest, _problem(path, error)
+            if self._store:
+                self._store.put({keys[digest]: _BOXES.dump_json(reading.boxes).decode()})
+            return digest, reading
+
+        for digest, reading in in_parallel(read, [one for one in files if one not in found], threads()):
+            found[digest] = reading
+            safe_point()
+        return found
+
+    def _opened(self) -> Reader:
         with self._lock:
             if self._reader is None:
                 self._reader = self._load()
-            key = f"{digest} {self._reader.identity}"
-            boxes = _load(self._store.get([key]).get(key)) if self._store else None
-            if boxes is None:
-                boxes = self._reader.read(open_image(path))
-                if self._store:
-                    self._store.put({key: _STORED.dump_json(boxes).decode()})
-        return boxes
+            return self._reader
 
 
-_STORED = TypeAdapter(list[TextBox])
+_BOXES = TypeAdapter(tuple[TextBox, ...])
 
 
-def _load(text: str | None) -> list[TextBox] | None:
-    """The boxes of an entry of the cache, None when there is none or it cannot be used."""
+def _boxes(text: str) -> tuple[TextBox, ...] | None:
+    """The boxes of an entry of the cache, None when it cannot be used."""
     try:
-        return None if text is None else _STORED.validate_json(text)
+        return _BOXES.validate_json(text)
     except ValidationError:
         logger.warning("An entry of the OCR cache is not readable: its image is read again.")
         return None
 
 
-def _text_box(text: str, score: float, points: Any) -> TextBox:
+def _problem(path: Path, error: Exception) -> Reading:
+    """Why an image has no texts. Raises ``error`` when it is the library that cannot be used."""
+    if isinstance(error, ImageProblem):
+        return Reading(problem=f"image_{error.reason}")
+    if isinstance(error, AmeliError):
+        raise error
+    logger.warning("OCR failed on image %s: %s", path.name, error)  # the libraries raise many types
+    return Reading(problem="ocr_failed")
+
+
+def text_box(text: str, score: float, points: Any) -> TextBox:
+    """A recognised string with the upright box around its four corners."""
     corners = np.asarray(points, dtype=float).reshape(-1, 2)
     left, top = corners.min(axis=0)
     right, bottom = corners.max(axis=0)

@@ -6,27 +6,24 @@ with a confidence above 0.5, matched against the candidates' values. Confidence 
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
-from ameli_llm.attributes._readers import EngineName, ImageTexts, TextBox, load_reader
+from ameli_llm.attributes._readers import EngineName, ImageTexts, Reading, TextBox, load_reader
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
 from ameli_llm.attributes.matching.choice import choose
 from ameli_llm.attributes.matching.find import find_values
 from ameli_llm.attributes.matching.negation import Context
 from ameli_llm.attributes.matching.vocabulary import Lookup, arrange
 from ameli_llm.attributes.values.normalise import NormalisedValue
-from ameli_llm.dataset.images import ImageProblem
-from ameli_llm.errors import AmeliError
-from ameli_llm.types import AttributeValue, Evidence, Review
-
-logger = logging.getLogger(__name__)
+from ameli_llm.types import AttributeValue, Evidence
 
 MIN_CONFIDENCE = 0.5
 MIN_LENGTH = 2
 OFFICIAL_ROTATIONS = (90, 180, 270)
+_MISSING = Reading(problem="image_missing")
 
 
 def create(
@@ -35,13 +32,15 @@ def create(
     ocr_model: str = "",
     cache_dir: Path | None = None,
     rotations: Sequence[int] = OFFICIAL_ROTATIONS,
+    ocr_enlarge: float = 2.0,
 ) -> Extractor:
-    """The extractor; the OCR library is loaded by the first image that is not in the cache's folder.
+    """The extractor; rapidocr's models are loaded by the first image that is not in the cache's folder.
 
     ``image_path`` finds a review image by its bare name. ``ocr_model`` is easyocr's folder, and ``rotations``
-    are the degrees that easyocr tries.
+    are the degrees that easyocr tries. ``ocr_enlarge`` is how many times at most rapidocr enlarges a
+    small photo before it looks for text.
     """
-    texts = ImageTexts(lambda: load_reader(ocr_engine, ocr_model, rotations), cache_dir)
+    texts = ImageTexts(lambda: load_reader(ocr_engine, ocr_model, rotations, ocr_enlarge), cache_dir)
     return OcrExtractor(image_path, texts)
 
 
@@ -58,38 +57,41 @@ class OcrExtractor:
         """Each value once, with its surest reading as evidence.
 
         Dropped by reason: "image_missing", "image_truncated" and so on (``dataset.images``), "ocr_failed",
-        "low_confidence", and the reasons of the rules extractor. Raises MissingDependencyError when the OCR
-        library cannot be used at all.
+        "low_confidence", and the reasons of the rules extractor. The images of a review whose candidates have
+        no value that a text could state are not opened. Raises MissingDependencyError when the OCR library
+        cannot be used at all.
         """
-        return [self._one(task) for task in tasks]
+        lookups = [arrange(task.vocabulary) for task in tasks]
+        names = [
+            tuple(dict.fromkeys(task.review.images)) if _is_readable(lookup) else ()
+            for task, lookup in zip(tasks, lookups, strict=True)
+        ]
+        found = {name: self._image_path(name) for name in dict.fromkeys(chain.from_iterable(names))}
+        readings = self._texts.read(path for path in found.values() if path is not None)
+        by_name = {name: _MISSING if path is None else readings[path] for name, path in found.items()}
+        return [
+            _extraction({name: by_name[name] for name in images}, lookup)
+            for images, lookup in zip(names, lookups, strict=True)
+        ]
 
-    def _one(self, task: ExtractionTask) -> Extraction:
-        dropped: Counter[str] = Counter()
-        lookup = arrange(task.vocabulary)
-        surest: dict[tuple[str, NormalisedValue], AttributeValue] = {}
-        for image in dict.fromkeys(task.review.images):
-            for box in self._boxes(image, task.review, dropped):
-                for value, normal in _values(box, image, lookup, dropped):
-                    known = surest.get((value.key, normal))
-                    if known is None or box.confidence > (known.evidence.confidence or 0.0):
-                        surest[value.key, normal] = value
-        return Extraction(tuple(surest.values()), dict(sorted(dropped.items())))
 
-    def _boxes(self, image: str, review: Review, dropped: Counter[str]) -> list[TextBox]:
-        path = self._image_path(image)
-        if path is None:
-            dropped["image_missing"] += 1
-            return []
-        try:
-            return self._texts.read(path)
-        except ImageProblem as problem:
-            dropped[f"image_{problem.reason}"] += 1
-        except AmeliError:
-            raise
-        except Exception as error:  # the libraries raise many types on odd pictures
-            logger.warning("OCR failed on image %s of review %s: %s", image, review.id, error)
-            dropped["ocr_failed"] += 1
-        return []
+def _is_readable(lookup: Lookup) -> bool:
+    """Whether there is any value that a text could state."""
+    return bool(lookup.quantities or lookup.colours or lookup.words)
+
+
+def _extraction(readings: Mapping[str, Reading], lookup: Lookup) -> Extraction:
+    dropped: Counter[str] = Counter()
+    surest: dict[tuple[str, NormalisedValue], AttributeValue] = {}
+    for image, reading in readings.items():
+        if reading.problem:
+            dropped[reading.problem] += 1
+        for box in reading.boxes:
+            for value, normal in _values(box, image, lookup, dropped):
+                known = surest.get((value.key, normal))
+                if known is None or box.confidence > (known.evidence.confidence or 0.0):
+                    surest[value.key, normal] = value
+    return Extraction(tuple(surest.values()), dict(sorted(dropped.items())))
 
 
 def _values(

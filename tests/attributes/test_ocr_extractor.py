@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from ameli_llm.attributes._readers import ImageTexts, RapidReader, Reader, TextBox
+from ameli_llm.attributes._rapid import RapidReader
+from ameli_llm.attributes._readers import ImageTexts, Reader, TextBox
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.attributes.ocr import OcrExtractor, create
 from ameli_llm.errors import MissingDependencyError
@@ -27,7 +29,7 @@ pytest.importorskip("rapidocr", reason="rapidocr is not installed (extra ocr)")
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return RapidReader()
+    return RapidReader(2.0)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_printed_brand_and_model_with_box_and_confidence(
 
 
 def test_the_library_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
-    RapidReader().read(Image.new("RGB", (40, 40), "white"))
+    RapidReader(2.0).read(Image.new("RGB", (40, 40), "white"))
     assert capfd.readouterr() == ("", "")
 
 
@@ -157,6 +159,61 @@ def test_threads_share_one_reader(draw: Callable[..., str], tmp_path: Path) -> N
     assert all(found.values for found in results)
 
 
+def test_images_are_read_side_by_side(
+    draw: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    two = threading.Barrier(2)
+
+    class Meeting(CountingReader):
+        def read(self, image: Image.Image) -> list[TextBox]:
+            two.wait(timeout=60)
+            return super().read(image)
+
+    reader = Meeting(TextBox("Acme", 0.9, BOX))
+    found = extract(ImageTexts(lambda: reader, None), tmp_path, draw("a.png", "a"), draw("b.png", "b"))
+    assert found.dropped == {}
+    assert found.values[0].evidence.image == "a.png"
+
+
+def test_each_review_gets_what_its_own_images_say(
+    draw: Callable[..., str], reader: Reader, tmp_path: Path
+) -> None:
+    images = {1: (draw("a.png", "ACME"),), 2: (), 3: (draw("b.png", "BOSCH"), "a.png"), 4: ("none.png",)}
+    tasks = [ExtractionTask(Review(id_, images=names), VOCABULARY) for id_, names in images.items()]
+
+    def find(name: str) -> Path | None:
+        return tmp_path / name if (tmp_path / name).exists() else None
+
+    found = OcrExtractor(find, ImageTexts(lambda: reader, None)).extract(tasks)
+    assert [{value.value for value in one.values} for one in found] == [
+        {"Acme"},
+        set(),
+        {"Acme", "Bosch"},
+        set(),
+    ]
+    assert [one.dropped for one in found] == [{}, {}, {}, {"image_missing": 1}]
+
+
+@pytest.mark.parametrize("vocabulary", [{}, {"Brand": ()}, {"Notes": ("A",)}])
+def test_images_are_not_opened_for_candidates_without_a_readable_value(
+    vocabulary: dict[str, tuple[str, ...]],
+) -> None:
+    asked: list[str] = []
+    extractor = create(asked.append)  # type: ignore[arg-type]
+    assert extractor.extract([ExtractionTask(Review(1, images=("a.png",)), vocabulary)]) == [Extraction()]
+    assert asked == []
+
+
+def test_readings_of_other_settings_are_not_taken(draw: Callable[..., str], tmp_path: Path) -> None:
+    name = draw("a.png", "x")
+    readers = [CountingReader(TextBox("Acme", 0.9, BOX)) for _ in range(3)]
+    readers[1].identity = "another"
+    for reader in readers:
+        extract(ImageTexts(lambda reader=reader: reader, tmp_path), tmp_path, name)  # type: ignore[misc]
+    assert [reader.calls for reader in readers] == [1, 1, 0]
+
+
 def test_an_unknown_image_is_missing() -> None:
     (found,) = create(lambda name: None).extract([ExtractionTask(Review(1, images=("a.png",)), VOCABULARY)])
     assert found.dropped == {"image_missing": 1}
@@ -225,7 +282,7 @@ from tests.attributes.test_ocr_extractor import BOX, CountingReader
 texts = ImageTexts(lambda: CountingReader(TextBox("Acme" * 500, 0.9, BOX)), Path(sys.argv[1]))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-print([len(texts.read(Path(name))) for name in sys.argv[2:]])
+print([len(reading.boxes) for reading in texts.read(map(Path, sys.argv[2:])).values()])
 """
 
 
