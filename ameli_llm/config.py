@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ameli_llm import address, image_encoders
@@ -116,6 +124,13 @@ class AttributesConfig(_Section):
     )
     ocr_engine: Literal["rapidocr", "easyocr"] = Field("rapidocr", description="OCR library")
     ocr_model: str = Field("", description="model folder of easyocr")
+    ocr_enlarge: float = Field(
+        2.0,
+        ge=1,
+        le=736,
+        description="how many times at most rapidocr enlarges a small photo to look for text, to a short "
+        "side of 736 pixels; 736: always so far, as it does by itself",
+    )
     trained: dict[str, str] = Field(
         default_factory=dict, description="folder of each trained extractor: mjave, uls_dram"
     )
@@ -161,7 +176,7 @@ class EngineConfig(_Section):
         description="numbers of a model in this process; auto: bfloat16 if the CPU has it; vllm: as saved",
     )
     base_url: str | tuple[str, ...] = Field(
-        "http://127.0.0.1:8000/v1", description="address of a vLLM server, or a list of servers of one model"
+        "http://127.0.0.1:8000/v1", description="address of a server, or a list of servers of one model"
     )
     concurrency: int = Field(64, ge=1, le=10_000, description="requests in flight at a server")
     timeout: float = Field(120.0, gt=0, le=86_400, description="seconds before a request counts as failed")
@@ -176,9 +191,10 @@ class EngineConfig(_Section):
 
     @field_validator("base_url")
     @classmethod
-    def _plain_addresses(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    def _plain_addresses(cls, value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
         listed = (value,) if isinstance(value, str) else value
-        problem = next(filter(None, map(address.problem_of, listed)), "")
+        key = "OPENAI_API_KEY" if info.data.get("name") == "openai" else "VLLM_API_KEY"
+        problem = next(filter(None, (address.problem_of(one, key) for one in listed)), "")
         if not problem and len(set(map(address.normalised, listed))) < max(len(listed), 1):
             problem = "an empty list of servers, or one server twice"
         if problem:

@@ -99,6 +99,7 @@ def _engines(machine: Machine) -> Iterator[Finding]:
         extra = vllm_build(machine.gpus)
         yield Finding("engines", "vllm_server", "ok", "needs a running server, here or elsewhere")
         yield Finding("engines", "vllm", "missing", "vLLM is not installed", _install(machine, extra))
+    yield Finding("engines", "openai", "ok", "needs a server of the OpenAI protocol, here or elsewhere")
     yield _needs(machine, "engines", "transformers", ("torch", "transformers", "xgrammar"), "transformers")
 
 
@@ -109,6 +110,7 @@ def _encoders(machine: Machine) -> Iterator[Finding]:
         detail = f"the packaged {TEXT_MODEL} is not installed"
         text = Finding("encoders", "sbert", "missing", detail, _install(machine, "retrieval"))
     yield text
+    yield _needs(machine, "encoders", "sbert_bfloat16", ("openvino",), "openvino")
     clip = _needs(machine, "encoders", "clip", ("open-clip-torch",), "retrieval")
     if clip.status == "ok" and not machine.clip_models:
         clip = Finding(
@@ -137,7 +139,7 @@ def _efficientnet(machine: Machine) -> Finding:
 
 
 def _ocr(machine: Machine) -> Iterator[Finding]:
-    yield _needs(machine, "ocr", "rapidocr", ("rapidocr", "onnxruntime"), "ocr")
+    yield _needs(machine, "ocr", "rapidocr", ("rapidocr", "onnx", "onnxruntime"), "ocr")
     easyocr = _needs(machine, "ocr", "easyocr", ("easyocr",), "ocr")
     if easyocr.status == "ok" and not machine.easyocr:
         easyocr = Finding(

@@ -80,7 +80,16 @@ class Pipeline:
         """
         if self.engine is not None:
             self.engine.canary()
+            self._require_completions(self.engine)
             _parts(self.config, self.engine, self.prompts, self.dataset).check_context()
+
+    def _require_completions(self, engine: CachedEngine) -> None:
+        asking = [name for name, one in self.templates.items() if one.front.method == "completion"]
+        if asking and not engine.completes:
+            raise AmeliError(
+                f"Template {asking[0]!r} asks for plain completions, and the server has no /completions.",
+                hint="Take a template for chat, for instance extract/json, or another server.",
+            )
 
     def warm_up(self) -> None:
         """Loads what retrieval loads on first use, the encoders. Raises AmeliError when one is missing."""

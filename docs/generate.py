@@ -79,7 +79,8 @@ ameli-llm link DATASET --split dev --out runs/b --set fusion.text=2 --set retrie
 A few environment variables count. `AMELI_LLM_CACHE` names the folder for indexes, OCR results, model replies
 and the models of `ameli-llm models add`, otherwise the user's cache folder; all of it can be deleted while
 nothing runs, and is made again.
-`VLLM_API_KEY` is the key that a server of `vllm_server` asks for, if it asks for one,
+`VLLM_API_KEY` is the key that a server of `vllm_server` asks for, if it asks for one, `OPENAI_API_KEY` that
+of `openai`,
 `AMELI_LLM_CHROMA_TOKEN` the token of a Chroma server, and `AMELI_LLM_TOKEN` the one that `serve` asks for.
 """
 

@@ -45,7 +45,9 @@ ConfigOption = Annotated[
 EngineOption = Annotated[
     str,
     typer.Option(
-        "--engine", help="vllm_server, vllm, transformers, or none.", autocompletion=complete_engine
+        "--engine",
+        help="vllm_server, openai, vllm, transformers, or none.",
+        autocompletion=complete_engine,
     ),
 ]
 ModelOption = Annotated[

@@ -8,7 +8,7 @@ from ameli_llm.engines._reply import one_line
 from ameli_llm.engines.engine import ChatRequest, Engine, Message
 from ameli_llm.errors import AmeliError
 
-_CHOICE = ChatRequest(
+CHOICE = ChatRequest(
     (Message("user", "Which letter comes first in the alphabet? Answer A or B."),), choices=("A", "B")
 )
 _SCHEMA = ChatRequest(
@@ -29,7 +29,7 @@ def check(engine: Engine, where: str, hint: str) -> None:
     Even a model that knows nothing passes: what is tested is that the engine answers, honours both kinds of
     constraint, ends by itself and gives log-probabilities.
     """
-    choice, schema = engine.chat([_CHOICE, _SCHEMA])
+    choice, schema = engine.chat([CHOICE, _SCHEMA])
     for kind, reply in (("choice", choice), ("JSON schema", schema)):
         if reply.failure:
             raise AmeliError(f"{where} failed the {kind} test: {reply.failure.message}.", hint=hint)

@@ -15,6 +15,12 @@ from ameli_llm.engines._reply import one_line
 from ameli_llm.errors import AmeliError
 from ameli_llm.untrusted import read_json
 
+VLLM_KEY = "VLLM_API_KEY"
+"""The variable of the environment with the key of a vLLM server."""
+
+_SECRET = 8
+"""Characters of a key that is worth keeping; what is shorter ("none", "EMPTY") stands for no key."""
+
 MAX_BYTES = 2 << 20
 """Of one answer: some hundred times the longest reply that any template allows."""
 
@@ -24,20 +30,22 @@ class RefusedReplyError(Exception):
 
 
 class Client(openai.AsyncOpenAI):
-    """openai's client as far as it carries requests; nothing but ``VLLM_API_KEY`` comes from the environment.
+    """openai's client as far as it carries requests; of the environment only ``key_variable`` is read.
 
     openai's own variables (organisation, project, keys, headers), proxies and .netrc are not for this server.
     A redirect is never followed, no compressed body is taken apart, and a body is read up to ``MAX_BYTES``:
-    all three raise RefusedReplyError. ``timeout`` is in seconds. Raises AmeliError on a malformed key.
+    all three raise RefusedReplyError. A key that a server repeats is blotted out, so that no message and no
+    run has it. ``timeout`` is in seconds. Raises AmeliError on a malformed key.
     """
 
-    def __init__(self, base_url: str, timeout: float) -> None:
+    def __init__(self, base_url: str, timeout: float, key_variable: str = VLLM_KEY) -> None:
+        key = _key(key_variable)
         super().__init__(
             base_url=base_url,
-            api_key=_key(),
+            api_key=key,
             timeout=openai.Timeout(timeout, connect=min(10.0, timeout)),
             max_retries=0,
-            http_client=_Http(),
+            http_client=_Http(key if len(key) >= _SECRET else ""),
         )
 
     @property
@@ -53,13 +61,14 @@ class Client(openai.AsyncOpenAI):
 
 
 class _Http(openai.DefaultAsyncHttpxClient):
-    def __init__(self) -> None:
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
         own_certificates = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
         super().__init__(
             trust_env=False,
             follow_redirects=False,
             verify=ssl.create_default_context() if own_certificates else True,
-            event_hooks={"response": [_refuse_redirect]},
+            event_hooks={"response": [self._refuse_redirect]},
         )
 
     async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
@@ -69,6 +78,8 @@ class _Http(openai.DefaultAsyncHttpxClient):
             body = await _bounded(response)
         finally:
             await response.aclose()
+        if self._secret:
+            body = body.replace(self._secret.encode(), b"[key]")
         # The charset of an answer could name a decompressor: JSON is UTF-8, whatever the server says.
         headers = {"Content-Type": "application/json; charset=utf-8"}
         wait = response.headers.get("Retry-After", "")
@@ -77,14 +88,14 @@ class _Http(openai.DefaultAsyncHttpxClient):
         content = body if response.status_code < 400 else _error_body(body)
         return type(response)(response.status_code, headers=headers, content=content, request=request)
 
-
-async def _refuse_redirect(response: Any) -> None:
-    if 300 <= response.status_code < 400:
-        target = response.headers.get("Location", "")
-        where = target if target and not problem_of(target) else "another address"
-        raise RefusedReplyError(
-            f"HTTP {response.status_code} redirects to {one_line(where)}, and redirects are never followed"
-        )
+    async def _refuse_redirect(self, response: Any) -> None:
+        if 300 <= response.status_code < 400:
+            target = response.headers.get("Location", "")
+            secret = bool(self._secret) and self._secret in target
+            where = "another address" if secret or not target or problem_of(target) else one_line(target)
+            raise RefusedReplyError(
+                f"HTTP {response.status_code} redirects to {where}, and redirects are never followed"
+            )
 
 
 async def _bounded(response: Any) -> bytes:
@@ -113,11 +124,11 @@ def _error_body(body: bytes) -> bytes:
     return json.dumps({"message": one_line(message)}).encode()
 
 
-def _key() -> str:
-    key = os.environ.get("VLLM_API_KEY", "").strip()
+def _key(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
     if not key.isascii() or not key.isprintable():
         raise AmeliError(
-            "The key in the environment variable VLLM_API_KEY has characters that no HTTP header takes.",
+            f"The key in the environment variable {variable} has characters that no HTTP header takes.",
             hint="A key is plain letters, digits and signs.",
         )
     return key or "none"

@@ -1,26 +1,44 @@
-"""Requests as a vLLM server takes them: bodies of /v1/chat/completions, /v1/completions and /tokenize."""
+"""Requests as servers take them: bodies of /v1/chat/completions and /v1/completions, vLLM's /tokenize too."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ameli_llm.engines._abilities import Abilities
 from ameli_llm.engines.engine import ChatRequest
 
-_MOST_TOP_LOGPROBS = 20  # the server's default limit (--max-logprobs)
+_MOST_TOP_LOGPROBS = 20  # the protocol's limit, and a vLLM server's default (--max-logprobs)
+_STATED_CHOICE = 8
+"""Tokens of a reply whose text is the choice: enough to tell "A" from "A good blender"."""
 _PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Overrides the model folder's generation_config.json, which the server would apply otherwise."""
 
 
+def standard_body(model: str, request: ChatRequest, can: Abilities) -> dict[str, Any]:
+    """The whole question in fields of the protocol alone: hosted servers refuse a request with others.
+
+    A completion has no constraint, a choice none either: with log-probabilities it is the first token.
+    """
+    question = {"model": model} | _asked(request) | _drawn(request)
+    if request.choices and can.logprobs and not request.completion:
+        return question | {"max_tokens": 1, "logprobs": True, "top_logprobs": _MOST_TOP_LOGPROBS}
+    if request.choices:
+        return question | {"max_tokens": _STATED_CHOICE}
+    if request.schema is not None and can.json_schema and not request.completion:
+        # Where "strict" is known, it refuses schemas with optional keys.
+        return question | _json_schema(request.schema, strict=False)
+    return question
+
+
 def prompt(request: ChatRequest) -> dict[str, Any]:
-    """What is asked: of a completion its text, else the messages."""
-    if request.completion:
-        return {"prompt": _clean(request.messages[-1].content)}
-    messages = [{"role": m.role, "content": _clean(m.content)} for m in request.messages]
-    return {"messages": messages, "chat_template_kwargs": {"enable_thinking": False}}
+    """What is asked of a vLLM server: of a completion its text, else the messages."""
+    asked = _asked(request)
+    return asked if request.completion else asked | {"chat_template_kwargs": {"enable_thinking": False}}
 
 
 def body(model: str, request: ChatRequest) -> dict[str, Any]:
-    """The whole question, with its constraint and how the answer is drawn."""
+    """The whole question to a vLLM server, with its constraint and how the answer is drawn."""
     question = {"model": model} | prompt(request) | _sampling(request) | _constraint(request)
     if request.choices and request.completion:
         return question | {"logprobs": _top_logprobs(request)}
@@ -29,8 +47,18 @@ def body(model: str, request: ChatRequest) -> dict[str, Any]:
     return question
 
 
+def _asked(request: ChatRequest) -> dict[str, Any]:
+    if request.completion:
+        return {"prompt": _clean(request.messages[-1].content)}
+    return {"messages": [{"role": m.role, "content": _clean(m.content)} for m in request.messages]}
+
+
 def _sampling(request: ChatRequest) -> dict[str, Any]:
-    return _PLAIN_SAMPLING | {
+    return _PLAIN_SAMPLING | _drawn(request)
+
+
+def _drawn(request: ChatRequest) -> dict[str, Any]:
+    return {
         "max_tokens": 1 if request.choices else request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -42,9 +70,13 @@ def _constraint(request: ChatRequest) -> dict[str, Any]:
     if request.choices:
         return {"structured_outputs": {"choice": list(request.choices)}}
     if request.schema is not None:
-        schema = {"name": "reply", "schema": dict(request.schema), "strict": True}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+        return _json_schema(request.schema, strict=True)
     return {}
+
+
+def _json_schema(schema: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
+    named = {"name": "reply", "schema": dict(schema), "strict": strict}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 def _top_logprobs(request: ChatRequest) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.types import Usage
 
 _PRINTABLE = r"^\P{C}*$"  # neither control nor invisible characters: these texts get printed
@@ -58,7 +60,7 @@ class _Token(BaseModel):
 
 
 class _Position(BaseModel):
-    top_logprobs: list[_Token] = Field([], max_length=_MOST_TOKENS)
+    top_logprobs: list[_Token] | None = Field(None, max_length=_MOST_TOKENS)
 
 
 class _ChatLogprobs(BaseModel):
@@ -121,7 +123,7 @@ def read_chat(body: str) -> Answer:
     reply = _Chat.model_validate_json(body)
     choice = reply.choices[0]
     positions = (choice.logprobs.content if choice.logprobs else None) or [_Position()]
-    tokens = tuple((top.token, top.logprob) for top in positions[0].top_logprobs)
+    tokens = tuple((top.token, top.logprob) for top in positions[0].top_logprobs or ())
     return _answer(choice.message.content, choice.finish_reason, reply.usage, tokens)
 
 
@@ -131,6 +133,11 @@ def read_completion(body: str) -> Answer:
     choice = reply.choices[0]
     positions = (choice.logprobs.top_logprobs if choice.logprobs else None) or [None]
     return _answer(choice.text, choice.finish_reason, reply.usage, tuple((positions[0] or {}).items()))
+
+
+def way(request: ChatRequest) -> tuple[str, Callable[[str], Answer]]:
+    """The path to which a request goes, and how its answer is read."""
+    return ("/completions", read_completion) if request.completion else ("/chat/completions", read_chat)
 
 
 def read_models(body: str) -> dict[str, Model]:

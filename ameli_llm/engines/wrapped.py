@@ -43,6 +43,11 @@ class WrappedEngine:
         """The wrapped engine's."""
         return self._engine.workers
 
+    @property
+    def completes(self) -> bool:
+        """Whether the wrapped engine has plain completions: one that does not say has."""
+        return bool(getattr(self._engine, "completes", True))
+
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """The wrapped engine's."""
         return self._engine.chat(requests)

@@ -38,9 +38,9 @@ def counts(servers: list[ScriptedServer]) -> list[int]:
 
 def test_load_is_spread(servers: list[ScriptedServer]) -> None:
     for server in servers:
-        server.answers = [Answer(body=said("hello").body, seconds=0.05)]
+        server.answers = [Answer(body=said("hello").body, seconds=0.7)]  # none before all were sent
     with engine(addresses(servers), concurrency=10) as asked:
-        assert asked.workers == 30
+        assert (asked.workers, asked.model) == (30, "tiny")
         replies = asked.chat([ask("the same beginning")] * 18)
     assert [reply.text for reply in replies] == ["hello"] * 18
     assert max(counts(servers)) - min(counts(servers)) <= 4, counts(servers)
