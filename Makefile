@@ -49,7 +49,7 @@ lint: $(TEST_SET)
 	@rm -f .venv/.*-set-* && touch $@
 
 .venv/.test-set-$(HASH): | .venv/bin/uv
-	$(INSTALL) -e '.[retrieval,ocr,smollm2,workbench,serve,$(VLLM),dev]'
+	$(INSTALL) -e '.[retrieval,openvino,ocr,smollm2,workbench,serve,ray,$(VLLM),dev]'
 	@rm -f .venv/.*-set-* && touch $@
 
 .venv/bin/uv:

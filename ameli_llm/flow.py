@@ -77,8 +77,7 @@ class Flow:
         watch.lap("retrieval")
         extractions = self.extract(reviews, found, watch)
         links = self.conclude(reviews, found, extractions, watch)
-        share = {stage: seconds / len(links) for stage, seconds in watch.seconds.items()} if links else {}
-        return [replace(link, seconds=sum(share.values()), stage_seconds=share) for link in links]
+        return timed(links, watch.seconds)
 
     def retrieve(self, reviews: Sequence[Review]) -> list[list[Candidate]]:
         """Candidates of each review, best first; the first ``candidates`` of them are compared."""
@@ -206,6 +205,12 @@ class Flow:
             kb_probability=decision.kb_probability,
             verdicts=verdicts(task)[position],
         )
+
+
+def timed(links: Sequence[Link], seconds: Mapping[str, float]) -> list[Link]:
+    """The links of a batch, each with its share of the batch's seconds by stage."""
+    share = {stage: spent / len(links) for stage, spent in seconds.items()} if links else {}
+    return [replace(link, seconds=sum(share.values()), stage_seconds=share) for link in links]
 
 
 def vocabulary(attributes: Sequence[Attributes]) -> Vocabulary:

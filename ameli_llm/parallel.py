@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -61,7 +61,7 @@ async def abatched(items: AsyncIterator[ItemT], size: int) -> AsyncIterator[list
 
 def in_parallel(
     call: Callable[[ItemT], ResultT], items: Iterable[ItemT], workers: int, *, ordered: bool = False
-) -> Iterator[ResultT]:
+) -> Generator[ResultT, None, None]:
     """Results as they come or, ``ordered``, in the order of ``items``; at most ``workers`` calls under way.
 
     An item is taken when there is room for it. When ``items`` raises, the results of what it gave before come

@@ -17,11 +17,11 @@ from ameli_llm.parts import TEMPLATE
 from ameli_llm.pipeline import Pipeline
 from ameli_llm.resolution import ENGINE
 from ameli_llm.runner import fingerprint, review_key
-from ameli_llm.stages import KeptExtractor, KeptSource, Stages
+from ameli_llm.stages import KeptExtractor, KeptSource, StageStore
 from ameli_llm.types import Review
 
 
-def keeping(pipeline: Pipeline, stages: Stages) -> Flow:
+def keeping(pipeline: Pipeline, stages: StageStore) -> Flow:
     """The pipeline's flow, whose retrieval and extractors are asked only for what ``stages`` lacks.
 
     A key covers all that decides the result: the review and its images' bytes, the settings of the stage, the
@@ -44,7 +44,7 @@ def _retrieval_key(pipeline: Pipeline) -> Callable[[Review, int], str]:
     named = (settings["image_adapter"], settings["cross_encoder"])
     stage = fingerprint(
         [
-            *_surroundings(),
+            *surroundings(),
             settings,
             pipeline.spec()["index"],
             pipeline.dataset.digest,
@@ -57,7 +57,7 @@ def _retrieval_key(pipeline: Pipeline) -> Callable[[Review, int], str]:
 def _extraction_key(pipeline: Pipeline, name: str, extractor: Extractor) -> Callable[[ExtractionTask], str]:
     spec, needs = pipeline.spec(), EXTRACTORS.needs(name)
     stage: list[Any] = [
-        *_surroundings(),
+        *surroundings(),
         name,
         pipeline.config.attributes.model_dump(
             mode="json", exclude={"extractors", "precision", "trained", "template"}
@@ -78,7 +78,7 @@ def _extraction_key(pipeline: Pipeline, name: str, extractor: Extractor) -> Call
 
 
 @cache
-def _surroundings() -> tuple[str, dict[str, str]]:
+def surroundings() -> tuple[str, dict[str, str]]:
     """The code that decides results, by its content: a checkout changes without a new version."""
     digest = hashlib.sha256()
     here = Path(__file__).parent

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import ReviewId
-from ameli_llm.parallel import in_parallel
 from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.transcripts import Transcripts
 from ameli_llm.types import Link, Review, State
@@ -26,6 +26,9 @@ MAY_CHANGE = frozenset(
 
 Progress = Callable[[int, int], None]
 """Called with the reviews done and the reviews in all."""
+
+Linking: TypeAlias = Callable[[Iterable[Sequence[Review]]], Generator[list[Link], None, None]]
+"""Links of whole batches, as they are done; closed when nobody wants more of them."""
 
 
 def fingerprint(content: Any) -> str:
@@ -50,8 +53,8 @@ def start_or_resume(folder: RunFolder, spec: Mapping[str, Any]) -> dict[str, Any
     if not (folder.path / "run.json").is_file():
         return {"spec": asked}
     manifest = folder.manifest()
-    differences = _differences(manifest.get("spec", {}), asked)
-    changed = [line for name, line in differences if name not in MAY_CHANGE]
+    others = differences(manifest.get("spec", {}), asked)
+    changed = [line for name, line in others if name not in MAY_CHANGE]
     if changed:
         raise AmeliError(
             f"{folder.path} holds another run: {changed[0]}.",
@@ -89,22 +92,21 @@ def resume(folder: RunFolder, keys: Mapping[ReviewId, str]) -> frozenset[ReviewI
 
 
 def run(
-    link: Callable[[Sequence[Review]], list[Link]],
+    link: Linking,
     reviews: Sequence[Review],
     keys: Mapping[ReviewId, str],
     folder: RunFolder,
     done: Set[ReviewId],
     *,
     batch_size: int,
-    workers: int,
     progress: Progress,
     transcripts: bool = True,
 ) -> int:
     """Links what is not ``done`` yet and returns how many reviews that were.
 
     Batches are cut by position in ``reviews``, done or not, and linked whole: what a batch computes does
-    not depend on where an earlier process was killed. The folder must be open for writing.
-    ``transcripts`` says whether requests to a model are kept with their replies.
+    not depend on where an earlier process was killed. ``link`` may give them in any order. The folder must be
+    open for writing. ``transcripts`` says whether requests to a model are kept with their replies.
     """
     count = len(done)
     progress(count, len(reviews))
@@ -113,8 +115,8 @@ def run(
     folder.open_predictions()
     batches = (reviews[start : start + batch_size] for start in range(0, len(reviews), batch_size))
     pending = (batch for batch in batches if any(review.id not in done for review in batch))
-    with Transcripts(folder.path) as kept:
-        for linked in in_parallel(link, pending, workers):
+    with Transcripts(folder.path) as kept, closing(link(pending)) as results:
+        for linked in results:
             fresh = [one for one in linked if one.review_id not in done]
             if transcripts:
                 kept.put(fresh)
@@ -145,11 +147,11 @@ def _file_digest(path: Path | None) -> str:
         return "unreadable"
 
 
-def _differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, str]]:
+def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, str]]:
     """Dotted name and description of every leaf in which two JSON values differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+            yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
     elif old != new:
         yield where, f"{where} was {_short(old)}, now {_short(new)}"
 

@@ -285,6 +285,18 @@ class RunFolder:
         text = "".join(row.model_dump_json() + "\n" for row in rows)
         write_text(self.path / "predictions.jsonl", text)
 
+    def arranged(self, ids: Iterable[ReviewId]) -> list[PredictionRow]:
+        """Its rows in the order of ``ids``, in which the file has them from then on.
+
+        Call it when nothing more is appended. Raises AmeliError as ``predictions`` does.
+        """
+        rows = list(self.predictions())
+        places = {id_: place for place, id_ in enumerate(ids)}
+        ordered = sorted(rows, key=lambda row: places[row.review_id])
+        if any(one is not other for one, other in zip(rows, ordered, strict=True)):
+            self.keep(ordered)
+        return ordered
+
     def __enter__(self) -> RunFolder:
         self._made = not self.path.exists()
         self._lock = lock(self.path)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -35,6 +35,16 @@ _CANDIDATES = TypeAdapter(list[Candidate])
 _EXTRACTION = TypeAdapter(Extraction)
 
 
+class StageStore(Protocol):
+    """Where results of stages are kept by their keys, and found again."""
+
+    def get(self, stage: str, keys: Sequence[str]) -> dict[str, str]:
+        """The results that are there."""
+
+    def put(self, results: Mapping[str, str]) -> None:
+        """Keeps results under their keys."""
+
+
 class Stages:
     """The stages of a run in ``folder``, and those of earlier runs, which are read only.
 
@@ -49,6 +59,8 @@ class Stages:
                     f"{run} has no {FILE}: nothing can be taken from it.",
                     hint="Name a run folder of this version that was linked without --no-transcripts.",
                 )
+        self.folder = folder
+        self.earlier = tuple(earlier)
         self._own = TextStore(folder / FILE, compress=True)
         self._earlier = [TextStore(run / FILE, compress=True) for run in earlier if run != folder]
         self._lock = threading.Lock()
@@ -67,13 +79,22 @@ class Stages:
                 others = store.get(missing)
                 self._own.put(others)
                 found |= others
-        with self._lock:
-            self._taken.update({stage: len(found)} if found else {})
+        self.count({stage: len(found)} if found else {})
         return found
+
+    def count(self, taken: Mapping[str, int]) -> None:
+        """Adds reviews by stage to ``taken``: those that another process found here."""
+        with self._lock:
+            self._taken.update(taken)
 
     def put(self, results: Mapping[str, str]) -> None:
         """Keeps results under their keys."""
         self._own.put(results)
+
+    def close(self) -> None:
+        """Closes the files; idempotent."""
+        for store in (self._own, *self._earlier):
+            store.close()
 
     def __enter__(self) -> Stages:
         return self
@@ -81,8 +102,7 @@ class Stages:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for store in (self._own, *self._earlier):
-            store.close()
+        self.close()
 
 
 @dataclass(frozen=True)
@@ -90,7 +110,7 @@ class KeptSource:
     """Retrieval that is asked only for reviews whose candidates are not in ``stages``."""
 
     source: CandidateSource
-    stages: Stages
+    stages: StageStore
     key: Callable[[Review, int], str]
 
     def find(self, reviews: Sequence[Review], depth: int) -> list[list[Candidate]]:
@@ -111,7 +131,7 @@ class KeptExtractor:
     """An extractor that is asked only for tasks whose extraction is not in ``stages``; failures never are."""
 
     extractor: Extractor
-    stages: Stages
+    stages: StageStore
     key: Callable[[ExtractionTask], str]
 
     @property
@@ -133,7 +153,7 @@ class KeptExtractor:
 
 
 def _kept(
-    stages: Stages,
+    stages: StageStore,
     stage: str,
     keys: Sequence[str],
     inputs: Sequence[InputT],

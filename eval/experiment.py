@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ameli_llm import provenance
 from ameli_llm.config import RunConfig
@@ -16,13 +16,14 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.files import write_json
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId, ReviewId, id_key, id_order
+from ameli_llm.parallel import in_parallel
 from ameli_llm.pipeline import Pipeline, open_pipeline
 from ameli_llm.resolution import model_free, resolve, shares
 from ameli_llm.reuse import keeping
 from ameli_llm.runner import fingerprint, resume, review_key, run, start_or_resume
 from ameli_llm.runs import TEMPLATES, GoldRow, PredictionRow, RunFolder
 from ameli_llm.stages import Stages
-from ameli_llm.types import Progress, Review
+from ameli_llm.types import Link, Progress, Review
 from eval.evaluation import MADE as SCORES
 from eval.evaluation import evaluate_run, write_evaluation
 from eval.failures import FAILED, FailureKind, failure_kinds
@@ -34,6 +35,34 @@ from eval.tuning.tune import Tuned, tune
 
 MADE = (*SCORES, "report.html")
 """Files of a run folder that are made of its predictions and gold."""
+
+
+class Workplace(Protocol):
+    """Where batches are linked: in this process, or by others (``ameli_llm.distributed``)."""
+
+    @property
+    def requests(self) -> int:
+        """Requests sent to a model so far."""
+
+    def link(self, batches: Iterable[Sequence[Review]]) -> Generator[list[Link], None, None]:
+        """The links of each batch, as they are done."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """This process, with as many threads as the engine asks for."""
+
+    pipeline: Pipeline
+    flow: Flow
+
+    @property
+    def requests(self) -> int:
+        """Those of the pipeline."""
+        return self.pipeline.requests
+
+    def link(self, batches: Iterable[Sequence[Review]]) -> Generator[list[Link], None, None]:
+        """The flow's links."""
+        return in_parallel(self.flow.link, batches, self.pipeline.workers)
 
 
 @dataclass(frozen=True)
@@ -83,14 +112,16 @@ def link_split(
     official: Official | None = None,
     transcripts: bool = True,
     reuse: Sequence[Path] = (),
+    elsewhere: Callable[[Pipeline, Stages | None], Workplace] | None = None,
 ) -> Outcome:
     """Links the first ``limit`` reviews of ``split`` (all: None) into ``out`` and, with gold, evaluates.
 
     Gold is written beside the predictions for evaluation; the pipeline is given reviews without it, unless
     ``official`` asks for leaks of the official code (``eval.official.leaks``). ``transcripts`` says whether
     prompts and replies, and what each stage gave, are kept. ``reuse`` names runs from which a stage is taken
-    wherever all that decides it is the same: links are what they would be without. Raises AmeliError when
-    there is something left to link and the engine fails its canary. A finished run is left as it is.
+    wherever all that decides it is the same: links are what they would be without. ``elsewhere`` makes the
+    workplace where batches are linked, in place of this process. Raises AmeliError when there is something
+    left to link and the engine fails its canary. A finished run is left as it is.
     """
     flow = pipeline.flow
     protocol: dict[str, Any] = {"protocol": HONEST}
@@ -99,6 +130,8 @@ def link_split(
             "A run that takes stages from another keeps them too, and has none of the official code's leaks.",
             hint="Leave out --no-transcripts and --official, or --from.",
         )
+    if official and elsewhere:
+        raise AmeliError("--official links in this process only.", hint="Leave out --on.")
     if official:
         flow, found = official_flow(flow, split.gold, official)
         protocol = {"protocol": OFFICIAL, "official": list(found.names)}
@@ -125,9 +158,10 @@ def link_split(
         if not finished:
             with Stages(folder.path, reuse) if transcripts and not official else nullcontext() as stages:
                 flow = keeping(pipeline, stages) if stages else flow
-                _link(folder, manifest, pipeline, flow, reviews, keys, done, progress, transcripts)
+                work = elsewhere(pipeline, stages) if elsewhere else Here(pipeline, flow)
+                _link(folder, manifest, pipeline, work, reviews, keys, done, progress, transcripts)
                 taken = stages.taken if stages else {}
-        rows = list(folder.predictions())
+        rows = folder.arranged(keys)
         _write_texts(folder, dataset, split, rows)
         if split.gold:
             _write_traces(folder, flow, dataset, split, rows)
@@ -141,7 +175,7 @@ def _link(
     folder: RunFolder,
     manifest: Mapping[str, Any],
     pipeline: Pipeline,
-    flow: Flow,
+    work: Workplace,
     reviews: Sequence[Review],
     keys: Mapping[ReviewId, str],
     done: Set[ReviewId],
@@ -163,19 +197,18 @@ def _link(
                 for name, one in pipeline.templates.items()
             },
         )
-    began, sent = time.monotonic(), pipeline.requests
+    began, sent = time.monotonic(), work.requests
     run(
-        flow.link,
+        work.link,
         reviews,
         keys,
         folder,
         done,
         batch_size=pipeline.batch_size,
-        workers=pipeline.workers,
         progress=lambda done, total: progress("linking", done, total),
         transcripts=transcripts,
     )
-    folder.write_manifest(closed(manifest, time.monotonic() - began, pipeline.requests - sent))
+    folder.write_manifest(closed(manifest, time.monotonic() - began, work.requests - sent))
 
 
 def _is_whole(folder: RunFolder, split: Split, ids: Set[ReviewId]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -63,6 +63,10 @@ def link(
             help="Take each stage whose inputs are unchanged from this run; repeatable.",
         ),
     ] = None,
+    on: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--on", help="Link in this process, or by workers on Ray (docs/distributed.md)."),
+    ] = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Link the reviews of a split; with gold, evaluate and report.
@@ -76,12 +80,19 @@ def link(
     from eval.official.leaks import Official
 
     resolved = resolve_config(config, engine, model, settings or ())
+    elsewhere = None
+    if on == "ray":
+        from ameli_llm.distributed.workplace import on_ray
+
+        elsewhere = on_ray(dataset)
     with progress(GOES_ON) as show:
         data = load_dataset(dataset)
         chosen = data.split(split)
         with open_pipeline(data, resolved, index, show, prompts) as pipeline:
             leaks = Official() if official else None
-            outcome = link_split(pipeline, data, chosen, out, show, limit, leaks, transcripts, reuse or ())
+            outcome = link_split(
+                pipeline, data, chosen, out, show, limit, leaks, transcripts, reuse or (), elsewhere
+            )
     show_outcome(outcome, as_json)
     if outcome.error_rate > resolved.engine.max_error_rate:
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ import pytest
 
 from ameli_llm.errors import AmeliError
 from ameli_llm.files import write_json
+from ameli_llm.parallel import in_parallel
 from ameli_llm.runner import fingerprint, finished, resume, review_key, run, start_or_resume
 from ameli_llm.runs import PredictionRow, RunFolder
 from ameli_llm.types import Link, Review, State
@@ -49,13 +50,12 @@ def go(path: Path, link: Log, count: int, *, batch_size: int = 2, workers: int =
     with RunFolder(path) as folder:
         done = resume(folder, keys)
         fresh = run(
-            link,
+            lambda batches: in_parallel(link, batches, workers),
             reviews,
             keys,
             folder,
             done,
             batch_size=batch_size,
-            workers=workers,
             progress=lambda done, total: None,
         )
         return fresh, [r.review_id for r in folder.predictions()]

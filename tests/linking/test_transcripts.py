@@ -76,13 +76,12 @@ def test_a_run_keeps_them_unless_it_is_told_not_to(tmp_path: Path, wanted: bool)
     keys = {review.id: "k" for review in reviews}
     with RunFolder(tmp_path / "run") as folder:
         run(
-            lambda batch: [linked(review.id, ASKED) for review in batch],
+            lambda batches: ([linked(review.id, ASKED) for review in batch] for batch in batches),
             reviews,
             keys,
             folder,
             resume(folder, keys),
             batch_size=1,
-            workers=1,
             progress=lambda done, total: None,
             transcripts=wanted,
         )

@@ -26,7 +26,7 @@ TEXTS = sorted(
 HEAVY = (
     *("torch", "torchvision", "transformers", "sentence_transformers", "open_clip", "xgrammar", "vllm"),
     *("gguf", "accelerate", "peft", "onnx", "onnxruntime", "tokenizers", "efficientnet_lite_pytorch"),
-    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr"),
+    *("chromadb", "bm25s", "sklearn", "skimage", "safetensors", "rapidocr", "easyocr", "ray"),
 )
 TRAINS_WITH_TORCH = {
     "ameli_llm.attributes.mjave.network",
@@ -89,7 +89,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ameli_llm",),
     ("retrieval",),
     ("ameli_llm.pipeline",),
-    ("ameli_llm.linker", "ameli_llm.reuse", "ameli_llm.service"),
+    ("ameli_llm.linker", "ameli_llm.reuse", "ameli_llm.service", "ameli_llm.distributed"),
     ("eval",),
     ("ameli_llm.cli", "ameli_llm.__main__"),
     ("tests", "benchmarks"),

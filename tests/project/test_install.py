@@ -89,7 +89,17 @@ def test_every_extra_that_is_named_exists() -> None:
     sources = [p for folder in ("ameli_llm", "retrieval", "eval") for p in (ROOT / folder).rglob("*.py")]
     calls = re.compile(r'MissingPackageError\([^()]*"([\w-]+)"')
     named = {extra for path in sources for extra in calls.findall(path.read_text(encoding="utf-8"))}
-    assert named == {"build", "retrieval", "ocr", "parquet", "serve", "smollm2", "transformers", "workbench"}
+    assert named == {
+        "build",
+        "retrieval",
+        "ocr",
+        "parquet",
+        "ray",
+        "serve",
+        "smollm2",
+        "transformers",
+        "workbench",
+    }
 
 
 def test_doctor_knows_every_extra() -> None:
