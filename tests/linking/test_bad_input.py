@@ -99,7 +99,7 @@ def test_an_unknown_split(link: Callable[..., str]) -> None:
     [
         (
             ("--engine", "vllm_sever"),
-            "No engine named 'vllm_sever'. Available: transformers, vllm, vllm_server. "
+            "No engine named 'vllm_sever'. Available: openai, transformers, vllm, vllm_server. "
             "Did you mean 'vllm_server'?",
         ),
         (

@@ -93,6 +93,7 @@ def test_every_extra_that_is_named_exists() -> None:
         "build",
         "retrieval",
         "ocr",
+        "openvino",
         "parquet",
         "ray",
         "serve",

