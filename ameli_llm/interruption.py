@@ -69,11 +69,12 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # first: none may arm the timer after it was reset
+            signal.signal(number, before[number])
         _arrived.clear()
         if signal.getsignal(signal.SIGALRM) is not before[signal.SIGALRM]:
             signal.setitimer(signal.ITIMER_REAL, *timer)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(signal.SIGALRM, before[signal.SIGALRM])
 
 
 def safe_point() -> None:
