@@ -122,8 +122,8 @@ def open_session(path: Path) -> Any:
 def without_denormals(path: Path) -> bytes:
     """The ONNX model in ``path`` with 0 for weights too small for a normal float32 (below 1.2e-38).
 
-    A processor takes some hundred cycles for a product with one, and detection has 255,000: with 0 it gives
-    the same bits in a third of the time. Raises MissingPackageError.
+    A processor takes some hundred cycles for a product with one, and detection has many: with 0 it gives the
+    same bits in less than half of the time. Raises MissingPackageError.
     """
     try:
         import onnx
