@@ -42,7 +42,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the merged model")
     parser.add_argument("--template", default="extract/open")
     parser.add_argument("--base", default="smollm2")
+    parser.add_argument("--start", type=Path, help="an adapter of the base to begin with")
     parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--exchange", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--half", type=int, default=0, choices=(0, 1), help="the half that is tested")
@@ -71,7 +74,7 @@ def _trained(texts: Sequence[AnnotatedText], options: argparse.Namespace) -> Pat
         rest = [text for text in texts if text not in held]
         settings = TuningSettings(
             minutes=options.minutes,
-            rounds=4,
+            rounds=options.rounds,
             learning_rate=options.learning_rate,
             rank=options.rank,
             seed=options.seed,
@@ -79,12 +82,13 @@ def _trained(texts: Sequence[AnnotatedText], options: argparse.Namespace) -> Pat
         )
         tune(
             options.base,
-            [Annotated(rest, options.seed)],
+            [Annotated(rest, options.seed, options.exchange)],
             [Annotated(held, options.seed)],
             [Exercises(options.template)],
             settings,
             adapter,
             _quiet,
+            options.start,
         )
         merge_adapter(options.base, adapter, merged, _quiet)
     return merged

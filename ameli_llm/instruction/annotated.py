@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from ameli_llm.untrusted import read_json
 
 _BESIDE = 20
 """Texts of one category whose attributes are asked for together."""
+
+_EXCHANGED = 0.5
+"""Share of the texts in which a source that exchanges values does so."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +77,62 @@ def _read(line: bytes, where: str) -> AnnotatedText:
 class Annotated:
     """Reads texts of one category at a time, asking for what is marked in any of some texts of it.
 
-    What is marked in a text is all that it states.
+    What is marked in a text is all that it states. With ``exchange``, marked values of half of the texts
+    stand for those of other texts of the category (mention replacement: Dai & Adel, COLING 2020, section 3),
+    so that a value is learned by its place and not by heart.
     """
 
-    def __init__(self, texts: Sequence[AnnotatedText], seed: int) -> None:
+    def __init__(self, texts: Sequence[AnnotatedText], seed: int, exchange: bool = False) -> None:
         self._by_category: dict[str, list[AnnotatedText]] = {}
         for text in texts:
             self._by_category.setdefault(text.category, []).append(text)
-        self._texts, self._seed = texts, seed
+        self._texts, self._seed, self._exchange = texts, seed, exchange
         digest = hashlib.sha256(repr(list(texts)).encode()).hexdigest()
-        self.identity = f"annotated {digest[:12]} {seed}"
+        self.identity = f"annotated {digest[:12]} {seed}{' exchanged' if exchange else ''}"
 
     def told(self, row: int) -> tuple[Told, ...]:
         """Texts of the category of any of them."""
         rng = np.random.default_rng((self._seed, 5, row))
         members = self._by_category[self._texts[int(rng.integers(len(self._texts)))].category]
         shown = [members[int(at)] for at in rng.permutation(len(members))[:_BESIDE]]
-        return told_of(shown[:TOGETHER], shown)
+        subjects = shown[:TOGETHER]
+        if self._exchange:
+            subjects = [
+                exchanged(text, members, rng) if rng.random() < _EXCHANGED else text for text in subjects
+            ]
+        return told_of(subjects, shown)
+
+
+def exchanged(
+    text: AnnotatedText, others: Sequence[AnnotatedText], rng: np.random.Generator
+) -> AnnotatedText:
+    """``text`` with values of ``others`` for its own, wherever it is plain which of its words are the value.
+
+    Values that overlap another, or stand in the text more than once or not at all, stay.
+    """
+    places = {
+        key: (text.text.find(values[0]), values[0])
+        for key, values in text.values.items()
+        if values and text.text.count(values[0]) == 1
+    }
+    new, values = text.text, dict(text.values)
+    for key, (at, value) in sorted(places.items(), key=lambda item: -item[1][0]):
+        if any(at < end and start < at + len(value) for start, end in _spans(text, but=key)):
+            continue
+        known = [other.values[key][0] for other in others if other.values.get(key)]
+        chosen = known[int(rng.integers(len(known)))] if known else value
+        new = new[:at] + chosen + new[at + len(value) :]
+        values[key] = (chosen,)
+    return AnnotatedText(new, text.category, values)
+
+
+def _spans(text: AnnotatedText, but: str) -> Iterator[tuple[int, int]]:
+    """Where values of other attributes than ``but`` first stand in the text."""
+    for key, values in text.values.items():
+        for value in values:
+            at = text.text.find(value)
+            if key != but and at >= 0:
+                yield at, at + len(value)
 
 
 def told_of(texts: Sequence[AnnotatedText], beside: Sequence[AnnotatedText]) -> tuple[Told, ...]:

@@ -161,7 +161,9 @@ def sources_of(
             held = set(
                 np.random.default_rng(seed).permutation(len(texts))[: max(1, len(texts) // 10)].tolist()
             )
-            train.append(Annotated([text for at, text in enumerate(texts) if at not in held], seed))
+            train.append(
+                Annotated([text for at, text in enumerate(texts) if at not in held], seed, exchange=True)
+            )
             dev.append(Annotated([text for at, text in enumerate(texts) if at in held], seed))
             continue
         dataset = load_dataset(folder)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.instruction.annotated import Annotated, read_annotated, told_of
+from ameli_llm.instruction.annotated import Annotated, AnnotatedText, exchanged, read_annotated, told_of
 from ameli_llm.instruction.exercises import Exercises
-from ameli_llm.instruction.sources import sources_of
+from ameli_llm.instruction.sources import Source, sources_of
 
 TEXTS = [
     {
@@ -31,6 +31,11 @@ def written(folder: Path, *lines: Any) -> Path:
     path = folder / "texts.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
     return path
+
+
+def titles(source: Source) -> set[str]:
+    """The texts that stand beside those asked about, which are never exchanged."""
+    return {product.name for row in range(60) for one in source.told(row) for product in one.candidates}
 
 
 def test_what_is_read(tmp_path: Path) -> None:
@@ -58,7 +63,7 @@ def test_what_is_learned(tmp_path: Path) -> None:
 def test_a_tenth_is_judged_on(tmp_path: Path) -> None:
     path = written(tmp_path, *TEXTS)
     train, dev = sources_of([path], 5)
-    seen = {one.review.body for row in range(60) for one in train[0].told(row)}
+    seen = titles(train[0])
     held = {one.review.body for row in range(60) for one in dev[0].told(row)}
     assert len(held) == 2
     assert seen == {text["text"] for text in TEXTS} - held
@@ -94,3 +99,30 @@ def test_an_empty_file_and_none(tmp_path: Path) -> None:
         read_annotated(written(tmp_path))
     with pytest.raises(AmeliError, match="Cannot read"):
         read_annotated(tmp_path)
+
+
+def test_exchanged_values_stand_where_the_text_had_its_own(tmp_path: Path) -> None:
+    texts = read_annotated(written(tmp_path, *TEXTS))[:12]
+    rng = np.random.default_rng(0)
+    made = [exchanged(text, texts, rng) for text in texts]
+    for one in made:
+        shade, rim = one.values["Shade"][0], one.values["Rim"][0]
+        assert one.text == f"Umbra Wheel {shade}, {rim}"
+    assert [one.text for one in made] != [text.text for text in texts]
+
+
+def test_what_is_said_twice_or_overlaps_is_not_exchanged() -> None:
+    text = AnnotatedText(
+        "Red Red Sox cap", "Cap", {"Color": ("Red",), "Team": ("Red Sox",), "Kind": ("Sox cap",)}
+    )
+    other = AnnotatedText("Blue", "Cap", {"Color": ("Blue",), "Team": ("Mets",), "Kind": ("hat",)})
+    assert exchanged(text, [other], np.random.default_rng(0)) == text
+
+
+def test_only_training_exchanges_values(tmp_path: Path) -> None:
+    different = [text for at, text in enumerate(TEXTS) if at % 12 in (0, 5, 10)]
+    known = {text["text"] for text in different}
+    train, dev = sources_of([written(tmp_path, *different)], 5)
+    assert {one.review.body for row in range(60) for one in dev[0].told(row)} <= known
+    bodies = [one.review.body for row in range(60) for one in train[0].told(row)]
+    assert 0.2 < sum(body not in known for body in bodies) / len(bodies) < 0.5
