@@ -16,10 +16,12 @@ from eval.measures.judged import by_retrieval, in_order
 
 TAG = "ameli-llm"
 
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+
 
 def trec_id(id_: ReviewId | EntityId) -> str:
     """The id as a column: space and what TREC's readers could take for one is percent-encoded."""
-    return quote(str(id_), safe="".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%"))
+    return quote(str(id_), safe=_SAFE)
 
 
 def final_ranking(row: PredictionRow) -> Sequence[CandidateRow]:
