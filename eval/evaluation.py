@@ -108,13 +108,16 @@ def evaluate(
     return Evaluation(tuple(ordered), tuple(judged), config, measured(sample))
 
 
-def evaluate_run(run: RunFolder, official_batch: int | None = None) -> Evaluation:
+def evaluate_run(
+    run: RunFolder, rows: Sequence[PredictionRow] | None = None, official_batch: int | None = None
+) -> Evaluation:
     """Measures a run folder; one made by ``link --official`` is always counted that way.
 
-    Raises AmeliError when it is none, or empty, or broken.
+    ``rows`` are its predictions where they have been read already. Raises AmeliError when it is none, or
+    empty, or broken.
     """
     made, config = spec(run.require()), run_config(run)
-    rows = list(run.predictions())
+    rows = list(run.predictions()) if rows is None else rows
     if not rows:
         raise AmeliError(f"{run.path} has no predictions yet.", hint="Type its link command again.")
     official = Official.of(made.get("official", ())) if made.get("protocol") == OFFICIAL else None

@@ -85,12 +85,12 @@ class Outcome:
     def of(
         cls,
         folder: RunFolder,
+        rows: Sequence[PredictionRow],
         fresh: int,
         metrics: Mapping[str, Any] | None,
         taken: Mapping[str, int] | None = None,
     ) -> Outcome:
-        """The outcome of a run that is on disk."""
-        rows = list(folder.predictions())
+        """The outcome of a run that is on disk, whose predictions are ``rows``."""
         failed = sum(row.state in FAILED for row in rows)
         return cls(
             folder,
@@ -150,7 +150,8 @@ def link_split(
         finished = bool(manifest.get("end")) and len(done) == len(reviews)
         if finished and _is_whole(folder, split, keys.keys()):
             progress("linking", len(done), len(reviews))
-            return Outcome.of(folder, 0, evaluate_run(folder).document() if split.gold else None)
+            rows = list(folder.predictions())
+            return Outcome.of(folder, rows, 0, evaluate_run(folder, rows).document() if split.gold else None)
         if len(done) < len(reviews):
             pipeline.canary()
         _write_gold(folder, pipeline, split, keys.keys())
@@ -167,8 +168,8 @@ def link_split(
             _write_traces(folder, flow, dataset, split, rows)
         if not finished:
             folder.write_manifest(folder.manifest() | {"end": provenance.now()})
-        metrics = _evaluate(folder) if split.gold else None
-        return Outcome.of(folder, len(reviews) - len(done), metrics, taken)
+        metrics = _evaluate(folder, rows) if split.gold else None
+        return Outcome.of(folder, rows, len(reviews) - len(done), metrics, taken)
 
 
 def _link(
@@ -340,8 +341,8 @@ def _gold_of(dataset: Dataset, name: str) -> frozenset[EntityId] | None:
     return frozenset(product for product in gold.values() if product is not None)
 
 
-def _evaluate(folder: RunFolder) -> Mapping[str, Any]:
-    evaluation = evaluate_run(folder)
+def _evaluate(folder: RunFolder, rows: Sequence[PredictionRow]) -> Mapping[str, Any]:
+    evaluation = evaluate_run(folder, rows)
     metrics = write_evaluation(folder, evaluation)
-    write_report(folder)
+    write_report(folder, evaluation=evaluation)
     return metrics

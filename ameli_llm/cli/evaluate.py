@@ -56,7 +56,7 @@ def evaluate(
         refused, done = _refuse(folder, settings)
         document = plain(refused)
     else:
-        evaluation = evaluate_run(folder, batch_size if official else None)
+        evaluation = evaluate_run(folder, official_batch=batch_size if official else None)
         document = evaluation.document() if official else write_evaluation(folder, evaluation)
         done = len(evaluation.rows)
     far = {"": standing(folder, done)}

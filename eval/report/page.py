@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ameli_llm.files import write_text
 from ameli_llm.runs import RunFolder
+from eval.evaluation import Evaluation
 from eval.measures.error_budget import CAUSES
 from eval.report.cards import CardMaker
 from eval.report.contents import Contents
@@ -51,15 +52,20 @@ class Written:
 
 
 def write_report(
-    run: RunFolder, out: Path | None = None, others: Sequence[RunFolder] = (), dataset: Path | None = None
+    run: RunFolder,
+    out: Path | None = None,
+    others: Sequence[RunFolder] = (),
+    dataset: Path | None = None,
+    evaluation: Evaluation | None = None,
 ) -> Written:
     """Writes the report of ``run``, compared with ``others``, to ``out`` (default: into the run folder).
 
-    ``dataset`` is the folder that was linked, for photos. Raises AmeliError when a folder is no run, has no
-    predictions, shares no review with the first, or when ``dataset`` is another than that of ``run``.
+    ``dataset`` is the folder that was linked, for photos; ``evaluation``, that of ``run`` where it was
+    measured already. Raises AmeliError when a folder is no run, has no predictions, shares no review with
+    the first, or when ``dataset`` is another than that of ``run``.
     """
     out = out or run.path / "report.html"
-    sides = open_sides([run, *others])
+    sides = open_sides([run, *others], evaluation)
     photos = Photos(dataset_of(dataset, run) if dataset else None)
     write_text(out, _page(sides, photos))
     standings = {side.letter if others else "": side.standing for side in sides}

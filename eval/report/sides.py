@@ -63,9 +63,12 @@ class Side:
     standing: Standing
 
     @classmethod
-    def of(cls, letter: str, run: RunFolder) -> Side:
-        """Raises AmeliError when the folder is no run, has no predictions, or is broken."""
-        evaluation = evaluate_run(run)
+    def of(cls, letter: str, run: RunFolder, evaluation: Evaluation | None = None) -> Side:
+        """``evaluation`` where the run was measured already.
+
+        Raises AmeliError when the folder is no run, has no predictions, or is broken.
+        """
+        evaluation = evaluation or evaluate_run(run)
         far = standing(run, len(evaluation.rows))
         return cls(letter, run, run.manifest(), evaluation, evaluation.document(), far)
 
@@ -133,13 +136,17 @@ class Against:
     q: float
 
 
-def open_sides(runs: Sequence[RunFolder]) -> list[Side]:
-    """The runs of a report, called A, B, C and so on. Raises AmeliError for one that is broken."""
+def open_sides(runs: Sequence[RunFolder], first: Evaluation | None = None) -> list[Side]:
+    """The runs of a report, called A, B, C and so on; ``first`` where the first was measured already.
+
+    Raises AmeliError for one that is broken.
+    """
     if len(runs) > len(LETTERS):
         raise AmeliError(
             f"{len(runs)} runs: a report takes up to {len(LETTERS)}.", hint="Name fewer of them."
         )
-    return [Side.of(letter, run) for letter, run in zip(LETTERS, runs, strict=False)]
+    known = [first] + [None] * (len(runs) - 1)
+    return [Side.of(*side) for side in zip(LETTERS, runs, known, strict=False)]
 
 
 def compare_sides(sides: Sequence[Side]) -> list[Against]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,21 @@ NAME = "bm25"
 class BM25Retriever:
     """A score is 0 to 1: BM25 divided by the sum of the most that each query term gives to any product.
 
-    ``text`` says what of a query is searched for.
+    ``text`` says what of a query is searched for. Its tables are read, and bm25s imported, when it is first
+    asked.
     """
 
     def __init__(self, folder: Path, products: int, text: Callable[[Query], str]) -> None:
-        self._bm25 = _library().BM25.load(folder, mmap=True, show_progress=False)
-        self._products = products
-        self._text = text
+        self._folder, self._products, self._text = folder, products, text
+
+    @cached_property
+    def _bm25(self) -> Any:
+        return _library().BM25.load(self._folder, mmap=True, show_progress=False)
+
+    @cached_property
+    def _most(self) -> npt.NDArray[np.float32]:
         starts, gains = self._bm25.scores["indptr"], np.asarray(self._bm25.scores["data"])
-        self._most = _greatest(gains, np.asarray(starts))
+        return _greatest(gains, np.asarray(starts))
 
     def score(self, queries: Sequence[Query]) -> Scores:
         """[n, N]; all zeros for a query that shares no term with the knowledge base."""

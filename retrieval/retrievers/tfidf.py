@@ -6,16 +6,18 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from ameli_llm.config import RetrievalConfig
 from ameli_llm.errors import MissingPackageError
 from retrieval.analysis import terms
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Retriever, Scores, Wordless
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 NAME = "tfidf"
 
@@ -38,6 +40,8 @@ class TFIDFRetriever:
 
     @cached_property
     def _products(self) -> sparse.csr_matrix:
+        from scipy import sparse
+
         return sparse.load_npz(self._folder / "products.npz").T.tocsr()
 
     def score(self, queries: Sequence[Query]) -> Scores:
@@ -56,6 +60,8 @@ def create(index: Index, config: RetrievalConfig) -> Retriever:
 
 
 def _write(texts: list[str], place: Path) -> None:
+    from scipy import sparse
+
     vectorizer = _vectorizer()
     products = vectorizer.fit_transform(texts)
     sparse.save_npz(place / "products.npz", products.astype(np.float32))
