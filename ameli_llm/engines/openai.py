@@ -63,6 +63,11 @@ class OpenAIServer(ServerEngine):
         """Whether the server has plain completions. Raises AmeliError when it is not there."""
         return self._loop.run(self._identify()).abilities.completions
 
+    def longest_reply(self, request: ChatRequest) -> int:
+        """Tokens of the longest reply to the request. Raises AmeliError when the server is not there."""
+        most: int = self._loop.run(self._body(request))["max_tokens"]
+        return most
+
     def canary(self) -> None:
         """Finds out what the server can do, says what it lacks, and asks for a choice.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.flow import Flow
 from ameli_llm.types import Review
-from eval.matrix.meter import UNSENT, Meter, longest_reply
+from eval.matrix.meter import UNSENT, Meter
 
 BATCH = 16
 """Reviews that are rendered together."""
@@ -79,5 +79,5 @@ class Expected:
         progress(len(reviews), len(reviews))
         self.requests |= fresh
         asked = list(fresh.values())
-        replies = sum(map(longest_reply, asked))
+        replies = sum(map(self.meter.longest_reply, asked))
         return Ahead(len(asked), sum(self.meter.counted(asked)), replies, after)

@@ -31,6 +31,14 @@ class CountsTokens(Protocol):
         """Tokens of each prompt, chat template included. Raises AmeliError where it cannot be told."""
 
 
+@runtime_checkable
+class BoundsReplies(Protocol):
+    """An engine whose choices may take more than one token."""
+
+    def longest_reply(self, request: ChatRequest) -> int:
+        """Tokens of the longest reply to the request. Raises AmeliError where it cannot be told."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known of requests, by what the reply cache knows them by: ``tokens`` of their prompts.
@@ -109,7 +117,9 @@ class Meter(WrappedEngine):
 
     def _most_tokens(self, requests: Sequence[ChatRequest]) -> list[int]:
         prompts = self.counted(requests)
-        return [prompt + longest_reply(request) for prompt, request in zip(prompts, requests, strict=True)]
+        return [
+            prompt + self.longest_reply(request) for prompt, request in zip(prompts, requests, strict=True)
+        ]
 
     def counted(self, requests: Sequence[ChatRequest]) -> list[int]:
         """Tokens of each prompt: as the engine counts them, from one that cannot, the estimate.
@@ -121,6 +131,15 @@ class Meter(WrappedEngine):
         missing = {key: one for key, one in zip(keys, requests, strict=True) if key not in tokens}
         tokens.update(zip(missing, self._count(list(missing.values())), strict=True))
         return [tokens[key] for key in keys]
+
+    def longest_reply(self, request: ChatRequest) -> int:
+        """Tokens of the longest reply that a request allows: a choice is one, unless the engine says more."""
+        if not isinstance(self._engine, BoundsReplies):
+            return 1 if request.choices else request.max_tokens
+        try:
+            return self._engine.longest_reply(request)
+        except AmeliError:  # nobody is there: the reply will say so
+            return request.max_tokens
 
     def key(self, request: ChatRequest) -> str:
         """What the reply cache knows the request by."""
@@ -148,8 +167,3 @@ class Meter(WrappedEngine):
         if not self._checked:
             super().canary()
         self._checked = True
-
-
-def longest_reply(request: ChatRequest) -> int:
-    """Tokens of the longest reply that a request allows: a choice is one."""
-    return 1 if request.choices else request.max_tokens

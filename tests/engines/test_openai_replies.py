@@ -77,6 +77,8 @@ def test_what_is_sent(
             _ = asked.revision
             scripted_server.posts.clear()
             (reply,) = asked.chat([ask(**options)])
+            if body:
+                assert asked.longest_reply(ask(**options)) == body["max_tokens"]
         assert scripted_server.posts == ([(path, body)] if body else [])
         if body is None:
             assert failed(reply)[0] is State.ENGINE_ERROR

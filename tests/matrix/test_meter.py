@@ -9,6 +9,7 @@ import pytest
 
 from ameli_llm.engines.cache import CachedEngine
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Message
+from ameli_llm.errors import AmeliError
 from ameli_llm.types import Failure, State, Usage
 from eval.matrix.ledger import BudgetSpentError, Ledger
 from eval.matrix.meter import UNAFFORDABLE, UNSENT, Known, Meter
@@ -73,6 +74,24 @@ def test_what_was_paid_for_reaches_the_cache(model: Batches, ledger: Ledger, tmp
         engine.chat(ASKED)
     assert model.asked == list("abcd")
     engine.close()
+
+
+class Spelling(Batches):
+    """A model whose choices are words."""
+
+    def longest_reply(self, request: ChatRequest) -> int:
+        if not self.asked:
+            raise AmeliError("The model is not there.")
+        return 8
+
+
+def test_a_choice_is_as_long_as_the_engine_says(ledger: Ledger) -> None:
+    choice = ChatRequest((Message("user", "A or B?"),), choices=("A", "B"), max_tokens=40)
+    assert Meter(Batches(), ledger, Known()).longest_reply(choice) == 1
+    spelling = Meter(Spelling(), ledger, Known())
+    assert spelling.longest_reply(choice) == 40, "who is not there may need all that is allowed"
+    spelling.chat(ASKED[:1])
+    assert spelling.longest_reply(choice) == 8
 
 
 def test_what_is_held_back_is_not_kept(model: Batches, ledger: Ledger, tmp_path: Path) -> None:
