@@ -188,7 +188,6 @@ class _Reading:
         self.whole = True
         self._roots = roots
         self._allowed = allowed
-        self._used: dict[str, frozenset[str]] = {}
         self._inclusions = 0
 
     def variables(self, tree: Tree, where: str, stack: tuple[str, ...]) -> frozenset[str]:

@@ -15,7 +15,7 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS products_by_name ON products (name)",
     "CREATE TABLE IF NOT EXISTS reviews (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL,"
     " place TEXT NOT NULL, source INTEGER NOT NULL, product INTEGER NOT NULL, record TEXT NOT NULL,"
-    " details TEXT NOT NULL, features TEXT)",
+    " details TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS counts (step TEXT NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL,"
     " number INTEGER NOT NULL, PRIMARY KEY (step, what, reason)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS examples (step TEXT NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL,"

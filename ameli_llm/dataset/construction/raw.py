@@ -124,11 +124,6 @@ class RawTables:
         """The columns of votes and of the reviewed variant that were found, by what they are."""
         return self._extra
 
-    @property
-    def native(self) -> bool:
-        """Whether reviews are AMELI's own records, which have the votes in them."""
-        return self._plan.mapping.reviews.records == "ameli"
-
     def rows(self, kind: Kind) -> int:
         """How many rows there are."""
         return self._plan.columns[kind].rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -143,7 +143,7 @@ class BuildStore:
             *(review.position, str(review.record["review_id"]), review.place, review.table, product),
             *(json.dumps(v, ensure_ascii=False, default=str) for v in (review.record, review.details)),
         )
-        query = "INSERT OR IGNORE INTO reviews VALUES (?, ?, ?, ?, ?, ?, ?, NULL)"
+        query = "INSERT OR IGNORE INTO reviews VALUES (?, ?, ?, ?, ?, ?, ?)"
         return bool(self._database.execute(query, values).rowcount)
 
     def reviews(self, after: int, most: int) -> list[RawReview]:
@@ -171,16 +171,6 @@ class BuildStore:
             "reviews": "SELECT COUNT(*) FROM reviews",
         }
         return int(self._database.execute(queries[table]).fetchone()[0])
-
-    def set_features(self, position: int, features: dict[str, float | None]) -> None:
-        """Keeps what the filter looks at."""
-        text = json.dumps(features)
-        self._database.execute("UPDATE reviews SET features = ? WHERE position = ?", (text, position))
-
-    def features(self, positions: Sequence[int]) -> list[dict[str, float | None]]:
-        """The features of reviews, in their order."""
-        query = "SELECT features FROM reviews WHERE position = ?"
-        return [json.loads(self._database.execute(query, (p,)).fetchone()[0]) for p in positions]
 
     def position_of(self, review_id: str) -> int | None:
         """Where a review that is still there stands."""

@@ -11,8 +11,6 @@ Kind = Literal["products", "reviews"]
 
 IGNORE = "ignore"
 ATTRIBUTE = "attribute"
-AS_IT_IS = "as it is"
-"""A column of an AMELI record, which is taken without a change."""
 
 
 @dataclass(frozen=True)
