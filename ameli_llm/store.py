@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
+from ameli_llm.checksums import CHECKSUM, add_checksums, checksum_of
 from ameli_llm.untrusted import MAX_BYTES
 
 logger = logging.getLogger(__name__)
@@ -20,11 +21,14 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _BUSY_SECONDS = 30.0
-_TABLE = "CREATE TABLE IF NOT EXISTS texts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+_COLUMNS = f"key TEXT PRIMARY KEY, value TEXT NOT NULL, {CHECKSUM} INTEGER"
+_TABLE = f"CREATE TABLE IF NOT EXISTS texts ({_COLUMNS}) WITHOUT ROWID"
 
 
 class TextStore:
     """``get`` and ``put`` of texts. A damaged file is moved aside and begun anew, with a warning.
+
+    A text that is not as it was put, as its checksum tells, is not found.
 
     When it cannot be written (disk full, no permission) the store goes quiet after one warning: it then
     finds nothing and keeps nothing. A file that another process holds for 30 s costs that one call only.
@@ -42,11 +46,11 @@ class TextStore:
 
     def get(self, keys: Iterable[str]) -> dict[str, str]:
         """The stored texts among ``keys``."""
-        query = "SELECT value FROM texts WHERE key = ?"
+        query = f"SELECT value, {CHECKSUM} FROM texts WHERE key = ?"
 
         def read(database: sqlite3.Connection) -> dict[str, str]:
             rows = ((key, database.execute(query, (key,)).fetchone()) for key in keys)
-            texts = ((key, _text(row[0])) for key, row in rows if row is not None)
+            texts = ((key, _text(key, *row)) for key, row in rows if row is not None)
             return {key: text for key, text in texts if text is not None}
 
         return self._guarded(read, {})
@@ -56,11 +60,10 @@ class TextStore:
 
         def write(database: sqlite3.Connection) -> None:
             with database:
-                database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", rows)
+                database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", rows)
 
-        rows = [
-            (key, zlib.compress(text.encode()) if self._compress else text) for key, text in texts.items()
-        ]
+        values = {k: zlib.compress(text.encode()) if self._compress else text for k, text in texts.items()}
+        rows = [(key, value, checksum_of(key, value)) for key, value in values.items()]
         if rows:
             self._guarded(write, None)
 
@@ -91,7 +94,7 @@ class TextStore:
                 _prepare(self._database)
                 return
             except sqlite3.Error as error:
-                if not (_damaged(error) and self._move_aside(error)):
+                if not (is_damaged(error) and self._move_aside(error)):
                     return self._give_up(error)
             except OSError as error:
                 return self._give_up(error)
@@ -101,7 +104,7 @@ class TextStore:
         if _busy(error):
             logger.warning("Cache %s is held by another process: passed over this time.", self._path)
             return False
-        if _damaged(error) and self._move_aside(error):
+        if is_damaged(error) and self._move_aside(error):
             self._open()
             return True
         self._give_up(error)
@@ -136,10 +139,12 @@ class TextStore:
         self._database = None
 
 
-def _text(value: object) -> str | None:
-    """A stored text; None for a value that is none."""
-    if not isinstance(value, bytes):
-        return value if isinstance(value, str) else None
+def _text(key: str, value: object, checksum: object) -> str | None:
+    """The text of an entry; None for a value that is none, or not the one that was put."""
+    if not isinstance(value, str | bytes) or checksum != checksum_of(key, value):
+        return None
+    if isinstance(value, str):
+        return value
     inflater = zlib.decompressobj()
     try:
         text = inflater.decompress(value, MAX_BYTES).decode()
@@ -156,17 +161,25 @@ def _text(value: object) -> str | None:
 )
 def _prepare(database: sqlite3.Connection) -> None:
     # Two processes that turn a new file to WAL at one moment: one is refused without SQLite's own waiting.
+    database.text_factory = _readable
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute(_TABLE)
     database.commit()
+    add_checksums(database, "texts", "key", "value")
+
+
+def _readable(raw: bytes) -> str:
+    """A text of the file; what is no UTF-8 is damage, which the checksum tells."""
+    return raw.decode("utf-8", "replace")
 
 
 def _code(error: BaseException) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the low byte is the primary code
 
 
-def _damaged(error: BaseException) -> bool:
+def is_damaged(error: BaseException) -> bool:
+    """Whether SQLite says that the file is damaged, or none of its own."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 

@@ -1,7 +1,8 @@
 """The transcripts of a run: every request to a model as it was sent, and its reply, in one SQLite file.
 
 ``transcripts.sqlite`` has one table, ``transcripts``: ``review`` (its id as in reviews.json) and
-``exchanges``, a JSON list compressed by zlib: requests about one review have most of their text in common.
+``exchanges``, a JSON list compressed by zlib: requests about one review have most of their text in common;
+and the ``checksum`` of both.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ameli_llm.checksums import CHECKSUM, add_checksums, checksum_of
 from ameli_llm.engines.choices import MASKED
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Exchange, Message
 from ameli_llm.errors import AmeliError, first_line
 from ameli_llm.files import first_error
 from ameli_llm.ids import ReviewId, id_key
+from ameli_llm.store import is_damaged
 from ameli_llm.types import Failure, Link, State, Usage
 from ameli_llm.untrusted import MAX_BYTES, read_json
 
 FILE = "transcripts.sqlite"
 
-_TABLE = "CREATE TABLE IF NOT EXISTS transcripts (review TEXT PRIMARY KEY, exchanges BLOB NOT NULL)"
+_COLUMNS = f"review TEXT PRIMARY KEY, exchanges BLOB NOT NULL, {CHECKSUM} INTEGER"
+_TABLE = f"CREATE TABLE IF NOT EXISTS transcripts ({_COLUMNS})"
 
 
 class Transcripts:
@@ -42,22 +46,25 @@ class Transcripts:
 
         Raises AmeliError when the file cannot be written.
         """
-        rows = [(id_key(link.review_id), _compressed(link.exchanges)) for link in links if link.exchanges]
+        kept = ((id_key(link.review_id), _compressed(link.exchanges)) for link in links if link.exchanges)
+        rows = [(review, exchanges, checksum_of(review, exchanges)) for review, exchanges in kept]
         if not rows:
             return
         try:
             with self._opened() as database:
-                database.executemany("INSERT OR REPLACE INTO transcripts VALUES (?, ?)", rows)
+                database.executemany("INSERT OR REPLACE INTO transcripts VALUES (?, ?, ?)", rows)
         except sqlite3.Error as error:
+            first = "Delete it" if is_damaged(error) else "Make room"
             raise AmeliError(
                 f"Cannot write {self._path}: {error}.",
-                hint="Make room and type the same command again, or add --no-transcripts.",
+                hint=f"{first} and type the same command again, or add --no-transcripts.",
             ) from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
             self._database = sqlite3.connect(self._path, check_same_thread=False)
             self._database.execute(_TABLE)
+            add_checksums(self._database, "transcripts", "review", "exchanges")
         return self._database
 
     def __enter__(self) -> Transcripts:
@@ -78,11 +85,11 @@ def read_transcript(folder: Path, review: ReviewId) -> list[Exchange]:
     path = folder / FILE
     if not path.is_file():
         return []
-    query = "SELECT exchanges FROM transcripts WHERE review = ?"
+    query = "SELECT * FROM transcripts WHERE review = ?"
     try:
         with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             row = database.execute(query, (id_key(review),)).fetchone()
-        return [] if row is None else _read(row[0])
+        return [] if row is None else _read(id_key(review), *row[1:])
     except (sqlite3.Error, zlib.error, ValueError) as error:
         raise AmeliError(
             f"{path}: review {review}: {first_line(error)}.",
@@ -90,9 +97,12 @@ def read_transcript(folder: Path, review: ReviewId) -> list[Exchange]:
         ) from error
 
 
-def _read(content: object) -> list[Exchange]:
+def _read(review: str, content: object, *checksum: object) -> list[Exchange]:
+    """The exchanges of a row; a run of an earlier version has no checksum."""
     if not isinstance(content, bytes):
         raise ValueError("it holds no bytes")
+    if checksum not in ((), (checksum_of(review, content),)):
+        raise ValueError("its checksum is wrong")
     inflater = zlib.decompressobj()
     text = inflater.decompress(content, MAX_BYTES)
     if inflater.unconsumed_tail:

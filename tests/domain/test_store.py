@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -65,3 +66,23 @@ def test_a_full_disk_ends_the_caching_and_not_the_run(tmp_path: Path) -> None:
     assert "going on without it" in done.stderr
     TextStore(path).close()
     assert rows(path) % 100 == 1, "whole batches, or nothing of one"
+
+
+def test_a_file_of_an_earlier_version_keeps_its_texts(tmp_path: Path) -> None:
+    """It has no checksums; they are added."""
+    path = tmp_path / "cache"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE texts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        database.executemany("INSERT INTO texts VALUES (?, ?)", [("a", "x"), ("b", zlib.compress(b"y"))])
+    for _ in range(2):
+        store = TextStore(path, compress=True)
+        assert store.get(["a", "b"]) == {"a": "x", "b": "y"}
+        store.put({"a": "z"})
+        assert store.get(["a"]) == {"a": "z"}
+        store.put({"a": "x"})
+        store.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE texts SET value = 'w' WHERE key = 'a'")
+    store = TextStore(path, compress=True)
+    assert store.get(["a", "b"]) == {"b": "y"}, "somebody changed the other one"
+    store.close()

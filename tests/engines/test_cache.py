@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ameli_llm.checksums import checksum_of
 from ameli_llm.engines.cache import CachedEngine, request_key
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine, Message
 from ameli_llm.errors import AmeliError
@@ -275,7 +276,8 @@ def test_an_entry_that_cannot_be_read_counts_as_none(tmp_path: Path, text: str) 
     engine = CachedEngine(inner, path)
     engine.chat([ask("a")])
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE texts SET value = ?", (text,))
+        ((key,),) = database.execute("SELECT key FROM texts")
+        database.execute("UPDATE texts SET value = ?, checksum = ?", (text, checksum_of(key, text)))
     database.close()
     assert [engine.chat([ask("a")])[0].text for _ in range(2)] == ["a", "a"]
     assert inner.asked == ["a", "a"]

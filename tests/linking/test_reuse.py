@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
+from ameli_llm.checksums import checksum_of
 from ameli_llm.config import RunConfig, override
 from ameli_llm.dataset.load import load_dataset
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Exchange, Message
@@ -90,7 +91,9 @@ def test_other_words_or_another_photo_are_another_review(twin: Path, first: Path
 def test_a_damaged_entry_is_made_again(twin: Path, first: Path, tmp_path: Path) -> None:
     shutil.copytree(first, tmp_path / "damaged")
     with sqlite3.connect(tmp_path / "damaged" / FILE) as database:
+        database.create_function("checksum_of", 2, checksum_of)
         database.execute("UPDATE texts SET value = substr(value, 1, length(value) / 2)")
+        database.execute("UPDATE texts SET checksum = checksum_of(key, value)")
     damaged = linked(twin, tmp_path / "run", "fusion.text=2", reuse=[tmp_path / "damaged"])
     assert damaged.taken == {}
     fresh = linked(twin, tmp_path / "fresh", "fusion.text=2")

@@ -6,10 +6,12 @@ import math
 import os
 import sqlite3
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ameli_llm.checksums import checksum_of
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Exchange, Message
 from ameli_llm.errors import AmeliError
 from ameli_llm.runner import resume, run
@@ -109,6 +111,30 @@ def test_what_requests_have_in_common_takes_no_room(tmp_path: Path) -> None:
     assert read_transcript(tmp_path, 1) == many
 
 
+def test_a_run_of_an_earlier_version_has_no_checksums(tmp_path: Path) -> None:
+    """They are added when it goes on."""
+    kept(tmp_path, linked(1, ASKED))
+    with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+        database.execute("ALTER TABLE transcripts DROP COLUMN checksum")
+    assert read_transcript(tmp_path, 1) == [ASKED]
+    kept(tmp_path, linked(2, ASKED))
+    assert [read_transcript(tmp_path, review) for review in (1, 2)] == [[ASKED], [ASKED]]
+
+
+def test_the_exchanges_of_another_review_are_not_shown(tmp_path: Path) -> None:
+    kept(tmp_path, linked(1, ASKED))
+    with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+        database.execute("UPDATE transcripts SET review = '2'")
+    with pytest.raises(AmeliError, match="review 2: its checksum is wrong"):
+        read_transcript(tmp_path, 2)
+
+
+def test_a_damaged_file_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database" * 100)
+    with pytest.raises(AmeliError, match=r"file is not a database\. Delete it and type the same command"):
+        kept(tmp_path, linked(1, ASKED))
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -122,7 +148,8 @@ def test_what_requests_have_in_common_takes_no_room(tmp_path: Path) -> None:
 def test_a_damaged_transcript_is_named(tmp_path: Path, content: bytes | str, complaint: str) -> None:
     kept(tmp_path, linked(1, ASKED))
     with sqlite3.connect(tmp_path / FILE) as database:
-        database.execute("UPDATE transcripts SET exchanges = ?", (content,))
+        words = "UPDATE transcripts SET exchanges = ?, checksum = ?"
+        database.execute(words, (content, checksum_of("1", content)))
     with pytest.raises(AmeliError, match=complaint) as caught:
         read_transcript(tmp_path, 1)
     assert "review 1" in str(caught.value)
