@@ -42,7 +42,7 @@ def write_text(path: Path, text: str) -> None:
 
     Lone surrogates, which UTF-8 cannot hold, are written as question marks.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = draft_of(path)
     try:
         temporary.write_text(text, encoding="utf-8", errors="replace")
         temporary.replace(path)
@@ -70,16 +70,14 @@ def make_folder(path: Path) -> Path:
 def new_folder(out: Path) -> Iterator[Path]:
     """A folder to write into, which becomes ``out`` when all went well and vanishes otherwise.
 
-    It lies beside ``out``; one that a killed process left there is removed. Raises AmeliError when ``out``
-    holds files, or when something in the block cannot be written.
+    It is the ``draft_of`` it. Raises AmeliError when ``out`` holds files, or when something in the block
+    cannot be written.
     """
-    here = f"{platform.node()}-{os.getpid()}"
-    draft = out.absolute().with_name(f".{out.absolute().name}.{here}.draft")
+    draft = draft_of(out.absolute())
     try:
         if out.is_file() or (out.is_dir() and any(out.iterdir())):
             raise AmeliError(f"{out} exists.", hint="Choose another --out, or delete it.")
         os.makedirs(draft.parent, exist_ok=True)
-        _remove_left_behind(draft.parent, f".{out.absolute().name}.{platform.node()}-")
         draft.mkdir()
         yield draft
         os.replace(draft, out)
@@ -89,12 +87,25 @@ def new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _remove_left_behind(folder: Path, start: str) -> None:
-    """Removes the drafts of processes of this machine that are no more."""
-    for path in folder.iterdir():
-        number = path.name.removeprefix(start).removesuffix(".draft")
-        if path.name == f"{start}{number}.draft" and number.isdecimal() and not _runs(int(number)):
-            shutil.rmtree(path, ignore_errors=True)
+def draft_of(path: Path) -> Path:
+    """Where this process writes what becomes ``path`` in one step: a name beside it.
+
+    What processes of this machine that are no more left there under such names is removed.
+    """
+    start = f".{path.name}.{platform.node()}-"
+    with contextlib.suppress(OSError):
+        for other in path.parent.iterdir():
+            number = other.name.removeprefix(start).removesuffix(".draft")
+            if other.name == f"{start}{number}.draft" and number.isdecimal() and not _runs(int(number)):
+                _remove(other)
+    return path.with_name(f"{start}{os.getpid()}.draft")
+
+
+def _remove(path: Path) -> None:
+    """Removes a file, or a folder with what is in it, as far as that can be done."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _runs(process: int) -> bool:

@@ -15,6 +15,7 @@ from ameli_llm.errors import AmeliError
 
 POINTER = "current"
 LOCK = "writer.lock"
+_NEW_POINTER = f"{POINTER}.new"
 _NAME = re.compile(r"gen-[0-9a-f]{16}")
 
 
@@ -22,7 +23,8 @@ _NAME = re.compile(r"gen-[0-9a-f]{16}")
 def writer(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     """Holds the one writer's place of an index; yields whether another process had it first.
 
-    Waits for that one to finish, however long it takes, or without ``wait`` raises AmeliError at once.
+    Waits for that one to finish, however long it takes, or without ``wait`` raises AmeliError at once. What a
+    writer that was killed left beside the current generation is removed.
     """
     with ExitStack() as stack:
         try:
@@ -30,6 +32,8 @@ def writer(folder: Path, *, wait: bool = True) -> Iterator[bool]:
             waited = stack.enter_context(locking.held(folder / LOCK, _doing(folder), wait=wait))
         except OSError as error:
             raise AmeliError(f"Cannot write an index to {folder}: {error.strerror}.") from error
+        if place := current(folder):
+            _remove_others(folder, place)
         yield waited
 
 
@@ -73,13 +77,19 @@ def new(folder: Path) -> Iterator[Path]:
                 hint="The index is as it was before; free space or name another folder with --out.",
             ) from error
         raise
+    _remove_others(folder, place)
+
+
+def _remove_others(folder: Path, place: Path) -> None:
+    """Removes every generation but the one in ``place``, and a pointer that was not put into its place."""
+    (folder / _NEW_POINTER).unlink(missing_ok=True)
     for old in folder.iterdir():
         if _NAME.fullmatch(old.name) and old.name != place.name:
             shutil.rmtree(old, ignore_errors=True)
 
 
 def _point(folder: Path, name: str) -> None:
-    draft = folder / f"{POINTER}.new"
+    draft = folder / _NEW_POINTER
     with draft.open("w", encoding="ascii") as file:
         file.write(name + "\n")
         file.flush()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from ameli_llm.errors import AmeliError
-from ameli_llm.files import make_folder
+from ameli_llm.files import draft_of, make_folder
 from ameli_llm.models.convert import require, save_model, save_tokenizer
 from ameli_llm.models.lora import EXTRA, WEIGHTS, open_base
 
@@ -54,7 +53,7 @@ def save(network: Any, chat: Any, out: Path, adapter: bool) -> None:
         peft = require("peft", EXTRA)
         found = peft.get_peft_model_state_dict(network, save_embedding_layers=False)
         tensors = {name: tensor.to(torch.bfloat16).cpu().contiguous() for name, tensor in found.items()}
-        draft = out / f".{WEIGHTS}.{os.getpid()}"
+        draft = draft_of(out / WEIGHTS)
         safetensors.save_file(tensors, draft, metadata={"format": "pt"})
         draft.replace(out / WEIGHTS)
         network.peft_config["default"].inference_mode = True
