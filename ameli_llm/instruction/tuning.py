@@ -22,8 +22,9 @@ from ameli_llm.instruction.packing import Packed
 from ameli_llm.instruction.sources import Source
 from ameli_llm.instruction.stream import Stream
 from ameli_llm.machine import computes_in_bfloat16
-from ameli_llm.models.lora import start_from
+from ameli_llm.models.lora import RECORD, SHA256, WEIGHTS, start_from
 from ameli_llm.models.places import base_folder
+from ameli_llm.seal import file_checksum
 from ameli_llm.training.checkpoint import discard
 from ameli_llm.training.processes import Processes, join
 from ameli_llm.types import Progress
@@ -38,7 +39,7 @@ _HELD_OUT = 7_919
 _TIMED = 8
 """Exercises by which the speed is measured."""
 
-PLAN, RECORD = "plan.json", "training.json"
+PLAN = "plan.json"
 CHECKPOINT = "checkpoint"
 
 
@@ -158,6 +159,8 @@ def tune(
     }
     if processes.main:
         save(network, chat, out, adapter=bool(settings.rank))
+        if settings.rank:
+            record[SHA256] = file_checksum(out / WEIGHTS)
         write_json(out / RECORD, record)
         (out / PLAN).unlink(missing_ok=True)
         discard(out / CHECKPOINT)

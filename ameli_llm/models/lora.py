@@ -11,10 +11,14 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.files import first_error
 from ameli_llm.models.convert import Step, require, save_model, save_tokenizer
 from ameli_llm.models.known import made_name
+from ameli_llm.seal import file_checksum
 from ameli_llm.untrusted import read_json
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+RECORD = "training.json"
+"""What a training of ours says of itself; under ``SHA256`` it has the checksum of the weights."""
+SHA256 = "weights_sha256"
 MERGING = 1
 """To be raised with every change of what is written: folders of another version are not used."""
 
@@ -105,7 +109,7 @@ def write_merged(base: Path, name: str, adapter: Path, out: Path, step: Step) ->
     config = read_config(adapter)
     require_base(config, adapter, name)
     torch, peft = (require(package, EXTRA) for package in ("torch", "peft"))
-    tensors = _read_tensors(adapter)
+    tensors = read_tensors(adapter)
     step(0, 3)
     tokenizer, network = open_base(base, torch.float32)
     step(1, 3)
@@ -148,7 +152,7 @@ def start_from(adapted: Any, adapter: Path, name: str) -> None:
     Raises AmeliError when that is one of another base, or has other matrices or another rank.
     """
     require_base(read_config(adapter), adapter, name)
-    tensors = _read_tensors(adapter)
+    tensors = read_tensors(adapter)
     _fill(require("peft", EXTRA), adapted, tensors, f"{adapter} is no beginning for this training")
 
 
@@ -165,14 +169,33 @@ def _shape(tensor: Any) -> str:
     return "missing" if tensor is None else str(list(tensor.shape))
 
 
-def _read_tensors(adapter: Path) -> dict[str, Any]:
+def read_tensors(adapter: Path) -> dict[str, Any]:
+    """The weights of the adapter in a folder. Raises AmeliError, also where its record knows others."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = adapter / WEIGHTS
     try:
+        _require_whole(adapter)
         return dict(load_file(path))
     except OSError as error:
         raise AmeliError(f"Cannot read {path}: {error.strerror or error}.") from error
     except SafetensorError as error:
         raise AmeliError(f"{path} is not a safetensors file: {error}.") from error
+
+
+def _require_whole(adapter: Path) -> None:
+    """Raises AmeliError unless the weights are those that the record beside them, if any, was written for."""
+    record, path = adapter / RECORD, adapter / WEIGHTS
+    if not record.is_file():
+        return
+    try:
+        content = read_json(record.read_bytes())
+    except ValueError as error:
+        raise AmeliError(f"{record}: {error}.") from error
+    expected = content.get(SHA256) if isinstance(content, dict) else None
+    if expected is not None and expected != file_checksum(path):
+        raise AmeliError(
+            f"The weights in {path} are not those that the training wrote.",
+            hint=f"Train the adapter again or, if you changed them yourself, delete {RECORD} beside them.",
+        )

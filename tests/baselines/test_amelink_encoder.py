@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from eval.baselines.amelink.encoder import TextEncoder, load_encoder, pooler_wei
 from eval.baselines.amelink.features import encoded, stored
 from eval.baselines.amelink.pairs import TextPair
 from eval.baselines.amelink.settings import MINILM, settings_for
+from tests.abuse.damage import damaged
 from tests.baselines.amelink_world import tiny_settings, write_tiny_deberta
 
 PAIRS = [
@@ -126,6 +128,20 @@ def test_stored_vectors_are_those_of_one_call_whenever_it_was_stopped(
     np.testing.assert_array_equal(again, whole)
     features.discard(tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("file", [features.FILE, features.STATE])
+def test_stored_vectors_that_are_damaged_are_encoded_again(
+    file: str, encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "PART", 2)
+    units = sorted(TextPair(f"{a} lamp", "size: small") for a in ("red", "blue", "green"))
+    whole = np.array(stored(tmp_path, encoder, units))
+    content, draw = (tmp_path / file).read_bytes(), random.Random(17)
+    for _ in range(25):
+        what, changed = damaged(content, draw)
+        (tmp_path / file).write_bytes(changed)
+        np.testing.assert_array_equal(stored(tmp_path, encoder, units), whole, what)
 
 
 def test_stored_vectors_of_other_texts_are_not_taken(encoder: TextEncoder, tmp_path: Path) -> None:
