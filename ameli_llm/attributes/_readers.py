@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from ameli_llm.dataset.images import ImageProblem, open_image, probe_image
-from ameli_llm.errors import AmeliError, MissingDependencyError, MissingPackageError
+from ameli_llm.errors import AmeliError, MissingDependencyError, MissingPackageError, first_line
 from ameli_llm.interruption import safe_point
 from ameli_llm.machine import threads
 from ameli_llm.parallel import in_parallel
@@ -187,7 +187,7 @@ def _problem(path: Path, error: Exception) -> Reading:
         return Reading(problem=f"image_{error.reason}")
     if isinstance(error, AmeliError):
         raise error
-    logger.warning("OCR failed on image %s: %s", path.name, error)  # the libraries raise many types
+    logger.warning("OCR failed on image %s: %s", path.name, first_line(error))  # of many types
     return Reading(problem="ocr_failed")
 
 

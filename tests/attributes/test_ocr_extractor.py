@@ -18,6 +18,7 @@ from ameli_llm.attributes._rapid import RapidReader
 from ameli_llm.attributes._readers import ImageTexts, Reader, TextBox
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask
 from ameli_llm.attributes.ocr import OcrExtractor, create
+from ameli_llm.checksums import checksum_of
 from ameli_llm.errors import MissingDependencyError
 from ameli_llm.store import TextStore
 from ameli_llm.types import Review
@@ -305,7 +306,9 @@ def test_a_damaged_entry_is_read_again(
     texts = ImageTexts(lambda: reader, tmp_path)
     extract(texts, tmp_path, name)
     with closing(sqlite3.connect(tmp_path / "ocr.sqlite")) as connection, connection:
-        connection.execute("UPDATE texts SET value = ?", (content,))
+        ((key,),) = connection.execute("SELECT key FROM texts")
+        row = (content, checksum_of(key, content))
+        connection.execute("UPDATE texts SET value = ?, checksum = ?", row)
     assert extract(texts, tmp_path, name).values
     assert reader.calls == 2
     assert "not readable" in caplog.text
