@@ -7,53 +7,38 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.forked import KILLED, Forks, Left, forking, moment, names
 from tests.matrix.planned import PlannedModel, planned
 
-PROGRAM = Path(__file__).with_name("killed.py")
-KILLED = -signal.SIGKILL
 SAMPLE = 12
 IN_FLIGHT = 2
 
 
 @dataclass
 class Killer:
-    """Starts matrices in processes of their own; ``process`` is the one under way."""
+    """Starts the matrix of ``file`` in processes of their own."""
 
-    program: subprocess.Popen[str]
+    forks: Forks
     file: Path
-    process: int = 0
 
-    def run(self, out: Path, cache: Path, after: float | None = None) -> int:
-        """The exit status of one start, killed after so many seconds if any are given."""
-        assert self.program.stdin is not None
-        assert self.program.stdout is not None
+    def run(self, out: Path, cache: Path, **moment: Any) -> Left:
+        """One start, killed at the moment that is given, if any."""
         words = ["matrix", self.file, "--index", self.file.parent / "index", "--out", out]
-        self.program.stdin.write(json.dumps([list(map(str, words)), str(cache), after]) + "\n")
-        self.program.stdin.flush()
-        self.process = int(self.program.stdout.readline())
-        return int(self.program.stdout.readline())
+        return self.forks.run(*words, cache=cache, **moment)
 
 
 @pytest.fixture
-def program() -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, PROGRAM],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROGRAM.parents[2])},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process
+def forks() -> Iterator[Forks]:
+    with forking("chromadb", "scipy.stats", "ameli_llm.engines.vllm_server", "eval.matrix.scores") as forks:
+        yield forks
 
 
 def said(variant: str, review: int) -> str:
@@ -83,50 +68,46 @@ def matrix(write: Callable[..., Path], model: PlannedModel) -> Path:
     return write(model, settings=settings, sample=SAMPLE)
 
 
-def test_killed_in_the_second_cell(
-    write: Callable[..., Path], world: Path, program: subprocess.Popen[str]
-) -> None:
+def test_killed_in_the_second_cell(write: Callable[..., Path], world: Path, forks: Forks) -> None:
     def kills(variant: str, review: int) -> str:
         if len(model.questions) == SAMPLE + 3:
-            os.kill(killer.process, signal.SIGKILL)
+            os.kill(forks.process, signal.SIGKILL)
         return said(variant, review)
 
     with planned(said) as model:
-        killer = Killer(program, matrix(write, model))
-        assert killer.run(world / "whole", world / "first") == 0
+        killer = Killer(forks, matrix(write, model))
+        assert killer.run(world / "whole", world / "first").done.code == 0
         assert asked_twice(model) == 0
         model.questions.clear()
         model.say = kills
-        assert killer.run(world / "out", world / "second") == KILLED
+        assert killer.run(world / "out", world / "second").status == KILLED
         assert len(model.questions) < 2 * SAMPLE
-        assert killer.run(world / "out", world / "second") == 0
+        assert killer.run(world / "out", world / "second").done.code == 0
         assert 1 <= asked_twice(model) <= IN_FLIGHT, "those under way when it was killed"
     assert document(world / "out") == document(world / "whole")
 
 
-@pytest.mark.slow  # a minute; a hundred kills take a quarter of an hour
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_killed_at_random_moments(
-    write: Callable[..., Path], world: Path, program: subprocess.Popen[str]
-) -> None:
+def test_killed_at_random_moments(write: Callable[..., Path], world: Path, forks: Forks) -> None:
     """Matrices killed one after the other, each until it is finished."""
-    wanted = int(os.environ.get("AMELI_LLM_KILLS", "10"))
+    wanted = int(os.environ.get("AMELI_LLM_KILLS", "100"))
     with planned(said) as model:
         model.seconds = 0.05
-        killer = Killer(program, matrix(write, model))
-        began = time.monotonic()
-        assert killer.run(world / "whole", world / "first") == 0
-        lasts = time.monotonic() - began
+        killer = Killer(forks, matrix(write, model))
+        whole = killer.run(world / "whole", world / "first")
+        assert whole.done.code == 0, whole
         expected = document(world / "whole")
         draw, kills = random.Random(5), 0
         for number in itertools.count():
             out, cache = world / f"out{number}", world / f"cache{number}"
             model.questions.clear()
             before = kills
-            while (status := killer.run(out, cache, draw.uniform(0, 0.6 * lasts))) == KILLED:
+            while (left := killer.run(out, cache, **moment(draw, whole, kills))).status == KILLED:
                 kills += 1
-            assert status == 0
+            assert left.done.code == 0, left
             assert document(out) == expected
+            assert names(out) == names(world / "whole")
             assert asked_twice(model) <= IN_FLIGHT * (kills - before)
             if kills >= wanted:
                 return
