@@ -14,7 +14,7 @@ from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison.panel import Panel
 from ameli_llm.config import RunConfig
-from ameli_llm.dataset.attributes import attribute_dictionary
+from ameli_llm.dataset.attributes import ProductAttributes
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.engines import ENGINES
 from ameli_llm.engines.cache import CachedEngine
@@ -115,7 +115,7 @@ class Pipeline:
         engine = self.engine if asks_model(config) else None
         parts = _parts(config, engine, prompts or self.prompts, self.dataset)
         templates = parts.templates()
-        return _assembled(self.dataset, parts, engine, templates, self.index, self.flow.attributes, self)
+        return _assembled(self.dataset, parts, engine, templates, self.index, self)
 
     def changed(self, products: Sequence[Product], deleted: Sequence[EntityId]) -> Pipeline:
         """A pipeline over the knowledge base with ``products`` added or replaced and ``deleted`` gone.
@@ -132,13 +132,8 @@ class Pipeline:
         else:  # another process has brought the folder to a state of its own
             index = build_index(dataset, self.index.folder, self.config.retrieval)
         try:
-            old, known = self.dataset.products, self.flow.attributes
-            attributes = {
-                id_: known[id_] if old.get(id_) is product else attribute_dictionary(product)
-                for id_, product in dataset.products.items()
-            }
             parts = _parts(self.config, self.engine, self.prompts, dataset)
-            return _assembled(dataset, parts, self.engine, self.templates, index, attributes, self)
+            return _assembled(dataset, parts, self.engine, self.templates, index, self)
         except BaseException:
             index.close()
             raise
@@ -232,9 +227,8 @@ def assemble(
     try:
         opened = open_or_build_index(dataset, config, index, progress)
         try:
-            attributes = {product.id: attribute_dictionary(product) for product in dataset.products.values()}
             parts = _parts(config, engine, prompts, dataset)
-            return _assembled(dataset, parts, engine, templates, opened, attributes)
+            return _assembled(dataset, parts, engine, templates, opened)
         except BaseException:
             opened.close()
             raise
@@ -262,7 +256,6 @@ def _assembled(
     engine: CachedEngine | None,
     templates: Mapping[str, Template],
     index: Index,
-    attributes: Mapping[EntityId, Attributes],
     sharing: Pipeline | None = None,
 ) -> Pipeline:
     """Extractors of ``sharing`` are taken over where the configuration of the attributes is the same.
@@ -273,6 +266,7 @@ def _assembled(
     finder = CandidateFinder(index, dataset, config.retrieval)
     shared = sharing.flow.extractors if sharing and _same_but_names(sharing.config, config) else {}
     held = {name: one for name, one in shared.items() if TEMPLATE not in EXTRACTORS.needs(name)}
+    attributes = ProductAttributes(dataset.products)
     flow = Flow(
         products=dataset.products,
         attributes=attributes,

@@ -31,21 +31,29 @@ def read_json(
         raise ValueError(f"larger than {max_bytes} bytes")
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        constant = _null if nan_as_null else _no_constant
-        value = json.loads(
-            decoded, strict=strict, parse_constant=constant, parse_float=_float, parse_int=_int
-        )
+        value = json.loads(decoded, strict=strict, **_numbers(nan_as_null))
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8: byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise _too_deep(max_depth) from None
-    _check_depth(value, max_depth)
+    require_depth(value, max_depth)
     return value
 
 
-def _check_depth(value: Any, most: int) -> None:
+def decoder(*, nan_as_null: bool = False) -> json.JSONDecoder:
+    """Decodes one value of a longer text, with the bounds of ``read_json`` on numbers."""
+    return json.JSONDecoder(**_numbers(nan_as_null))
+
+
+def _numbers(nan_as_null: bool) -> dict[str, Any]:
+    constant = _null if nan_as_null else _no_constant
+    return {"parse_constant": constant, "parse_float": _float, "parse_int": _int}
+
+
+def require_depth(value: Any, most: int, named: int = 0) -> None:
+    """Raises ValueError for a value nested more than ``most`` deep; it says ``named`` where that is given."""
     # Level by level: what is not too deep for this is not too deep for any code that goes down by calls.
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(most):
@@ -54,7 +62,7 @@ def _check_depth(value: Any, most: int) -> None:
         children = (child for item in level for child in (item.values() if isinstance(item, dict) else item))
         level = [child for child in children if isinstance(child, dict | list)]
     if level:
-        raise _too_deep(most)
+        raise _too_deep(named or most)
 
 
 def _too_deep(most: int) -> ValueError:

@@ -26,6 +26,8 @@ from retrieval.search import top_k
 
 PRIOR = "prior"
 TEXT = "sbert"
+_MOST_SCORES = 1 << 22
+"""Of each retriever that are in memory at once: of more products, fewer reviews are looked at together."""
 
 
 class CandidateFinder:
@@ -74,7 +76,9 @@ class CandidateFinder:
 
     def find(self, reviews: Sequence[Review], depth: int) -> list[list[Candidate]]:
         """Up to ``depth`` candidates per review, best first, ties by ``ties.chance``."""
-        return self.rank(reviews, self.scores(reviews), depth)
+        step = max(1, _MOST_SCORES // max(1, len(self.index)))
+        parts = (reviews[start : start + step] for start in range(0, len(reviews), step))
+        return [found for part in parts for found in self.rank(part, self.scores(part), depth)]
 
     def scores(self, reviews: Sequence[Review]) -> dict[str, Scores]:
         """Each retriever's scores, [n, N] over the products in index order, NaN where it has no opinion."""

@@ -127,10 +127,15 @@ def _load(place: Path, name: str) -> npt.NDArray[Any]:
 
 
 def _read_entries(path: Path) -> tuple[Entry, ...]:
+    paths: dict[tuple[str, ...], tuple[str, ...]] = {}
     with path.open(encoding="utf-8") as file:
-        return tuple(_entry(json.loads(line)) for line in file)
+        return tuple(_entry(json.loads(line), paths) for line in file)
 
 
-def _entry(content: dict[str, Any]) -> Entry:
+def _entry(content: dict[str, Any], paths: dict[tuple[str, ...], tuple[str, ...]]) -> Entry:
+    """``paths`` are the categories of the entries before: each is in memory once."""
     images = tuple(ImageEntry(**image) for image in content["images"])
-    return Entry(content["id"], content["name"], tuple(content["category"]), content["text"], images)
+    category = tuple(content["category"])
+    return Entry(
+        content["id"], content["name"], paths.setdefault(category, category), content["text"], images
+    )

@@ -165,11 +165,11 @@ class Index:
                 yield partial(server.nearest, self.shared.state)
             return
         place = self.place / CHROMA
-        with open_store(place) as store:
+        with open_store(place, REBUILD) as store:
             if not store.holds(self.snapshot):
                 raise IndexDamagedError(f"The Chroma store in {self.folder} is damaged.", hint=REBUILD)
             store.widen(TEXT, EF_FACTOR * k)
-        with open_store(place) as store:
+        with open_store(place, REBUILD) as store:
             yield partial(store.nearest, TEXT)
 
     def _close_chroma(self) -> None:
@@ -184,6 +184,16 @@ class Index:
         self._snapshot = None
         vars(self).pop("text_encoder", None)
         self.loaded_image_encoders.clear()
+
+    def require_changeable(self) -> None:
+        """Raises AmeliError when ``upsert``, ``delete`` and ``changed`` could do nothing.
+
+        That is, where the folder cannot be written, or an encoder of the index, used for links or not, is
+        missing or has other weights than when it made the vectors. Waits for another process that writes.
+        """
+        with generations.writer(self.folder):
+            pass
+        _ = self.text_encoder, *(self.image_encoder(stamp.name) for stamp in self.manifest.image_encoders)
 
     def derived(self, name: str, write: Write) -> Path:
         """A folder with what ``write`` makes of this generation, made on first use and kept with it.

@@ -85,8 +85,11 @@ def _stored(id_: EntityId) -> EntityId:
 
 
 @contextmanager
-def open_store(folder: Path) -> Iterator[Store]:
-    """The store in ``folder``, closed at the end of the block. Raises MissingDependencyError."""
+def open_store(folder: Path, hint: str = HINT) -> Iterator[Store]:
+    """The store in ``folder``, closed at the end of the block.
+
+    Raises MissingDependencyError, and AmeliError with the ``hint`` when Chroma fails.
+    """
     try:
         import chromadb
         from chromadb.config import Settings
@@ -97,11 +100,11 @@ def open_store(folder: Path) -> Iterator[Store]:
     try:
         client = chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
     except (ChromaError, ValueError, RuntimeError) as error:
-        raise AmeliError(f"Chroma cannot open {folder}: {_first_line(error)}.", hint=HINT) from error
+        raise AmeliError(f"Chroma cannot open {folder}: {_first_line(error)}.", hint=hint) from error
     try:
         yield Store(client)
     except ChromaError as error:
-        raise AmeliError(f"Chroma failed in {folder}: {_first_line(error)}.", hint=HINT) from error
+        raise AmeliError(f"Chroma failed in {folder}: {_first_line(error)}.", hint=hint) from error
     finally:
         client.close()  # type: ignore[attr-defined]  # the class has it, the interface not
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
-from ameli_llm.types import Product
+from ameli_llm.ids import EntityId
+from ameli_llm.types import Attributes, Product
+
+_KEPT = 10_000
 
 _SECTIONS = frozenset({"Key Specs", "General", "All"})
 _UNINFORMATIVE = frozenset({"", "yes", "no", "other", "none"})
@@ -49,6 +54,26 @@ def attribute_dictionary(product: Product) -> dict[str, tuple[str, ...]]:
     if versions:
         found.setdefault("Model Version", versions)
     return {key: tuple(values) for key, values in found.items()}
+
+
+class ProductAttributes(Mapping[EntityId, Attributes]):
+    """The ``attribute_dictionary`` of each product by its id, made when it is asked for.
+
+    All of them would take as much memory as the products; the last ones are kept. Threads may share it.
+    """
+
+    def __init__(self, products: Mapping[EntityId, Product]) -> None:
+        self._products = products
+        self._made = lru_cache(_KEPT)(lambda id_: attribute_dictionary(products[id_]))
+
+    def __getitem__(self, id_: EntityId) -> Attributes:
+        return self._made(id_)
+
+    def __iter__(self) -> Iterator[EntityId]:
+        return iter(self._products)
+
+    def __len__(self) -> int:
+        return len(self._products)
 
 
 def _informative(value: str) -> bool:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ameli_llm.dataset.json_array import NoArrayError, read_array
 from ameli_llm.dataset.records import ModelT, RecordError, clean, describe, parse
 from ameli_llm.errors import AmeliError
-from ameli_llm.untrusted import read_json
+from ameli_llm.untrusted import MAX_BYTES, read_json
 
-MAX_BYTES = 1 << 30
-"""Largest file that is read: it is held in memory whole, and takes about eight times its size there."""
-
-_MAY_BE_UNCLEAN = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_MAY_BE_UNCLEAN = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +37,34 @@ class RawRecord:
 
 
 def read_records(path: Path) -> Iterator[RawRecord]:
-    """The records of a JSON array, in file order.
+    """The records of a JSON array, in file order; one at a time is in memory.
 
-    Raises AmeliError when the file cannot be read or is no JSON array within the bounds of ``read_json``.
+    Raises AmeliError, when it comes to what is wrong, where the file cannot be read or is no JSON array
+    within the bounds of ``read_array``.
     """
-    content = _content(path)
-    # A clean file, the usual case, is told by one search of its text.
-    unclean = _MAY_BE_UNCLEAN.search(content) is not None
-    for position, value in enumerate(_array(path, content), start=1):
-        if unclean:
-            cleaned = clean(value)
-            yield RawRecord(path, position, cleaned.value, cleaned.removed)
-        else:
-            yield RawRecord(path, position, value, 0)
-
-
-def _array(path: Path, content: bytes) -> list[Any]:
-    try:
-        value = read_json(content, max_bytes=MAX_BYTES, nan_as_null=True)
-    except ValueError as error:
-        raise AmeliError(f"Cannot read {path}: {error}.") from None
-    if not isinstance(value, list):
-        raise AmeliError(f"{path} must hold an array of records, found {describe(value)}.")
-    return value
-
-
-def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            for position, element in enumerate(read_array(file), start=1):
+                # A clean record, the usual case, is told by one search of its text.
+                if _MAY_BE_UNCLEAN.search(element.text):
+                    cleaned = clean(element.value)
+                    yield RawRecord(path, position, cleaned.value, cleaned.removed)
+                else:
+                    yield RawRecord(path, position, element.value, 0)
+    except NoArrayError:
+        raise AmeliError(_no_array(path)) from None
     except OSError as error:
         raise AmeliError(f"Cannot read {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise AmeliError(f"Cannot read {path}: {error}.") from None
+
+
+def _no_array(path: Path) -> str:
+    """What the file holds instead, or why it is no JSON at all."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    try:
+        value = read_json(content, nan_as_null=True)
+    except ValueError as error:
+        return f"Cannot read {path}: {error}."
+    return f"{path} must hold an array of records, found {describe(value)}."

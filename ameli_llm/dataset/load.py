@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
+from ameli_llm.cycles import no_cycle_search
 from ameli_llm.dataset.dataset import Dataset, left_aside
 from ameli_llm.dataset.files import RawRecord, read_records
+from ameli_llm.dataset.kept_once import KeptOnce
 from ameli_llm.dataset.problems import Problem, duplicate, unclean
 from ameli_llm.dataset.readers import open_readers
 from ameli_llm.dataset.records import ProductRecord
@@ -59,9 +59,10 @@ def _products(records: Iterable[RawRecord]) -> tuple[list[Product], list[Problem
     products: list[Product] = []
     problems: list[Problem] = []
     ids = UniqueIds("product")
-    with _no_cycle_search():
+    kept_once = KeptOnce()
+    with no_cycle_search():
         for raw in records:
-            product = raw.parse(ProductRecord).product()
+            product = kept_once(raw.parse(ProductRecord).product())
             where = f"product {product.id}"
             if not ids.is_new(product.id, f"{raw.path}, record {raw.position}"):
                 problems.append(duplicate("duplicate_product_id", where, raw.position))
@@ -69,15 +70,3 @@ def _products(records: Iterable[RawRecord]) -> tuple[list[Product], list[Problem
             problems += unclean(where, raw.removed)
             products.append(with_good_images(product, where, problems))
     return products, problems
-
-
-@contextmanager
-def _no_cycle_search() -> Iterator[None]:
-    """Records hold no reference cycles; looking for them takes half the time of loading a large KB."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

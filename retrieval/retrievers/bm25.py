@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from operator import attrgetter
@@ -62,8 +63,10 @@ def create(
 
 
 def _write(texts: list[str], place: Path) -> None:
+    numbers: dict[str, int] = {}
+    ids = [array("i", [numbers.setdefault(term, len(numbers)) for term in terms(text)]) for text in texts]
     bm25 = _library().BM25(k1=1.5, b=0.75)
-    bm25.index([terms(text) for text in texts], show_progress=False)
+    bm25.index((ids, numbers), show_progress=False)
     bm25.save(place, show_progress=False)
 
 

@@ -15,21 +15,24 @@ from ameli_llm.errors import MissingPackageError
 from retrieval.analysis import terms
 from retrieval.index import Index
 from retrieval.retrievers.retriever import Query, Retriever, Scores, Wordless
+from retrieval.sparse_files import load_rows, save_rows
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 NAME = "tfidf"
+TABLES = "tfidf-by-term"
 
 
 class TFIDFRetriever:
     """Scores are cosines, 0 to 1; term frequencies enter as 1 + log tf (Salton and Buckley 1988).
 
-    Its tables are read, and scikit-learn imported, when it is first asked.
+    Its tables are read, those of the products mapped into memory, and scikit-learn imported, when it is first
+    asked.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, products: int) -> None:
+        self._folder, self._number = folder, products
 
     @cached_property
     def _vectorizer(self) -> Any:
@@ -39,15 +42,13 @@ class TFIDFRetriever:
         return vectorizer
 
     @cached_property
-    def _products(self) -> sparse.csr_matrix:
-        from scipy import sparse
-
-        return sparse.load_npz(self._folder / "products.npz").T.tocsr()
+    def _products(self) -> sparse.csr_array:
+        return load_rows(self._folder, "products", self._number)
 
     def score(self, queries: Sequence[Query]) -> Scores:
         """[n, N]; 0 where no term is shared."""
         if not queries:
-            return np.zeros((0, self._products.shape[1]), dtype=np.float32)
+            return np.zeros((0, self._number), dtype=np.float32)
         vectors = self._vectorizer.transform([query.text for query in queries])
         return np.asarray((vectors @ self._products).toarray(), dtype=np.float32)
 
@@ -56,7 +57,8 @@ def create(index: Index, config: RetrievalConfig) -> Retriever:
     """The retriever over the index's product texts; its tables are made once and kept with the index."""
     if not any(terms(entry.text) for entry in index.entries):
         return Wordless(len(index))
-    return TFIDFRetriever(index.derived(NAME, lambda place: _write([e.text for e in index.entries], place)))
+    folder = index.derived(TABLES, lambda place: _write([entry.text for entry in index.entries], place))
+    return TFIDFRetriever(folder, len(index))
 
 
 def _write(texts: list[str], place: Path) -> None:
@@ -64,7 +66,7 @@ def _write(texts: list[str], place: Path) -> None:
 
     vectorizer = _vectorizer()
     products = vectorizer.fit_transform(texts)
-    sparse.save_npz(place / "products.npz", products.astype(np.float32))
+    save_rows(place, "products", sparse.csr_array(products.T, dtype=np.float32))
     np.save(place / "idf.npy", vectorizer.idf_, allow_pickle=False)
     (place / "vocabulary.json").write_text(
         json.dumps(list(vectorizer.get_feature_names_out())), encoding="utf-8"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ameli_llm.dataset.attributes import attribute_dictionary
+from ameli_llm.dataset.attributes import ProductAttributes, attribute_dictionary
 from ameli_llm.types import Product
 
 Make = Callable[..., Product]
@@ -96,3 +96,14 @@ def test_products_share_nothing(make_product: Make) -> None:
     red = attribute_dictionary(make_product("x", ("General", "Color", "Red")))
     red["Capacity"] = ("1",)
     assert attribute_dictionary(make_product("y", ("General", "Brand", "Acme"))) == {"Brand": ("Acme",)}
+
+
+def test_those_of_all_products_by_id(make_product: Make) -> None:
+    products = {
+        id_: make_product("Blender", ("General", "Color", colour))
+        for id_, colour in ((1, "Red"), ("a", "Blue"))
+    }
+    attributes = ProductAttributes(products)
+    assert dict(attributes) == {id_: attribute_dictionary(product) for id_, product in products.items()}
+    with pytest.raises(KeyError):
+        attributes["1"]

@@ -87,12 +87,12 @@ def test_release_names_and_stages(tmp_path: Path, product_record: Make, review_r
     [
         ("", "not JSON: Expecting value, line 1 column 1"),
         ("{oops", "not JSON: Expecting property name enclosed in double quotes, line 1 column 2"),
-        ('[{"id": 1},\n  {"id" 2}]', "not JSON: Expecting ':' delimiter, line 2 column 9"),
+        ('[{"id": 1,\n  "id" 2}]', "not JSON: Expecting ':' delimiter, line 2 column 8"),
         ('["a\x00b"]', "not JSON: Invalid control character at, line 1 column 4"),
         ("[" * 100_000, "nested more than 64 deep"),
-        ('["\\u0000", ' + "[" * 70 + "]" * 70 + "]", "nested more than 64 deep"),
-        ('["\\u0000", ' + "[" * 1000 + "]" * 1000 + "]", "nested more than 64 deep"),
-        ('["\\u0000", ' + "[" * 100_000 + "]" * 100_000 + "]", "nested more than 64 deep"),
+        ('[["\\u0000", ' + "[" * 70 + "]" * 70 + "]]", "nested more than 64 deep"),
+        ('[["\\u0000", ' + "[" * 1000 + "]" * 1000 + "]]", "nested more than 64 deep"),
+        ('[["\\u0000", ' + "[" * 100_000 + "]" * 100_000 + "]]", "nested more than 64 deep"),
         ('[{"id": ' + "1" * 5000 + "}]", "number 11111111111111111111... out of range"),
     ],
 )
@@ -316,3 +316,10 @@ def test_split_digest_changes_with_gold(
         for gold in golds
     }
     assert len(digests) == len(golds)
+
+
+def test_what_products_have_in_common_is_in_memory_once(write_dataset: Write, product_record: Make) -> None:
+    first, second = load_dataset(write_dataset([product_record(1), product_record(2)])).products.values()
+    assert first.spec == second.spec != ()
+    assert first.category is second.category
+    assert all(one is other for one, other in zip(first.spec, second.spec, strict=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from ameli_llm.types import Review
 from retrieval.candidates import CandidateFinder, filled, fuse
 from retrieval.index import Index
 from retrieval.retrievers import RETRIEVERS
+from retrieval.retrievers.retriever import Query, Scores
+from retrieval.retrievers.title import TitleRetriever
 
 NAN, OUT = float("nan"), float("-inf")
 
@@ -61,6 +64,27 @@ def test_candidates_have_raw_scores_and_end_with_the_depth(
         assert [c.score for c in candidates] == sorted((c.score for c in candidates), reverse=True)
     assert set(by_review[0][0].scores) == {"bm25", "sbert", "title", "descriptor", "image"}
     assert set(by_review[1][0].scores) == {"bm25", "sbert", "title"}
+
+
+def test_of_many_products_fewer_reviews_are_looked_at_together(
+    index: Index, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder = CandidateFinder(index, dataset, RetrievalConfig(weights={"tfidf": 1.0, "title": 1.0}))
+    reviews = [
+        Review(n, body=f"my {word} is red", mention=word) for n, word in enumerate(("drive", "blender"))
+    ]
+    together = finder.find(reviews, 6)
+    monkeypatch.setattr("retrieval.candidates._MOST_SCORES", len(index) - 1)
+    widths: list[int] = []
+    score = TitleRetriever.score
+
+    def noted(retriever: TitleRetriever, queries: Sequence[Query]) -> Scores:
+        widths.append(len(queries))
+        return score(retriever, queries)
+
+    monkeypatch.setattr(TitleRetriever, "score", noted)
+    assert finder.find(reviews, 6) == together
+    assert widths == [1, 1]
 
 
 def test_equal_products_are_ordered_by_chance(index: Index, dataset: Dataset) -> None:

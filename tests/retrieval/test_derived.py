@@ -51,8 +51,9 @@ def vectors(index: Index) -> bytes:
 
 KINDS = {
     "bm25": scores("bm25"),
-    "tfidf": scores("tfidf"),
-    "priors-rules": scores("prior"),
+    "tfidf-by-term": scores("tfidf"),
+    "title": scores("title"),
+    "priors-rules-by-chunk": scores("prior"),
     "attributes": statistics,
     "vectors": vectors,
 }

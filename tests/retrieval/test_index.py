@@ -153,6 +153,16 @@ class TestAgain:
         index = build_index(workshop.dataset(records[:3]), folder, config)
         assert sorted(path.name for path in folder.glob("gen-*")) == [index.place.name]
 
+    def test_what_a_killed_writer_left_goes(
+        self, dataset: Dataset, folder: Path, config: RetrievalConfig
+    ) -> None:
+        before = current(folder)
+        (folder / "gen-0123456789abcdef").mkdir()
+        (folder / "current.new").write_text("gen-01")
+        build_index(dataset, folder, config)
+        assert before is not None
+        assert {path.name for path in folder.iterdir()} == {before.name, "current", "writer.lock"}
+
 
 class TestUpsertAndDelete:
     def test_upsert_adds_and_replaces(

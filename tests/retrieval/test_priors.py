@@ -44,10 +44,13 @@ def test_an_unknown_mention_filters_nothing(priors: Priors, mention: str) -> Non
 
 def test_priors_are_counted_once_and_kept_with_the_index(index: Index) -> None:
     first = open_priors(index)
-    written = (index.place / "derived" / "priors-rules" / "counts.json").stat().st_mtime_ns
+    place = index.place / "derived" / "priors-rules-by-chunk"
+    written = place.stat().st_mtime_ns
     second = open_priors(index)
-    assert (index.place / "derived" / "priors-rules" / "counts.json").stat().st_mtime_ns == written
-    assert first.surface == second.surface
+    assert place.stat().st_mtime_ns == written
+    counts = count_chunks(index.entries, RuleChunker())
+    assert dict(first.surface) == dict(second.surface) == counts["surface"]
+    assert dict(first.lemma) == dict(second.lemma) == counts["lemma"]
     possible = second.possible("hard drive")
     assert possible is not None
     assert {index.product_ids[row] for row in np.flatnonzero(possible)} == {50, 60}
