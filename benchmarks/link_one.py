@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,7 @@ def measure(work: Path, options: argparse.Namespace) -> dict[str, str]:
     """The measures by name, each of processes of its own over the same index."""
     twin = work / "twin"
     write_twin(twin, products=options.products, reviews=5 * options.reviews, seed=0, images=options.images)
-    records = json.loads((twin / "test" / "reviews.json").read_text(encoding="utf-8"))[: options.reviews]
-    lines = [line(record) for record in records]
+    lines = [line(record) for record in read_reviews(twin)[: options.reviews]]
     link = ["link", twin, "--split", "test", "--limit", len(lines), "--out", work / "run", *RULES]
     finish(work, link)  # makes the index as well
     starts = [first_answer(work, twin, lines[0]) for _ in range(options.starts)]
@@ -65,6 +64,12 @@ def measure(work: Path, options: argparse.Namespace) -> dict[str, str]:
         "further lines all at once, ms a line": f"{together:.1f}",
         "link, ms a review": f"{statistics.mean(linked):.1f}",
     }
+
+
+def read_reviews(twin: Path) -> list[dict[str, Any]]:
+    """The records of the test split."""
+    records: list[dict[str, Any]] = json.loads((twin / "test" / "reviews.json").read_text(encoding="utf-8"))
+    return records
 
 
 def line(record: dict[str, Any]) -> bytes:
@@ -83,9 +88,15 @@ class Start:
 
 def first_answer(work: Path, twin: Path, review: bytes) -> Start:
     """What a process takes from its start to its end, one review answered."""
-    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     body = json.loads(review)
-    finish(work, ["link-one", twin, "--body", body["body"], "--header", body["header"], *RULES])
+    words = ["link-one", twin, "--body", body["body"], "--header", body["header"], *RULES]
+    return spent(lambda: finish(work, words))
+
+
+def spent(run: Callable[[], object]) -> Start:
+    """What the processes take that ``run`` starts and waits for."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Start(time.perf_counter() - started, processor)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ameli_llm.cycles import no_cycle_search
 from ameli_llm.errors import AmeliError
 from ameli_llm.ids import ReviewId, id_order
 from ameli_llm.nested import flat
@@ -177,6 +178,7 @@ def compare_runs(a: RunFolder, b: RunFolder) -> RunComparison:
     return compared
 
 
+@no_cycle_search()
 def compare_all(a: RunFolder, others: Sequence[RunFolder]) -> list[RunComparison]:
     """Each of the other run folders compared with ``a``. Raises AmeliError, also when one is no run."""
     rows_a, gold_a = list(a.require().predictions()), a.gold()

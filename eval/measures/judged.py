@@ -42,12 +42,12 @@ class Judged:
         """Whether the model's reply was unusable or never came."""
         return self.row.state in (State.INVALID_OUTPUT, State.ENGINE_ERROR)
 
-    @property
+    @cached_property
     def hit(self) -> bool:
         """Whether the run answered with the right product."""
         return self.linked and self.in_kb and self.row.entity_id == self.gold.gold
 
-    @property
+    @cached_property
     def right(self) -> bool:
         """Whether the run is right: the right product, or nil when that is not in the KB."""
         return self.hit if self.in_kb else self.row.state is State.NIL

@@ -177,13 +177,14 @@ def exact_mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> float:
     McNemar (1947), Psychometrika 12. Reviews count as independent, so where many reviews share a product the
     clustered interval is the stricter judge. 1.0 when the runs never disagree.
     """
-    from scipy.stats import binomtest  # type: ignore[import-untyped,unused-ignore]
-
     a, b = np.asarray(a_correct, dtype=bool), np.asarray(b_correct, dtype=bool)
     fixed, broken = int(np.sum(b & ~a)), int(np.sum(a & ~b))
-    if fixed + broken == 0:
-        return 1.0
-    return float(binomtest(fixed, fixed + broken, 0.5).pvalue)
+    pairs, fewer = fixed + broken, min(fixed, broken)
+    as_few = ways = 1  # to draw that many of the pairs: whole numbers, exact however small p is
+    for drawn in range(fewer):
+        ways = ways * (pairs - drawn) // (drawn + 1)
+        as_few += ways
+    return min(1.0, 2 * as_few / (1 << pairs))
 
 
 def exact_against_chance(right: ArrayLike, chances: ArrayLike) -> float:
@@ -209,9 +210,13 @@ def exact_against_chance(right: ArrayLike, chances: ArrayLike) -> float:
 
 def false_discovery(p_values: Sequence[float]) -> list[float]:
     """Adjusted p of many tests: Benjamini and Hochberg (1995), JRSS B 57. Same order as given."""
-    from scipy.stats import false_discovery_control  # type: ignore[import-untyped,unused-ignore]
-
-    return [float(p) for p in false_discovery_control(list(p_values))] if p_values else []
+    tests = len(p_values)
+    order = sorted(range(tests), key=lambda test: p_values[test], reverse=True)
+    adjusted, least = [0.0] * tests, 1.0
+    for rank, test in zip(range(tests, 0, -1), order, strict=True):
+        least = min(least, p_values[test] * tests / rank)
+        adjusted[test] = least
+    return adjusted
 
 
 def detectable(standard_error: float, power: float = 0.8) -> float:

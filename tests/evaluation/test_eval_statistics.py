@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest, false_discovery_control
 
 from eval.measures.statistics import (
     ClusteredBootstrap,
@@ -181,3 +183,19 @@ def test_a_test_split_takes_milliseconds() -> None:
     start = time.perf_counter()
     bootstrap.ratio(values)
     assert time.perf_counter() - start < 0.5
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_exact_mcnemar_is_the_binomial_test(fixed: int, broken: int) -> None:
+    a, b = [False] * fixed + [True] * broken, [True] * fixed + [False] * broken
+    expected = binomtest(fixed, fixed + broken, 0.5).pvalue if fixed + broken else 1.0
+    assert exact_mcnemar(a, b) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_false_discovery_is_that_of_scipy(p: list[float]) -> None:
+    assert false_discovery(p) == pytest.approx(false_discovery_control(p))
+
+
+def test_an_exact_p_of_many_pairs() -> None:
+    assert exact_mcnemar([True] * 1000, [False] * 1000) == 2.0**-999
