@@ -131,6 +131,11 @@ class Linker:
             other._asked = self._asked
             return other
 
+    def require_changeable(self) -> None:
+        """Raises AmeliError where ``changed`` would for any product: no index to write, another encoder."""
+        with self._shared.in_use():
+            self._pipeline.index.require_changeable()
+
     @property
     def kb_version(self) -> str:
         """16 characters that tell this state of the knowledge base from every other."""

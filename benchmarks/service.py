@@ -1,14 +1,18 @@
 """What HTTP costs: the service under load, against calling the library in a loop in the same run.
 
-    python benchmarks/service.py [--products 1000] [--seconds 60] [--concurrency 1 8 64] [--set KEY=VALUE ...]
+    python benchmarks/service.py [--products 1000] [--seconds 60] [--concurrency 1 8 64] [--writes 1000]
 
 The knowledge base and the reviews (texts alone) are those of a synthetic twin. The service is a process of
 its own on 127.0.0.1, with its defaults; the load comes from one process with httpx, each of its clients
 sending the next review when the last one is answered. The loop links the same reviews one by one with
-``Linker.link`` in this process, before the load and after it, so that both see the same machine; with
---writes products are put and deleted meanwhile. Exit code 1 when an answer was not 200, a candidate was a
-product that had been deleted before it was asked for, or the service costs more than 10 ms at p50 and one
-client. "CPU ms" is what the process that links spends on an answer: on a busy machine it says more.
+``Linker.link`` in this process, before the load and after it, so that both see the same machine.
+
+One more load, of the second concurrency, lasts until --writes products have been put and nine of ten of them
+deleted again, by 32 clients of their own. Then each of them is asked for, and once more when the service has
+been started again. Exit code 1 when an answer was not 200 (201 for a new product), a candidate was a product
+that had been deleted before it was asked for, a change is lost, or the service costs more than 10 ms at p50
+and one client. "CPU ms" is what the process that links spends on an answer: on a busy machine it says more.
+Prints Markdown.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -36,6 +42,7 @@ from ameli_llm.dataset.synth import write_twin
 from ameli_llm.linker import Linker
 
 GOAL_MS = 10.0
+WRITERS = 32
 ROOT = Path(__file__).parents[1]
 Reviews = list[dict[str, Any]]
 
@@ -50,13 +57,14 @@ class Load:
     cpu: float = 0.0
     new: int = 0
     stale: int = 0
+    changes: int = 0
 
     def row(self, name: str) -> str:
         """A line of the table."""
         p50, p95, p99 = np.percentile(self.milliseconds, [50, 95, 99])
-        rate = len(self.milliseconds) / self.seconds
-        times = f"{p50:>8.1f} {p95:>8.1f} {p99:>8.1f} {1000 * self.cpu / len(self.milliseconds):>8.1f}"
-        return f"{name:<24} {len(self.milliseconds):>8} {rate:>10.1f} {times}"
+        answers = len(self.milliseconds)
+        cells = (answers / self.seconds, p50, p95, p99, 1000 * self.cpu / answers)
+        return f"| {name} | {answers:,} | " + " | ".join(f"{cell:,.1f}" for cell in cells) + " |"
 
 
 def main() -> int:
@@ -67,7 +75,7 @@ def main() -> int:
     parser.add_argument("--products", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--writes", type=int, default=0, help="products put and deleted under each load")
+    parser.add_argument("--writes", type=int, default=1000, help="products put under one more load")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -81,16 +89,18 @@ def main() -> int:
 
 def measured(linker: Linker, root: Path, reviews: Reviews, options: argparse.Namespace) -> int:
     """Runs loop, loads and loop again; the exit code."""
-    print(f"{'':<24} {'answers':>8} {'a second':>10} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'CPU ms':>8}")
+    print("| | answers | a second | p50 ms | p95 ms | p99 ms | CPU ms |\n|---|---:|---:|---:|---:|---:|---:|")
     loops, loads = [loop(linker, reviews, options.seconds / 2)], []
-    process, address = start(root, options.settings)
-    try:
+    with started(root, options.settings) as address:
         for clients in options.concurrency:
-            loads.append(asyncio.run(load(address, reviews, clients, options.seconds, options.writes)))
-            print(loads[-1].row(f"service, {clients} clients"), dict(loads[-1].statuses), flush=True)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        ended = process.wait(60)
+            loads.append(asyncio.run(load(address, reviews, clients, options.seconds)))
+            print(loads[-1].row(f"service, {counted(clients)}"), flush=True)
+        if options.writes:
+            clients = options.concurrency[1 % len(options.concurrency)]
+            loads.append(asyncio.run(load(address, reviews, clients, 0, options.writes)))
+            name = f"service, {counted(clients)}, products put and deleted"
+            print(loads[-1].row(name), flush=True)
+            lost = asyncio.run(wrong(address, options.writes))
     loops.append(loop(linker, reviews, options.seconds / 2))
     both = Load(
         loops[0].milliseconds + loops[1].milliseconds,
@@ -99,13 +109,25 @@ def measured(linker: Linker, root: Path, reviews: Reviews, options: argparse.Nam
     )
     print(both.row("library, in a loop"))
     cost = float(np.median(loads[0].milliseconds) - np.median(both.milliseconds))
-    print(f"\nHTTP costs {cost:.1f} ms at p50 with {options.concurrency[0]} clients (goal: {GOAL_MS:g} ms)")
-    stale = sum(one.stale for one in loads)
-    new = sum(one.new for one in loads)
-    print(f"links with a product that was put meanwhile: {new}, with one that was deleted before: {stale}")
-    print(f"the service ended with {ended}")
-    good = all(set(one.statuses) == {200} for one in loads) and not stale and not ended
-    return 0 if good and cost <= GOAL_MS else 1
+    print(f"\nHTTP costs {cost:.1f} ms at p50 with {counted(options.concurrency[0])} (goal: {GOAL_MS:g} ms).")
+    good = all(set(one.statuses) == {200} for one in loads) and cost <= GOAL_MS
+    if options.writes:
+        with started(root, options.settings) as address:
+            lost += asyncio.run(wrong(address, options.writes))
+        writing = loads[-1]
+        print(
+            f"{options.writes:,} products put, {deleted(options.writes):,} of them deleted again: "
+            f"{writing.changes / writing.seconds:.1f} changes a second, {writing.new:,} links with such a "
+            f"product, {writing.stale} with one that was deleted before. {lost} changes lost, before and "
+            "after a restart."
+        )
+        good = good and not writing.stale and not lost
+    return 0 if good else 1
+
+
+def counted(clients: int) -> str:
+    """As "1 client" and "8 clients"."""
+    return f"{clients} client{'s' * (clients != 1)}"
 
 
 def loop(linker: Linker, reviews: Reviews, seconds: float) -> Load:
@@ -124,33 +146,42 @@ def loop(linker: Linker, reviews: Reviews, seconds: float) -> Load:
     return found
 
 
-def start(root: Path, settings: list[str]) -> tuple[subprocess.Popen[str], str]:
-    """The service as a process, and its address once it takes requests."""
+@contextmanager
+def started(root: Path, settings: list[str]) -> Iterator[str]:
+    """The address of a service that takes requests; it is stopped by SIGTERM and has to end with 0."""
     words = [sys.executable, "-m", "ameli_llm", "serve", str(root), "--port", "0"]
     words += ["--changes", str(root / "changes.jsonl")]
     words += [word for setting in settings for word in ("--set", setting)]
-    log = (root / "log.jsonl").open("w", encoding="utf-8")
-    process = subprocess.Popen(words, cwd=ROOT, stderr=log, text=True, env=os.environ)
-    while process.poll() is None:
-        found = re.search(r'"serving", "address": "([^"]+)"', (root / "log.jsonl").read_text("utf-8"))
-        if found:
-            return process, found[1]
-        time.sleep(0.1)
-    raise SystemExit((root / "log.jsonl").read_text("utf-8"))
+    log = root / "log.jsonl"
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(words, cwd=ROOT, stderr=stream, text=True, env=os.environ)
+    try:
+        while not (found := re.search(r'"serving", "address": "([^"]+)"', log.read_text("utf-8"))):
+            if process.poll() is not None:
+                raise SystemExit(log.read_text("utf-8"))
+            time.sleep(0.1)
+        yield found[1]
+        process.send_signal(signal.SIGTERM)
+        if ended := process.wait(60):
+            raise SystemExit(f"the service ended with {ended}")
+    finally:
+        process.kill()
 
 
-async def load(address: str, reviews: Reviews, clients: int, seconds: float, writes: int) -> Load:
-    """Keeps ``clients`` requests under way for so many seconds, and puts and deletes products meanwhile."""
+async def load(address: str, reviews: Reviews, clients: int, seconds: float, writes: int = 0) -> Load:
+    """Keeps ``clients`` requests under way for so many seconds, and until so many products were put."""
     found = Load()
     gone: dict[str, float] = {}
     bodies = cycle(json.dumps(review).encode() for review in reviews)
-    limits = httpx.Limits(max_connections=clients + 2)
+    numbers = iter(range(writes))
+    written = asyncio.Event()
+    limits = httpx.Limits(max_connections=clients + WRITERS)
     async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
         await client.post("/v1/link", json=reviews[0])
         cpu, began = await cpu_seconds(client), time.perf_counter()
 
         async def ask() -> None:
-            while (before := time.perf_counter()) - began < seconds:
+            while (before := time.perf_counter()) - began < seconds or not written.is_set():
                 answer = await client.post(
                     "/v1/link", content=next(bodies), headers={"Content-Type": "application/json"}
                 )
@@ -161,17 +192,41 @@ async def load(address: str, reviews: Reviews, clients: int, seconds: float, wri
                 found.stale += any(gone.get(id_, before) < before for id_ in ids)
 
         async def write() -> None:
-            for number in range(writes):
+            for number in numbers:
                 path = f"/v1/products/W{number}"
                 body = {"name": reviews[number % len(reviews)]["mention"] or "new"}
-                for answer in (await client.put(path, json=body), await client.delete(path)):
-                    answer.raise_for_status()
-                gone[f"W{number}"] = time.perf_counter()
+                (await client.put(path, json=body)).raise_for_status()
+                found.changes += 1
+                if not stays(number):
+                    (await client.delete(path)).raise_for_status()
+                    found.changes += 1
+                    gone[f"W{number}"] = time.perf_counter()
 
-        await asyncio.gather(write(), *(ask() for _ in range(clients)))
+        async def write_all() -> None:
+            await asyncio.gather(*(write() for _ in range(WRITERS)))
+            written.set()
+
+        await asyncio.gather(write_all(), *(ask() for _ in range(clients)))
         found.seconds = time.perf_counter() - began
         found.cpu = await cpu_seconds(client) - cpu
     return found
+
+
+def stays(number: int) -> bool:
+    """Whether the product of that number is not deleted again."""
+    return number % 10 == 0
+
+
+def deleted(writes: int) -> int:
+    """How many of so many products are deleted again."""
+    return sum(not stays(number) for number in range(writes))
+
+
+async def wrong(address: str, writes: int) -> int:
+    """How many products are there and should not be, or the other way round."""
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        found = [(await client.get(f"/v1/products/W{number}")).status_code for number in range(writes)]
+    return sum(status != (200 if stays(number) else 404) for number, status in enumerate(found))
 
 
 async def cpu_seconds(client: httpx.AsyncClient) -> float:

@@ -82,6 +82,7 @@ def serve(
         from ameli_llm.service.service import Service
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "fastapi", "serve") from error
+    from ameli_llm.config import chosen, load_config
     from ameli_llm.dataset.load import load_dataset
     from ameli_llm.linker import Linker
 
@@ -102,21 +103,10 @@ def serve(
         dataset = load_dataset(knowledge_base)
         if journal is not None:
             dataset = dataset.with_products(journal.applied(dataset.products))
+        resolved = limits.within(chosen(load_config(config), engine, model, settings or ()))
         with progress() as show:
-            linker = Linker.open(
-                dataset,
-                config=config,
-                engine=engine,
-                model=model,
-                settings=settings or (),
-                index=index,
-                prompts=prompts,
-                progress=show,
-            )
+            linker = Linker.open(dataset, config=resolved, index=index, prompts=prompts, progress=show)
         stack.enter_context(linker)
-        say(f"{len(linker.products)} products; {address(listening)}; Ctrl-C ends.", err=True)
-        if not (changes or read_only):
-            say("Changes of products last until it ends; --changes FILE keeps them.", err=True)
         service = Service(
             linker,
             journal=journal,
@@ -125,5 +115,8 @@ def serve(
             limits=limits,
             log_texts=log_texts,
         )
+        say(f"{len(linker.products)} products; {address(listening)}; Ctrl-C ends.", err=True)
+        if not (changes or read_only):
+            say("Changes of products last until it ends; --changes FILE keeps them.", err=True)
         log_as_json()
         run(make_app(service, access), listening, limits)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ameli_llm.errors import AmeliError
 from ameli_llm.ids import EntityId
 from ameli_llm.linker import Linker
 from ameli_llm.service.journal import Change, Journal
@@ -35,12 +36,14 @@ class Knowledge:
     """Holds the linker of the current state, which it closes.
 
     ``journal`` keeps what is changed; without one, changes last as long as this. With ``read_only`` there are
-    none.
+    none; otherwise raises AmeliError when the linker can make none, so that nobody finds it out by a PUT.
 
     Whoever is ``using`` a state keeps it until the end of the block, whatever is changed meanwhile.
     """
 
     def __init__(self, linker: Linker, journal: Journal | None = None, read_only: bool = False) -> None:
+        if not read_only:
+            _require_changeable(linker)
         self.read_only = read_only
         self._journal = journal
         self._lock = threading.Lock()
@@ -151,6 +154,16 @@ class _Draft:
             if id_ in self._products and self._products[id_] != self._before.get(id_)
         ]
         return put, [id_ for id_ in self._touched if id_ in self._before and id_ not in self._products]
+
+
+def _require_changeable(linker: Linker) -> None:
+    try:
+        linker.require_changeable()
+    except AmeliError as error:
+        hint = f"{error.hint.rstrip('.')}; or" if error.hint else "Or"
+        raise AmeliError(
+            f"Products could not be changed: {error.message}", hint=f"{hint} serve links alone: --read-only."
+        ) from error
 
 
 def _by_text(products: Mapping[EntityId, Product]) -> dict[str, EntityId]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from ameli_llm.config import RunConfig
 from ameli_llm.dataset.images import MAX_PIXELS
 from ameli_llm.errors import AmeliError
 
@@ -37,3 +38,11 @@ class Limits:
             )
         if self.pixels > MAX_PIXELS:
             raise AmeliError(f"At most {MAX_PIXELS:,} pixels of an image are decoded, not {self.pixels:,}.")
+
+    def within(self, config: RunConfig) -> RunConfig:
+        """The configuration, with no request to a model that lasts longer than one to the service may.
+
+        Nobody waits for its answer any more, and it keeps others from being asked.
+        """
+        timeout = min(config.engine.timeout, self.seconds)
+        return config.model_copy(update={"engine": config.engine.model_copy(update={"timeout": timeout})})
