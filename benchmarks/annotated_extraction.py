@@ -61,7 +61,7 @@ def main() -> None:
     print(f"{len(tested)} texts of half {options.half}, trained on {len(trained)} of the other.\n")
     print("| extractor | counted | precision % [95 %] | recall % [95 %] | F1 % [95 %] | s a text |")
     print("|---|---|---:|---:|---:|---:|")
-    _rows("rules", tested, *_by_rules(tested, trained))
+    _rows("rules", tested, *by_rules(tested, trained))
     _rows(options.template, tested, *_by_model(tested, trained, model, options.template))
 
 
@@ -94,7 +94,8 @@ def _trained(texts: Sequence[AnnotatedText], options: argparse.Namespace) -> Pat
     return merged
 
 
-def _by_rules(texts: Sequence[AnnotatedText], trained: Sequence[AnnotatedText]) -> tuple[list[Found], float]:
+def by_rules(texts: Sequence[AnnotatedText], trained: Sequence[AnnotatedText]) -> tuple[list[Found], float]:
+    """What the rules find of each text, with the values of ``trained`` as vocabulary; seconds a text."""
     known: dict[str, dict[str, dict[str, None]]] = {}
     for text in trained:
         for key, values in text.values.items():

@@ -1,11 +1,12 @@
-"""How fast trained taggers are, and how much of the time is not spent in their encoders.
+"""How fast trained taggers are, and how much of the CPU time is not spent in their encoders.
 
     python benchmarks/taggers.py [--texts 256] [--tokens 46] [--labels 26] [--rounds 3] [--batch 32]
 
 The size of the networks is that of real use: packaged encoders, MEPAVE's 26 attributes, pictures for the
 models that look at them. The weights of what stands on the encoders are untrained, which changes no number of
 operations but one: how many attributes ULS-DRAM decodes, which is set by --chosen (of an average text of
-MEPAVE about 2). Texts are words of a small vocabulary, pictures are noise. Prints Markdown.
+MEPAVE about 2). Texts are words of a small vocabulary, pictures are noise. Time is that of all cores
+together, and other programs' is not in it. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -92,14 +93,14 @@ def _row(
     best, share = float("inf"), 0.0
     for _ in range(options.rounds):
         clock = Clock()
-        began = time.perf_counter()
+        began = time.process_time()
         with torch.inference_mode(), _timed(tagger, clock):
             words = cutter.cut([text.text for text in texts])
             pictures = Pictures(image.prepare) if image else None
             batches = Batches(texts, words, labels, pad=cutter.pad, device=tagger.device, pictures=pictures)
             for rows in batches.in_order(options.batch):
                 tagger.said(batches.batch(rows))
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         if seconds < best:
             best, share = seconds, 1 - clock.inside / seconds
     rate = len(texts) / best
@@ -114,10 +115,10 @@ def _timed(tagger: Tagger, clock: Clock) -> Iterator[None]:
     for module in (tagger.text.model if hasattr(tagger.text, "model") else tagger.text, tagger.image):
         if module is None:
             continue
-        hooks.append(module.register_forward_pre_hook(lambda *_: started.append(time.perf_counter())))
+        hooks.append(module.register_forward_pre_hook(lambda *_: started.append(time.process_time())))
         hooks.append(
             module.register_forward_hook(
-                lambda *_: setattr(clock, "inside", clock.inside + time.perf_counter() - started.pop())
+                lambda *_: setattr(clock, "inside", clock.inside + time.process_time() - started.pop())
             )
         )
     try:
