@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,26 @@ def test_links_are_what_they_would_be_without(twin: Path, first: Path, tmp_path:
     assert rows(reused.folder) == rows(fresh.folder) != rows(RunFolder(first))
     again = linked(twin, tmp_path / "again", "fusion.text=3", reuse=[tmp_path / "reused"])
     assert again.taken == ALL, "what was taken is kept for the next run"
+
+
+OPENED = """
+import sys
+from pathlib import Path
+from ameli_llm.config import RunConfig, override
+from ameli_llm.dataset.load import load_dataset
+from ameli_llm.pipeline import open_pipeline
+with open_pipeline(load_dataset(Path(sys.argv[1])), override(RunConfig(), sys.argv[2:])):
+    print(sorted({"bm25s", "numba", "sklearn", "scipy"} & sys.modules.keys()))
+"""
+
+
+def test_who_retrieves_nothing_imports_no_search_library(twin: Path) -> None:
+    settings = (*CHEAP[1:], "retrieval.weights={bm25: 1, header: 1, prior: 1, tfidf: 1, title: 1}")
+    with open_pipeline(load_dataset(twin), override(RunConfig(), settings)):
+        pass  # the tables are made
+    words = [sys.executable, "-c", OPENED, str(twin), *settings]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize(
