@@ -78,7 +78,7 @@ class Annotated:
     """Reads texts of one category at a time, asking for what is marked in any of some texts of it.
 
     What is marked in a text is all that it states. With ``exchange``, marked values of half of the texts
-    stand for those of other texts of the category (mention replacement: Dai & Adel, COLING 2020, section 3),
+    stand for those of other texts of the category (mention replacement: Dai & Adel, COLING 2020),
     so that a value is learned by its place and not by heart.
     """
 
