@@ -11,7 +11,7 @@ from contextlib import contextmanager
 def no_cycle_search() -> Iterator[None]:
     """While the block runs, nothing is looked through again and again that only grows.
 
-    The search would take most of the time of reading a run, and much of that of loading a large knowledge base.
+    The search would take most of the time of reading a run, and much of that of loading a large KB.
     """
     was_enabled = gc.isenabled()
     gc.disable()
