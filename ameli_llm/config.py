@@ -144,10 +144,10 @@ class ComparisonConfig(_Section):
 
     comparators: tuple[str, ...] | None = Field(
         None,
-        description="comparator files in ameli_llm/comparison; null: rules, and with an engine the model's",
+        description="comparator files in ameli_llm/comparison; null: rules, names, and the engine's model's",
     )
     weights: dict[str, float] = Field(
-        default_factory=dict,
+        default_factory=lambda: {"names": 3.0},
         description="weight of each comparator's score in the text score; 1 if not named",
     )
     template: str = Field("", description="template of the comparator that asks a model; empty: its own")

@@ -169,7 +169,7 @@ class Flow:
             exchanges=(*(one for e in extractions.values() for one in e.exchanges), *comparison.exchanges),
             dropped=_sum_counts([e.dropped for e in extractions.values()]),
         )
-        return link if failure else self._answered(link, task, ranking)
+        return link if failure else self._answered(link, task, ranking, comparison)
 
     def _rank(
         self, task: ComparisonTask, found: Sequence[Candidate], comparison: Comparison
@@ -190,7 +190,9 @@ class Flow:
             ranking = demote(ranking, wrong)
         return ranking
 
-    def _answered(self, link: Link, task: ComparisonTask, ranking: Sequence[tuple[float, Parts]]) -> Link:
+    def _answered(
+        self, link: Link, task: ComparisonTask, ranking: Sequence[tuple[float, Parts]], comparison: Comparison
+    ) -> Link:
         """The link of a review that no stage failed on, with its state, product, confidence and verdicts."""
         if not ranking:
             return replace(link, confidence=0.0, error="no candidates")
@@ -203,7 +205,7 @@ class Flow:
             entity_id=decision.entity_id,
             confidence=decision.confidence,
             kb_probability=decision.kb_probability,
-            verdicts=verdicts(task)[position],
+            verdicts=verdicts(task)[position] + (comparison.verdicts or ((),) * (position + 1))[position],
         )
 
 

@@ -16,8 +16,8 @@ ENGINE = "engine"
 def resolve(config: RunConfig) -> RunConfig:
     """The configuration with its automatic parts filled in.
 
-    Without an engine: extractors rules and ocr, comparator rules. With one, the llm extractor joins, and
-    beside the rules the comparator that a known model has learned, listwise for others. Raises AmeliError
+    Without an engine: extractors rules and ocr, comparators rules and names. With one, the llm extractor
+    joins, and the comparator that a known model has learned, listwise for others. Raises AmeliError
     when a part asks for a model and there is no engine, when more candidates are to be compared than a
     comparator can, or when one template is named for two comparators.
     """
@@ -29,7 +29,7 @@ def resolve(config: RunConfig) -> RunConfig:
         extractors = ("rules", "ocr", "llm") if served else ("rules", "ocr")
     comparators = config.comparison.comparators
     if comparators is None:
-        comparators = ("rules", *_learned(config.engine.model)) if served else ("rules",)
+        comparators = ("rules", "names", *(_learned(config.engine.model) if served else ()))
     resolved = config.model_copy(
         update={
             "attributes": config.attributes.model_copy(

@@ -117,11 +117,12 @@ class AttributeRow(_Row):
 
 
 class VerdictRow(_Row):
-    """Whether a candidate's attribute agrees with the review."""
+    """Whether a candidate's attribute, or its name, agrees with the review."""
 
     entity_id: Id
     key: str
     verdict: str = Field(description="agree, conflict or unknown")
+    text: str = Field("", description="the words that state it")
 
 
 class TokensRow(_Row):
@@ -149,7 +150,9 @@ class PredictionRow(_Row):
     none_score: float | None = Field(None, description="score of none of these, when it was asked for")
     orders: Count = 1
     flips: Count = Field(0, description="candidate orders in which the first choice differed")
-    evidence: tuple[VerdictRow, ...] = Field((), description="verdicts on the best candidate's attributes")
+    evidence: tuple[VerdictRow, ...] = Field(
+        (), description="verdicts on the best candidate's attributes and name"
+    )
     dropped: dict[str, Count] = Field(
         default_factory=dict, description="discarded attribute values by reason"
     )
@@ -178,7 +181,7 @@ class PredictionRow(_Row):
             orders=link.orders,
             flips=link.flips,
             evidence=tuple(
-                VerdictRow(entity_id=best, key=one.key, verdict=one.verdict)
+                VerdictRow(entity_id=best, key=one.key, verdict=one.verdict, text=one.evidence.text)
                 for one in link.verdicts
                 if best is not None
             ),

@@ -156,8 +156,8 @@ VerdictName: TypeAlias = Literal["agree", "conflict", "unknown"]
 class Verdict:
     """What one stated attribute says about one product, and where it is stated.
 
-    "agree" includes a shade of the same base colour. "unknown": the product lacks the key, or has values that
-    cannot be compared.
+    The key "name" is of what the product's name says without an attribute. "agree" includes a shade of the
+    same base colour. "unknown": the product lacks the key, or has values that cannot be compared.
     """
 
     key: str
@@ -190,10 +190,11 @@ class Link:
     ``entity_id`` is the product where ``state`` is LINKED, else None. ``confidence`` (0 to 1) is that of the
     best candidate, None where a stage failed; ``error`` says why then. ``candidates`` are best first by
     ``score``, the first ``compared`` of them compared. ``verdicts`` are of the best candidate, one for each
-    place that states an attribute. ``kb_probability``: of the right product being in the knowledge base at
-    all. ``none_score``: the comparator's score for "none of these". ``flips`` counts the ``orders`` of
-    candidates in which the first choice was another than on average. ``dropped`` counts discarded attribute
-    values by reason; ``stage_seconds`` add up to ``seconds``. ``exchanges`` are the requests to a
+    place that states an attribute, or something that candidates have in their names. ``kb_probability``: of
+    the right product being in the knowledge base at all. ``none_score``: the comparator's score for "none of
+    these". ``flips`` counts the ``orders`` of candidates in which the first choice was another than on
+    average. ``dropped`` counts discarded attribute values by reason; ``stage_seconds`` add up to
+    ``seconds``. ``exchanges`` are the requests to a
     model, each with its reply, in the order in which they were sent.
     """
 

@@ -60,10 +60,12 @@ def main() -> None:
         for name, sample in samples.items():
             row(name, sample, chosen[name], options.out, options.limit)
         chosen["none"] = tune_on_all(RunConfig(), list(samples.values()), show)
-    print(f"\n| left out | {' | '.join(next(iter(samples.values())).names)} | text | image |")
-    print("|---|" + "---:|" * (len(next(iter(samples.values())).names) + 2))
+    retrievers, comparators = next(iter(samples.values())).names, list(chosen["none"].comparison.weights)
+    print(f"\n| left out | {' | '.join((*retrievers, *comparators))} | text | image |")
+    print("|---|" + "---:|" * (len(retrievers) + len(comparators) + 2))
     for name, config in chosen.items():
-        weights = [*config.retrieval.weights.values(), config.fusion.text, config.fusion.image]
+        weights = [*config.retrieval.weights.values(), *config.comparison.weights.values()]
+        weights += [config.fusion.text, config.fusion.image]
         print(f"| {name} | {' | '.join(f'{weight:.2f}' for weight in weights)} |")
 
 

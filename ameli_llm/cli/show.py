@@ -59,7 +59,7 @@ def _lines(found: OneReview) -> Iterator[str]:
         yield f"dropped: {', '.join(f'{reason} {count}' for reason, count in row.dropped.items())}"
     if row.evidence:
         yield "\n=== the first candidate"
-        yield from (f"{one.verdict:<8}  {one.key}" for one in row.evidence)
+        yield from (f'{one.verdict:<8}  {one.key}: "{one.text}"' for one in row.evidence)
     yield "\n=== candidates: score = retrieval, text, image"
     yield from (_candidate(found, at, one) for at, one in enumerate(row.candidates[: row.compared], start=1))
     yield "\n=== answer"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ameli_llm.engines.engine import Exchange
-from ameli_llm.types import Attributes, AttributeValue, Failure, Product, Review, Usage
+from ameli_llm.types import Attributes, AttributeValue, Failure, Product, Review, Usage, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Comparison:
     ``flips`` say over how many candidate orders the scores were averaged and in how many of them the
     first choice differed from the averaged one. ``by_comparator`` holds the scores of each comparator, where
     several were added up. On ``failure`` all of these are empty. ``exchanges`` are the requests that
-    were made for it, each with its reply.
+    were made for it, each with its reply. ``verdicts`` are, for each candidate, what a comparator found in it
+    beside the attributes that extractors read.
     """
 
     scores: tuple[float, ...] = ()
@@ -39,6 +40,7 @@ class Comparison:
     flips: int = 0
     by_comparator: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     exchanges: tuple[Exchange, ...] = ()
+    verdicts: tuple[tuple[Verdict, ...], ...] = ()
 
 
 class Comparator(Protocol):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
-from ameli_llm.types import Usage
+from ameli_llm.types import Usage, Verdict
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,13 @@ class Panel:
             flips=sum(part.flips for part in parts.values()),
             by_comparator=scores,
             exchanges=exchanges,
+            verdicts=_side_by_side([part.verdicts for part in parts.values() if part.verdicts]),
         )
+
+
+def _side_by_side(verdicts: Sequence[tuple[tuple[Verdict, ...], ...]]) -> tuple[tuple[Verdict, ...], ...]:
+    """For each candidate the verdicts of all comparators that gave some."""
+    return tuple(tuple(chain.from_iterable(of_one)) for of_one in zip(*verdicts, strict=True))
 
 
 def total(scores: Mapping[str, Sequence[float]], weights: Mapping[str, float]) -> tuple[float, ...]:

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from ameli_llm.fusion.missing import filled
-from ameli_llm.ids import EntityId, ReviewId
+from ameli_llm.ids import EntityId
 from ameli_llm.types import Link
-from eval.tuning.conditional_logit import fit
+from eval.tuning.conditional_logit import Choice, fit
 
-Gold: TypeAlias = Mapping[ReviewId, EntityId | None]
+Answered: TypeAlias = tuple[Link, EntityId | None]
+"""What was answered about a review, and its product; None when that is not in the knowledge base."""
 
 
-def fit_panel(rows: Sequence[Link], gold: Gold) -> dict[str, float]:
+def fit_panel(answered: Sequence[Answered]) -> dict[str, float]:
     """A weight per comparator, the greatest 1, by conditional logit beside retrieval and image score.
 
     All 1 where none of them tells the right candidate from the others.
     """
     names = sorted(
-        {name for row in rows for one in row.candidates[: row.compared] for name in one.text_scores}
+        {name for row, _ in answered for one in row.candidates[: row.compared] for name in one.text_scores}
     )
-    choices: list[tuple[npt.NDArray[np.float64], int]] = []
-    for row in rows:
+    choices: list[Choice] = []
+    for row, right in answered:
         compared = row.candidates[: row.compared]
         ids = [one.entity_id for one in compared]
-        right = gold[row.review_id]
         if right is None or right not in ids or not compared[0].text_scores:
             continue
         image = np.array([[math.nan if one.image_score is None else one.image_score for one in compared]])

@@ -92,7 +92,8 @@ def tune(
     progress("fitting fusion weights", 0, 1)
     retrieval_alone = FusionConfig(retrieval=1.0, text=0.0, image=0.0)
     if flow.panel is not None and len(flow.panel.comparators) > 1:
-        config = _with(config, "comparison", weights=fit_panel(answers(retrieval_alone), gold))
+        judged = [(link, gold[link.review_id]) for link in answers(retrieval_alone)]
+        config = _with(config, "comparison", weights=fit_panel(judged))
         flow = replace(flow, panel=panel_of(config))
     fusion = fit_fusion(answers(retrieval_alone), gold)
     filtered = fusion.model_copy(update={"mismatch_filter": True})

@@ -9,7 +9,7 @@ import pytest
 
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
 from ameli_llm.comparison.panel import Panel, total
-from ameli_llm.types import Failure, Product, Review, State, Usage
+from ameli_llm.types import Evidence, Failure, Product, Review, State, Usage, Verdict
 
 TASK = ComparisonTask(Review(1), (Product(1, "a"), Product(2, "b")), ({}, {}))
 
@@ -52,3 +52,12 @@ def test_a_single_comparator_is_what_it_was() -> None:
     assert Panel({"one": ONE}, {}).compare([TASK])[0].scores == ONE.answer.scores
     assert total({"one": (0.1, 0.2)}, {}) == (0.1, 0.2)
     assert Panel({"one": ONE, "other": OTHER}, {}).name == "one+other"
+
+
+def test_verdicts_of_a_candidate_stand_side_by_side() -> None:
+    agree, conflict = (Verdict("name", said, Evidence("body", 0, 1, "x")) for said in ("agree", "conflict"))
+    some = Always(Comparison((0.0, 0.0), verdicts=((agree,), (conflict,))))
+    more = Always(Comparison((0.0, 0.0), verdicts=((), (agree,))))
+    (found,) = Panel({"one": ONE, "some": some, "more": more}, {}).compare([TASK])
+    assert found.verdicts == ((agree,), (conflict, agree))
+    assert Panel({"one": ONE}, {}).compare([TASK])[0].verdicts == ()

@@ -60,6 +60,17 @@ def test_a_review_of_products_that_a_program_has(open_linker: Open) -> None:
     assert linker.attributes("B3") == {"Color": ("Red",)}
 
 
+def test_products_that_only_their_names_tell_apart(open_linker: Open) -> None:
+    drives = [f"Imation {size} GB pocket flash drive" for size in (4, 8, 16, 32)]
+    linker = open_linker([{"id": name, "name": name} for name in drives])
+    link = linker.link({"body": "Small, fast, and 32gb is plenty", "mention": "flash drive"})
+    assert link.best is not None
+    assert link.best.entity_id == drives[3]
+    assert link.attributes == ()
+    (verdict,) = link.verdicts
+    assert (verdict.key, verdict.verdict, verdict.evidence.text) == ("name", "agree", "32gb")
+
+
 def test_domain_values_are_taken_too(open_linker: Open) -> None:
     products = [
         Product("x", "Acme lamp", spec=(SpecRow("", "Color", "Green"),)),

@@ -108,7 +108,7 @@ def test_an_unknown_split(link: Callable[..., str]) -> None:
         ),
         (
             ("--set", "comparison.comparator=listwize"),
-            "No comparator named 'listwize'. Available: entail, listwise, pairwise, rules. "
+            "No comparator named 'listwize'. Available: entail, listwise, names, pairwise, rules. "
             "Did you mean 'listwise'?",
         ),
         (

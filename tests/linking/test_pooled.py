@@ -59,7 +59,8 @@ def test_the_order_of_samples_does_not_matter(pipelines: list[Pipeline]) -> None
 
 def test_tables_are_joined_row_by_row(pipelines: list[Pipeline]) -> None:
     splits = ("train", "test")
-    tables = [sample(pipelines[0], 4, split).table({"title": 1.0}, no_progress) for split in splits]
+    readings = [sample(pipelines[0], 4, split).reading({"title": 1.0}, no_progress) for split in splits]
+    tables = [reading.table({}) for reading in readings]
     both = ScoreTable.joined(tables)
     assert both.ids == tables[0].ids + tables[1].ids
     assert both.right.tolist() == [*tables[0].right, *tables[1].right]
@@ -72,3 +73,12 @@ def test_tables_are_joined_row_by_row(pipelines: list[Pipeline]) -> None:
 def test_other_retrievers_cannot_be_pooled(pipelines: list[Pipeline]) -> None:
     with pytest.raises(ValueError, match="same retrievers"):
         tune_on_all(CHEAP, [sample(pipelines[0]), sample(pipelines[1])], no_progress)
+
+
+def test_weights_of_comparators_are_learned_too(pipelines: list[Pipeline]) -> None:
+    tuned = tune_on_all(CHEAP, [sample(pipelines[0])], no_progress)
+    assert set(tuned.comparison.weights) == {"names", "rules"}
+    reading = sample(pipelines[0]).reading({"title": 1.0}, no_progress)
+    rules, none = reading.table({"names": 0.0}), reading.table({"names": 0.0, "rules": 0.0})
+    assert np.nanmax(np.abs(rules.text)) > 0
+    assert np.nanmax(np.abs(none.text)) == 0

@@ -19,12 +19,12 @@ def config(*settings: str) -> RunConfig:
 @pytest.mark.parametrize(
     ("settings", "extractors", "comparators", "asks"),
     [
-        ((), ("rules", "ocr"), ("rules",), False),
-        ((SERVED,), ("rules", "ocr", "llm"), ("rules", "listwise"), True),
-        ((SERVED, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules",), True),
+        ((), ("rules", "ocr"), ("rules", "names"), False),
+        ((SERVED,), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), True),
+        ((SERVED, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules", "names"), True),
         ((SERVED, "comparison.comparator=pairwise"), ("rules", "ocr", "llm"), ("pairwise",), True),
         ((SERVED, "attributes.extractors=[rules]", "comparison.comparator=none"), ("rules",), (), False),
-        ((SERVED, "attributes.extractors=[rules]"), ("rules",), ("rules", "listwise"), True),
+        ((SERVED, "attributes.extractors=[rules]"), ("rules",), ("rules", "names", "listwise"), True),
     ],
 )
 def test_what_is_left_open_follows_the_engine(
@@ -56,7 +56,7 @@ def test_more_candidates_than_letters() -> None:
 
 def test_a_template_is_for_one_comparator() -> None:
     named = "comparison.template=compare/mine"
-    assert resolve(config(SERVED, named)).comparison.comparators == ("rules", "listwise")
+    assert resolve(config(SERVED, named)).comparison.comparators == ("rules", "names", "listwise")
     with pytest.raises(AmeliError, match="one template, and entail and listwise send one each"):
         resolve(config(SERVED, named, "comparison.comparators=[entail,listwise]"))
 
@@ -76,14 +76,15 @@ def test_a_known_model_brings_the_precision_it_is_known_for() -> None:
 def test_the_model_is_taken_out_of_a_list() -> None:
     both = config(SERVED, "comparison.comparators=[rules,entail]")
     assert model_free(both).comparison.comparators == ("rules",)
-    assert model_free(config(SERVED, "comparison.comparator=entail")).comparison.comparators == ("rules",)
+    alone = config(SERVED, "comparison.comparator=entail")
+    assert model_free(alone).comparison.comparators == ("rules", "names")
 
 
 def test_what_was_tuned_without_a_model_takes_one_up() -> None:
     tuned = resolve(config("fusion.text=0.7"))
     served = override(as_open_as(tuned, config("fusion.text=0.7")), [SERVED])
     assert resolve(served).attributes.extractors == ("rules", "ocr", "llm")
-    assert resolve(served).comparison.comparators == ("rules", "listwise")
+    assert resolve(served).comparison.comparators == ("rules", "names", "listwise")
     assert served.fusion.text == 0.7
     fixed = config("attributes.extractors=[rules]", "comparison.comparators=[rules]")
     assert as_open_as(resolve(fixed), fixed) == resolve(fixed)

@@ -59,7 +59,7 @@ def test_cells_are_the_product_of_the_axes(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (one.comparison.template, one.attributes.template) == ("terse.j2", "extract/yes")
     assert (one.fusion.text, one.comparison.comparators) == (2.0, ("rules",))
-    assert cells["none+now+plain"].comparison.comparators == ("rules",), "resolved"
+    assert cells["none+now+plain"].comparison.comparators == ("rules", "names"), "resolved"
     assert plan.chosen_baseline(cells) == "none+now+plain"
 
 

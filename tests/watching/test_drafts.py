@@ -104,8 +104,8 @@ def test_a_template_that_loads_and_does_not_render_is_not_sound() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "extractors", "comparators", "sent"),
     [
-        ("compare/listwise", (), ("rules", "ocr", "llm"), ("rules", "listwise"), "compare/listwise"),
-        ("compare/pairwise", (), ("rules", "ocr", "llm"), ("rules", "pairwise"), "compare/pairwise"),
+        ("compare/listwise", (), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), "compare/listwise"),
+        ("compare/pairwise", (), ("rules", "ocr", "llm"), ("rules", "names", "pairwise"), "compare/pairwise"),
         (
             "compare/entail",
             ("comparison.comparator=none",),
@@ -113,12 +113,12 @@ def test_a_template_that_loads_and_does_not_render_is_not_sound() -> None:
             ("entail",),
             "compare/entail",
         ),
-        ("extract/terse", (), ("rules", "ocr", "llm"), ("rules", "listwise"), "extract/terse"),
+        ("extract/terse", (), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), "extract/terse"),
         (
             "extract/terse",
             ("attributes.extractors=[rules]",),
             ("rules", "llm"),
-            ("rules", "listwise"),
+            ("rules", "names", "listwise"),
             "extract/terse",
         ),
     ],
@@ -133,7 +133,7 @@ def test_a_template_takes_the_place_of_its_task(
 
 def test_without_an_engine_nothing_is_placed() -> None:
     made = placed(RunConfig(), load_template("compare/listwise"))
-    assert (made.comparison.comparators, made.comparison.template) == (("rules",), "")
+    assert (made.comparison.comparators, made.comparison.template) == (("rules", "names"), "")
 
 
 def test_two_that_send_templates_cannot_send_one() -> None:
