@@ -2,10 +2,10 @@
 
     python benchmarks/names.py FOLDER_WITH_DATASETS --out WORK [--sets walmart ...] [--seeds 501 502 503]
 
-Default weights, nothing tuned, no model; dev of each dataset (the comparator was made while looking at walmart,
-walmart_amazon and bestbuy) and the test splits of twins that nobody looked at. Prints Markdown: end-to-end F1
-with its 95 % interval, what names fix and break, and the exact McNemar p. What is finished in WORK is not done
-again.
+Default weights, nothing tuned, no model; dev of each dataset (the comparator was made while looking at
+walmart, walmart_amazon and bestbuy) and the test splits of twins that nobody looked at. Prints Markdown:
+end-to-end F1 with its 95 % interval, what names fix and break, and the exact McNemar p. What is finished in
+WORK is not done again.
 """
 
 from __future__ import annotations
