@@ -13,7 +13,7 @@ from ameli_llm.cli.results import print_json
 from ameli_llm.cli.terminal import say
 
 if TYPE_CHECKING:
-    from ameli_llm.runs import AttributeRow, CandidateRow
+    from ameli_llm.runs import AttributeRow, CandidateRow, VerdictRow
     from eval.one_review import OneReview
 
 
@@ -59,11 +59,15 @@ def _lines(found: OneReview) -> Iterator[str]:
         yield f"dropped: {', '.join(f'{reason} {count}' for reason, count in row.dropped.items())}"
     if row.evidence:
         yield "\n=== the first candidate"
-        yield from (f'{one.verdict:<8}  {one.key}: "{one.text}"' for one in row.evidence)
+        yield from (f"{one.verdict:<8}  {one.key}{_said(one)}" for one in row.evidence)
     yield "\n=== candidates: score = retrieval, text, image"
     yield from (_candidate(found, at, one) for at, one in enumerate(row.candidates[: row.compared], start=1))
     yield "\n=== answer"
     yield from _answer(found)
+
+
+def _said(one: VerdictRow) -> str:
+    return f': "{one.text}"' if one.text else ""  # runs of earlier versions have no words here
 
 
 def _value(one: AttributeRow) -> str:
@@ -75,6 +79,8 @@ def _value(one: AttributeRow) -> str:
 def _candidate(found: OneReview, at: int, one: CandidateRow) -> str:
     parts = [f"{one.retrieval_score:.3f}"]
     parts += ["-" if part is None else f"{part:.3f}" for part in (one.text_score, one.image_score)]
+    if len(one.text_scores) > 1:
+        parts[1] += f" ({', '.join(f'{name} {part:.2f}' for name, part in sorted(one.text_scores.items()))})"
     right = "  <- right" if found.gold and found.gold.gold == one.entity_id else ""
     name = found.names.get(one.entity_id, "")
     return f"{at:>2}. {one.score:.3f} = {', '.join(parts)}  {name} ({one.entity_id}){right}"

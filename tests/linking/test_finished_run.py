@@ -81,3 +81,17 @@ def test_a_run_cut_short_is_unfinished_until_it_is_linked_again(
     sessions = json.loads((run / "run.json").read_text())["sessions"]
     assert len(sessions) == 2
     assert all(session["seconds"] is not None for session in sessions)
+
+
+def test_show_has_the_words_of_each_verdict_and_each_comparators_score(
+    linked: Linked, here: Callable[..., Any]
+) -> None:
+    run = linked[0]
+    rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text("utf-8").splitlines()]
+    row = next(one for one in rows if one["evidence"])
+    shown = here("show", run, row["review_id"]).out
+    for one in row["evidence"]:
+        assert f'{one["verdict"]:<8}  {one["key"]}: "{one["text"]}"' in shown
+        assert one["text"]
+    best = row["candidates"][0]["text_scores"]
+    assert f"(names {best['names']:.2f}, rules {best['rules']:.2f})" in shown
