@@ -25,11 +25,13 @@ from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTa
 from ameli_llm.types import AttributeValue, Evidence, Review, Verdict, VerdictName
 
 _AGREES: Mapping[str, float] = {"amount": 0.9, "colour": 0.9, "count": 0.95, "word": 0.8}
-"""m: the chance that the right product's name agrees with a review that states something of this kind
-(walmart, walmart_amazon and bestbuy together: 0.95, 0.91, 0.97 and, of headers that name a product, 0.80)."""
+"""m: the chance that the right product's name agrees with a review that states something of this kind."""
 
 _WORDS = 0.4
 """What a word counts: retrieval has weighed the words already."""
+
+_RULES = "rules"
+"""The extractor whose places are left to attributes."""
 
 _RAREST = 0.01
 """Nothing counts as rarer than this, nor as commoner than 1 - this."""
@@ -73,10 +75,10 @@ class NamesComparator:
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """Scores are sums of natural logarithms: 0 for a candidate whose name nothing speaks for or against.
 
-        Places of the review from which an extractor read an attribute's value are left to that attribute, and
-        what is denied or said of another product does not count. Words have no verdicts; they count in the
-        header alone, and the less the fewer of its words any candidate's name has: only the header of a
-        listing is a product's name.
+        Places of the review from which the extractor "rules" read an attribute's value are left to that
+        attribute, which is read in the same way; a model reads what these do not. What is denied or said of
+        another product does not count. Words have no verdicts; they count in the header alone, and the less
+        the fewer of its words any candidate's name has: only the header of a listing is a product's name.
         """
         return [_compared(task) for task in tasks]
 
@@ -123,11 +125,15 @@ def _level(fact: Fact, name: Mapping[Topic, frozenset[tuple[str, str]]]) -> floa
 
 
 def _stated(review: Review, extracted: Sequence[AttributeValue]) -> Iterator[tuple[Fact, Evidence]]:
-    """What the review states of its product, each fact once, without the places of extracted values."""
+    """What the review states of its product, each fact once, without places that rules read values from."""
     seen: set[tuple[Topic, str]] = set()
     for field in _FIELDS:
         text: str = getattr(review, field)
-        places = [(v.evidence.start, v.evidence.end) for v in extracted if v.evidence.field == field]
+        places = [
+            (value.evidence.start, value.evidence.end)
+            for value in extracted
+            if value.evidence.field == field and _RULES in (value.source, *value.also)
+        ]
         context = Context(text)
         for fact in _facts(text):
             known = (fact.topic, fact.value)

@@ -81,10 +81,15 @@ def test_words_count_where_the_header_names_a_product() -> None:
     assert scores(names, body="Razer Lycosa keyboard") == (0.0, 0.0)
 
 
-def test_what_an_attribute_was_read_from_is_left_to_it() -> None:
+def test_what_rules_read_an_attribute_from_is_left_to_it() -> None:
     text = "The 32 GB are plenty."
-    value = AttributeValue("Capacity", "32 GB", "rules", Evidence("body", 4, 9, "32 GB"))
+    place = Evidence("body", 4, 9, "32 GB")
+    value = AttributeValue("Capacity", "32 GB", "rules", place)
     assert scores(DRIVES, value, body=text) == (0.0, 0.0, 0.0)
+    both = AttributeValue("Capacity", "32 GB", "llm", place, also=("rules",))
+    assert scores(DRIVES, both, body=text) == (0.0, 0.0, 0.0)
+    model = AttributeValue("Capacity", "32 GB", "llm", place)
+    assert scores(DRIVES, model, body=text) == scores(DRIVES, body=text)
     elsewhere = AttributeValue("Capacity", "32 GB", "ocr", Evidence("header", 4, 9, "32 GB"))
     assert scores(DRIVES, elsewhere, body=text) == scores(DRIVES, body=text)
 
