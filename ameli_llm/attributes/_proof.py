@@ -136,8 +136,9 @@ def _said(key: str, values: Iterable[str], words: str) -> set[str]:
 
 def _has_sense(key: str, quote: str) -> bool:
     """Whether the quotation can state a value by its sense: names have none, nor have words of the key."""
-    words = {token.text for token in tokens(quote)}
-    return key_role(key) not in ("brand", "model") and not words <= {token.text for token in tokens(key)}
+    words, of_key = ({token.text for token in tokens(text)} for text in (quote, key))
+    is_name = key_role(key) in ("brand", "model") or "name" in of_key
+    return not is_name and not words <= of_key
 
 
 def _contradicts(key: str, raw: str, values: Sequence[str], quote: str) -> bool:

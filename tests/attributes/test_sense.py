@@ -22,6 +22,7 @@ LISTED = {
     "Video": ("4K at 30p", "4K at 60p"),
     "Material": ("Cotton", "Polyester"),
     "Brand": ("Ultimate Ears", "Acme"),
+    "Product Name": ("Harvest 5499T Action Figure", "Harvest 5499A Action Figure"),
     "Burner": ("12000 BTU", "15000 BTU"),
 }
 
@@ -66,6 +67,13 @@ def test_the_favoured_value_wins_where_hardly_another_is_nearer(sense: Sense) ->
         ("Material", "material", "Cotton", "unlike"),
         ("Brand", "too tight for big ears", "Ultimate Ears", "unlike"),
         ("Brand", "ultimate ears", "Ultimate Ears", "Ultimate Ears"),
+        ("Product Name", "harvest", "Harvest 5499T Action Figure", "unlike"),
+        (
+            "Product Name",
+            "harvest 5499a action figure",
+            "Harvest 5499A Action Figure",
+            "Harvest 5499A Action Figure",
+        ),
         ("Burner", "12k BTU", "12000 BTU", "12000 BTU"),
         ("Burner", "12k BTU", "15000 BTU", "12000 BTU"),
         ("Burner", "9k BTU", "15000 BTU", "contradicted"),
