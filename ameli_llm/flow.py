@@ -199,13 +199,14 @@ class Flow:
         best = ranking[0][1].entity_id
         decision = decide([score for score, _ in ranking], best, link.none_score, self.fusion)
         position = [product.id for product in task.candidates].index(best)
+        beside = comparison.verdicts[position] if comparison.verdicts else ()
         return replace(
             link,
             state=decision.state,
             entity_id=decision.entity_id,
             confidence=decision.confidence,
             kb_probability=decision.kb_probability,
-            verdicts=verdicts(task)[position] + (comparison.verdicts or ((),) * (position + 1))[position],
+            verdicts=(*verdicts(task)[position], *beside),
         )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from real_sets import SETS, show
+from real_sets import SETS, f1_cell, show
 
 from ameli_llm.config import RunConfig, retriever_alone
 from ameli_llm.dataset.load import load_dataset
@@ -79,10 +79,7 @@ def row(name: str, sample: Sample, left_out: RunConfig, out: Path, limit: int) -
     runs = out / "runs" / name
     split, index = sample.split, out / "indexes" / name
     linked = dict(link_variants(sample.pipeline.dataset, split, configs, runs, show, limit, index))
-    shown = []
-    for outcome in linked.values():
-        f1 = (outcome.metrics or {})["end_to_end_f1"]
-        shown.append(f"{100 * f1['value']:.1f} [{100 * f1['low']:.1f}, {100 * f1['high']:.1f}]")
+    shown = map(f1_cell, linked.values())
     answered = compare_runs(RunFolder(runs / "defaults"), RunFolder(runs / "others")).paired.answered
     n = (linked["others"].metrics or {})["n"]
     changed = f"{len(answered.fixed)} | {len(answered.broken)} | {answered.p:.2g}"

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--reviews", type=int, default=2000, help="of the twin, a fifth of them in test")
     parser.add_argument("--seed", type=int, default=601)
+    parser.add_argument("--set", action="append", default=[], help="setting of every row")
     options = parser.parse_args()
     for name in options.sets:
         source = options.out / TWIN if name == TWIN else options.datasets / name
@@ -65,7 +67,7 @@ def main() -> None:
             kind: trained(KINDS[kind], dataset, options.out / f"{name}-{kind}", options)
             for kind in options.taggers
         }
-        link(name, dataset, folders, options.out)
+        link(name, dataset, folders, options.out, options.set)
 
 
 def trained(kind: Kind, dataset: Dataset, folder: Path, options: argparse.Namespace) -> Path:
@@ -96,13 +98,13 @@ def _corpus(texts: list[LabelledText], seed: int) -> Corpus:
     return Corpus("dataset", {"train": (*made["train"], *made["test"]), "dev": made["dev"]})
 
 
-def link(name: str, dataset: Dataset, folders: dict[str, Path], out: Path) -> None:
+def link(name: str, dataset: Dataset, folders: dict[str, Path], out: Path, every: Sequence[str]) -> None:
     """The rows of one set."""
-    configs = {OFF: override(RunConfig(), ["attributes.extractors=[rules,ocr]"])}
+    configs = {OFF: override(RunConfig(), [*every, "attributes.extractors=[rules,ocr]"])}
     for kind, folder in folders.items():
         configs[f"{OFF}, {kind}"] = override(
             RunConfig(),
-            [f"attributes.extractors=[rules,ocr,{kind}]", f"attributes.trained={{{kind}: {folder}}}"],
+            [*every, f"attributes.extractors=[rules,ocr,{kind}]", f"attributes.trained={{{kind}: {folder}}}"],
         )
     split = dataset.split("test" if name == TWIN else "dev")
     print(f"\n### {name}\n")

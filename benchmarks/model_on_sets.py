@@ -10,9 +10,10 @@ exact McNemar p, and tokens a review. What is finished in WORK is not done again
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from real_sets import SETS, show
+from real_sets import SETS, f1_cell, show
 
 from ameli_llm.config import RunConfig, override
 from ameli_llm.dataset.load import load_dataset
@@ -43,32 +44,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
     parser.add_argument("--reviews", type=int, default=200)
+    parser.add_argument("--set", action="append", default=[], help="setting of every row")
     options = parser.parse_args()
     for name in options.sets:
         print(f"\n### {name}\n")
         print("| run | n | end-to-end F1 % [95 % interval] | fixed | broken | exact p | tokens a review |")
         print("|---|---:|---:|---:|---:|---:|---:|")
-        rows(options.datasets / name, options.out / name, options.reviews)
+        rows(options.datasets / name, options.out / name, options.reviews, options.set)
 
 
-def rows(source: Path, out: Path, reviews: int) -> None:
+def rows(source: Path, out: Path, reviews: int, every: Sequence[str]) -> None:
     """The rows of one set."""
     dataset = load_dataset(source)
-    configs = {name: override(RunConfig(), settings) for name, settings in ROWS.items()}
+    configs = {name: override(RunConfig(), [*every, *settings]) for name, settings in ROWS.items()}
     linked = link_variants(
         dataset, dataset.split("dev"), configs, out / "runs", show, limit=reviews, index=out / "index"
     )
     base = out / "runs" / OFF
     for name, outcome in linked:
         metrics = outcome.metrics or {}
-        f1, tokens = metrics["end_to_end_f1"], metrics["tokens"]
+        tokens = metrics["tokens"]
         answered = compare_runs(RunFolder(base), outcome.folder).paired.answered
         changed = (
             f"{len(answered.fixed)} | {len(answered.broken)} | {answered.p:.3g}" if name != OFF else " | | "
         )
         print(
-            f"| {name} | {metrics['n']} | {100 * f1['value']:.1f} [{100 * f1['low']:.1f}, "
-            f"{100 * f1['high']:.1f}] | {changed} "
+            f"| {name} | {metrics['n']} | {f1_cell(outcome)} | {changed} "
             f"| {(tokens['prompt'] + tokens['completion']) / max(metrics['n'], 1):.0f} |",
             flush=True,
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from real_sets import SETS, show
+from real_sets import SETS, f1_cell, show
 
 from ameli_llm.config import RunConfig, override
 from ameli_llm.dataset.load import Dataset, load_dataset
@@ -51,15 +51,11 @@ def row(name: str, dataset: Dataset, split: str, out: Path) -> None:
     linked = dict(
         link_variants(dataset, dataset.split(split), configs, out / "runs", show, index=out / "index")
     )
-    cells = []
-    for outcome in linked.values():
-        f1 = (outcome.metrics or {})["end_to_end_f1"]
-        cells.append(f"{100 * f1['value']:.1f} [{100 * f1['low']:.1f}, {100 * f1['high']:.1f}]")
     answered = compare_runs(linked["without"].folder, linked["with"].folder).paired.answered
     n = (linked["with"].metrics or {})["n"]
+    cells = " | ".join(map(f1_cell, linked.values()))
     print(
-        f"| {name} | {n} | {' | '.join(cells)} | {len(answered.fixed)} | {len(answered.broken)} "
-        f"| {answered.p:.2g} |",
+        f"| {name} | {n} | {cells} | {len(answered.fixed)} | {len(answered.broken)} | {answered.p:.2g} |",
         flush=True,
     )
 

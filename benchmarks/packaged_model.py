@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--reviews", type=int, default=60, help="of the test split")
     parser.add_argument("--seed", type=int, nargs="+", default=[101])
     parser.add_argument("--comparators", default="entail,listwise", help="of the model; may be empty")
-    parser.add_argument("--set", action="append", default=[], help="setting of the run with the model")
+    parser.add_argument("--set", action="append", default=[], help="setting of every run")
     parser.add_argument("--parts", default="extraction,comparison,free,link")
     options = parser.parse_args()
     changed = [one for one in (twin(seed, options) for seed in options.seed) if one is not None]
@@ -98,8 +98,8 @@ def twin(seed: int, options: argparse.Namespace) -> tuple[int, int] | None:
         write_twin(folder, products=options.products, reviews=5 * options.reviews, seed=seed)
         dataset = load_dataset(folder)
         served = ["engine.name=transformers", f"engine.model={options.model}"]
-        config = override(RunConfig(), [*served, "comparison.comparators=[rules,entail]", *options.set])
-        with open_pipeline(dataset, config) as pipeline:
+        off, config = override(RunConfig(), options.set), override(RunConfig(), [*served, *options.set])
+        with open_pipeline(dataset, override(config, ["comparison.comparators=[rules,entail]"])) as pipeline:
             pipeline.canary()
             asked = reviews_of(dataset, pipeline, seed, options)
             if "extraction" in parts:
@@ -110,11 +110,10 @@ def twin(seed: int, options: argparse.Namespace) -> tuple[int, int] | None:
                 comparison(pipeline, asked, [name for name in options.comparators.split(",") if name])
             if "free" in parts:
                 unconstrained(pipeline, asked)
-        config = override(config, ["comparison.comparators=null"])
         if "link" in parts:
-            found = end_to_end(dataset, {"off": RunConfig(), "model": config}, Path(work) / "runs")
+            found = end_to_end(dataset, {"off": off, "model": config}, Path(work) / "runs")
         if "tuned" in parts:
-            tuned = {"off, tuned": RunConfig(), "model, tuned": config}
+            tuned = {"off, tuned": off, "model, tuned": config}
             tuned = {name: tuned_on_dev(dataset, one) for name, one in tuned.items()}
             end_to_end(dataset, tuned, Path(work) / "tuned")
     return found

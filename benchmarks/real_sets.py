@@ -23,7 +23,7 @@ from ameli_llm.ids import ReviewId
 from ameli_llm.pipeline import open_pipeline
 from ameli_llm.runs import GoldRow, PredictionRow, RunFolder
 from eval.evaluation import Evaluation, evaluate
-from eval.experiment import link_variants, tune_pipeline
+from eval.experiment import Outcome, link_variants, tune_pipeline
 from eval.paired import Paired, compare
 from eval.table5.models import Asked
 from eval.table5.reproduce import table5
@@ -163,6 +163,12 @@ def budget(ours: Pooled) -> Iterator[str]:
     found = ours.evaluation().metrics["error_budget"]
     causes = ", ".join(f"{cause} {count}" for cause, count in found.causes.items() if count)
     yield f"\nOf {found.errors} errors: {causes}."
+
+
+def f1_cell(outcome: Outcome) -> str:
+    """End-to-end F1 of a run in % with its 95 % interval."""
+    f1 = (outcome.metrics or {})["end_to_end_f1"]
+    return f"{100 * f1['value']:.1f} [{100 * f1['low']:.1f}, {100 * f1['high']:.1f}]"
 
 
 def show(stage: str, done: int, total: int) -> None:

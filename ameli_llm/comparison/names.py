@@ -8,7 +8,6 @@ review, log (1-m)/(1-u) for what differs, u being how common it is among the can
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +20,7 @@ from ameli_llm.attributes.values.colours import find_colours
 from ameli_llm.attributes.values.normalise import PARTIAL
 from ameli_llm.attributes.values.quantities import find_quantities
 from ameli_llm.attributes.values.tokens import tokens
+from ameli_llm.comparison._evidence import agreeing, certain, differing
 from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
 from ameli_llm.types import AttributeValue, Evidence, Review, Verdict, VerdictName
 
@@ -32,9 +32,6 @@ _WORDS = 0.4
 
 _RULES = "rules"
 """The extractor whose places are left to attributes."""
-
-_RAREST = 0.01
-"""Nothing counts as rarer than this, nor as commoner than 1 - this."""
 
 KEY = "name"
 """The key of verdicts on what names say."""
@@ -108,9 +105,8 @@ def _verdict(level: float | None) -> VerdictName:
 def _weights(levels: Sequence[float | None], m: float) -> list[float]:
     """The evidence for each candidate when some name agrees."""
     known = [level for level in levels if level is not None]
-    agreeing = sum(level > 0 for level in known)
-    u = min(max((agreeing + 0.5) / (len(known) + 1), _RAREST), 1 - _RAREST)
-    agrees, differs = max(0.0, math.log(m / u)), min(0.0, math.log((1 - m) / (1 - u)))
+    u = certain((sum(level > 0 for level in known) + 0.5) / (len(known) + 1))
+    agrees, differs = agreeing(m, u), differing(m, u)
     return [0.0 if level is None else level * agrees if level else differs for level in levels]
 
 

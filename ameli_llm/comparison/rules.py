@@ -7,19 +7,16 @@ extractors that say so) and u the chance that it agrees with any product (how co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ameli_llm.attributes.merge import Precision, precision_of
 from ameli_llm.attributes.values.normalise import PARTIAL, NormalisedValue, agreement
 from ameli_llm.attributes.values.statistics import KBStatistics
+from ameli_llm.comparison._evidence import agreeing, certain, differing
 from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
 from ameli_llm.comparison.verdicts import Statement, known_values, statements
 from ameli_llm.types import Attributes, Evidence
-
-_SUREST = 0.99
-"""No extractor and no value counts as more certain, nor as less than 1 - this."""
 
 
 def create(statistics: KBStatistics | None = None, precision: Precision | None = None) -> Comparator:
@@ -66,7 +63,7 @@ class RulesComparator:
         A shade of the same base colour is weighed at the base colour's frequency. Of alternatives the best
         counts. A denied value turns agreement and conflict around, and says nothing about other shades.
         """
-        m = _certain(precision_of(self.precision, statement.voices, statement.key))
+        m = certain(precision_of(self.precision, statement.voices, statement.key))
         values = known_values(statement.key, known.get(statement.key, ()))
         weights = [
             _value_weight(value, level, m, statement, statistics)
@@ -83,17 +80,13 @@ def _value_weight(
     value: NormalisedValue, level: float, m: float, statement: Statement, statistics: KBStatistics
 ) -> float:
     key = statement.key
-    u = _certain(statistics.frequency(key, value))
+    u = certain(statistics.frequency(key, value))
     if level == PARTIAL and value.kind == "colour":
-        u = _certain(statistics.base_frequency(key, value))
+        u = certain(statistics.base_frequency(key, value))
     if (level > 0) == statement.negated:
-        weight = min(0.0, math.log((1 - m) / (1 - u)))
+        weight = differing(m, u)
     elif statement.negated:
-        weight = max(0.0, math.log(m / (1 - u)))
+        weight = agreeing(m, 1 - u)
     else:
-        weight = max(0.0, math.log(m / u))
+        weight = agreeing(m, u)
     return weight * PARTIAL if level == PARTIAL else weight
-
-
-def _certain(probability: float) -> float:
-    return min(max(probability, 1 - _SUREST), _SUREST)
