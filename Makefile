@@ -21,8 +21,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 export PYTHONPATH := $(CURDIR)
 # Seconds without a byte before a download fails; the torch wheel is large and proxies are slow to start it.
 export UV_HTTP_TIMEOUT ?= 300
-# Compiled once here; else each process compiles torch anew where PYTHONDONTWRITEBYTECODE is set.
-INSTALL = .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python -c constraints.txt \
+# Modules are compiled when they are first imported: all 33,000 files of .venv would take a minute.
+unexport PYTHONDONTWRITEBYTECODE
+INSTALL = .venv/bin/uv pip install --python .venv/bin/python -c constraints.txt \
   --override overrides.txt
 # tests/conftest.py says which tests stay together, and in what order they are dealt.
 PYTEST = .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -233,9 +233,8 @@ def caches(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Caches:
     return lambda number: cache_of(tmp_path_factory, tmp_path / f"cache{number}")
 
 
-@pytest.mark.parametrize(("killed", "times"), [(link_killed, 1), (index_killed, 2), (tune_killed, 2)])
-def test_killed(killed: Any, times: int, forks: Forks, shop: Shop, caches: Any, tmp_path: Path) -> None:
-    killed(forks, shop, caches, tmp_path, times)
+def test_an_index_that_is_killed_twice(forks: Forks, shop: Shop, caches: Any, tmp_path: Path) -> None:
+    index_killed(forks, shop, caches, tmp_path, 2)
 
 
 @pytest.fixture(scope="module")

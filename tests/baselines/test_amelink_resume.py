@@ -49,12 +49,17 @@ def content(out: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("changes", "moments"),
     [
-        (TRAINED, ["loss:1", "loss:6", "written:1", "dev:3", "loss:2", "adapter:1", "written:1"]),
+        (TRAINED, ["loss:6", "written:1", "dev:3", "adapter:1"]),
+        pytest.param(
+            TRAINED,
+            ["loss:1", "loss:6", "written:1", "dev:3", "loss:2", "adapter:1", "written:1"],
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             FROZEN, ["encoded:3", "loss:5", "written:2", "dev:2", "adapter:1"], marks=pytest.mark.slow
         ),
     ],
-    ids=["trained", "frozen"],
+    ids=["trained", "trained, killed often", "frozen"],
 )
 def test_killed_and_resumed_gives_the_same_files(
     changes: dict[str, Any], moments: list[str], encoder: Path, tmp_path: Path

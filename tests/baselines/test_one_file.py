@@ -127,6 +127,7 @@ def test_the_new_file_is_found_by_its_name(world: World) -> None:
     assert (row.key, row.name, row.needs_images) == ("longest", "Longest title", False)
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_gets_a_row_behind_those_of_the_paper(table: tuple[Path, Any]) -> None:
     out, content = table
     assert [row["key"] for row in content["rows"]] == list(ROWS)
@@ -137,6 +138,7 @@ def test_it_is_trained_and_gets_a_row_behind_those_of_the_paper(table: tuple[Pat
     assert (out / "models" / "longest" / "longest.json").is_file()
 
 
+@pytest.mark.slow
 def test_its_answers_are_its_own_and_ids_come_back_as_they_came(
     world: World, table: tuple[Path, Any]
 ) -> None:

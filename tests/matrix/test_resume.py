@@ -68,6 +68,7 @@ def matrix(write: Callable[..., Path], model: PlannedModel) -> Path:
     return write(model, settings=settings, sample=SAMPLE)
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_cell(write: Callable[..., Path], world: Path, forks: Forks) -> None:
     def kills(variant: str, review: int) -> str:
         if len(model.questions) == SAMPLE + 3:

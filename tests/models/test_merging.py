@@ -176,6 +176,7 @@ def test_a_folder_with_files_is_left_alone(base: Path, adapter: Path, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(base: Path, adapter: Path, tmp_path: Path) -> None:
     code = (
         "import resource, sys\n"

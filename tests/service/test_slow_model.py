@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.engines.scripted import Answer, ScriptedServer, scripted
 from tests.library.test_linker import model
@@ -51,6 +52,7 @@ def until(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_slow_model_costs_its_own_reviews_and_nothing_else(shop: Path, tmp_path: Path) -> None:
     with scripted() as server, ThreadPoolExecutor(WORKERS + QUEUE) as pool:
         server.answers = [model]
