@@ -22,13 +22,9 @@ _GRACE: Final = 0.5
 _LOOK_AGAIN: Final = 0.02
 """Seconds after which it is stopped if it was at a place where it cannot be."""
 
-_UNSAFE: Final = frozenset(
-    [__file__]
-    + [
-        module.__file__
-        for module in (threading, queue, logging, weakref, concurrent.futures.thread, concurrent.futures._base)
-    ]
-)
+_LOCKING: Final = (threading, queue, logging, weakref, concurrent.futures.thread, concurrent.futures._base)
+
+_UNSAFE: Final = frozenset({__file__, *(module.__file__ for module in _LOCKING)})
 """Where an exception out of the blue can leave a lock taken for ever, or is swallowed.
 
 The handlers below are among them: what they interrupted may be.
