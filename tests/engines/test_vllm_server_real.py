@@ -1,4 +1,4 @@
-"""The protocol engine against a real vLLM server with a tiny model of random weights."""
+"""The protocol engine against a real vLLM server with the packaged model."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def engine(vllm_server: RunningServer) -> Iterator[VllmServer]:
     served.close()
 
 
-def test_it_says_what_it_serves_and_passes_the_canary(engine: VllmServer, tiny_model: Path) -> None:
-    assert engine.model == "tiny"
-    assert engine.revision.startswith(f"{tiny_model}@vllm-0.")
+def test_it_says_what_it_serves_and_passes_the_canary(engine: VllmServer, smollm2_ameli: Path) -> None:
+    assert engine.model == "served"
+    assert engine.revision.startswith(f"{smollm2_ameli.name}@vllm-0.")
     engine.canary()
 
 
@@ -79,10 +79,10 @@ def test_extraction_keeps_to_the_schema(engine: VllmServer) -> None:
         assert 0 < reply.usage.completion < 256
 
 
-def test_the_excess_is_counted_by_the_server(engine: VllmServer, tiny_model: Path) -> None:
+def test_the_excess_is_counted_by_the_server(engine: VllmServer, smollm2_ameli: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer = AutoTokenizer.from_pretrained(smollm2_ameli)
     per_word = len(tokenizer(" word")["input_ids"])
     text = " word" * (4000 // per_word)
     room = 4096 - len(prompt_tokens(tokenizer, ask(text)))
@@ -94,7 +94,7 @@ def test_the_excess_is_counted_by_the_server(engine: VllmServer, tiny_model: Pat
 
 def test_a_choice_is_the_likeliest_and_its_shares_add_up(engine: VllmServer) -> None:
     letters = tuple("ABCDEFGHIJK")
-    requests = [ask(f"Which product is it? {number}", choices=letters) for number in range(20)]
+    requests = [ask(f"I think it is {one}, so answer {one}.", choices=letters) for one in letters]
     replies = engine.chat(requests)
     for reply in replies:
         assert reply.failure is None
@@ -170,7 +170,7 @@ def test_many_threads_and_a_shared_prefix(engine: VllmServer) -> None:
 
 
 def test_a_second_run_asks_nothing(engine: VllmServer, tmp_path: Path) -> None:
-    requests = [ask("again", schema=SCHEMA), ask("again", choices=("A", "B")), ask("x", max_tokens=2)]
+    requests = [ask("again", schema=SCHEMA), ask("again", choices=("A", "B")), ask("x", max_tokens=1)]
     first = CachedEngine(engine, tmp_path / "cache")
     second = CachedEngine(engine, tmp_path / "cache")
     before = first.chat(requests)

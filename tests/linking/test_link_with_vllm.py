@@ -117,7 +117,7 @@ def test_extraction_and_comparison_go_through_the_model_once(
         spec = json.loads((first / "run.json").read_text())["spec"]
         assert set(spec["templates"]) == {"extract/json", "compare/listwise"}
         assert spec["engine"]["name"] == "vllm_server"
-        assert spec["engine"]["model"] == "tiny"
+        assert spec["engine"]["model"] == "served"
         shows_prompt_and_reply(here, first, from_cache=False)
         renders_what_was_sent(here, first, dataset)
 

