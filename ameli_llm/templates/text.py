@@ -79,7 +79,7 @@ class SearchableText:
         start = self._folded.find(wanted)
         while start >= 0:
             end = start + len(wanted)
-            if self._is_boundary(start) and self._is_boundary(end):
+            if self._is_boundary(start) and self._is_boundary(end) and self._has_whole(start, end):
                 return self._offsets[start], self._end(self._offsets[end - 1] + 1)
             start = self._folded.find(wanted, start + 1)
         return None
@@ -87,6 +87,15 @@ class SearchableText:
     def _is_boundary(self, at: int) -> bool:
         inside = 0 < at < len(self._folded)
         return not (inside and self._folded[at - 1].isalnum() and self._folded[at].isalnum())
+
+    def _has_whole(self, start: int, end: int) -> bool:
+        """Whether it cuts no character of the text in two: "1" is not in "¼", which reads 1⁄4 when folded."""
+        first, last = start, end
+        while first > 0 and self._offsets[first - 1] == self._offsets[start]:
+            first -= 1
+        while last < len(self._offsets) and self._offsets[last] == self._offsets[end - 1]:
+            last += 1
+        return not (self._folded[first:start] + self._folded[end:last]).strip(_EDGES)
 
     def _end(self, at: int) -> int:
         while at < len(self.text) and self.text[at] in _JOINERS | _SELECTORS:

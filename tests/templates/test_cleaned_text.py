@@ -91,6 +91,8 @@ def test_no_cleaned_text_holds_a_fence_or_a_marker(text: str) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(TEXTS)
+@example("¼\n1")
+@example("⑴ ½")
 def test_a_quotation_of_cleaned_text_is_found_in_the_text_itself(text: str) -> None:
     searched = SearchableText(text)
     for line in clean(text).split("\n"):
