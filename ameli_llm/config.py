@@ -60,7 +60,7 @@ class RetrievalConfig(_Section):
             "tfidf": 10.0,
             "title": 2.0,
             "header": 14.0,
-            "image": 15.0,
+            "image": 1.8,
             "prior": 3.5,
         },
         min_length=1,
@@ -207,7 +207,7 @@ class FusionConfig(_Section):
 
     retrieval: float = Field(1.0, description="weight of the retrieval score")
     text: float = Field(0.3, description="weight of the comparison score")
-    image: float = Field(10.0, description="weight of the image score")
+    image: float = Field(1.0, description="weight of the image score")
     mismatch_filter: bool = Field(False, description="the paper's attribute-mismatch filter")
     nil_threshold: float = Field(0.2, ge=0, le=1, description="nil below this probability of being in the KB")
     abstain_threshold: float = Field(0.0, ge=0, le=1, description="below this confidence: abstained")

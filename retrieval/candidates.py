@@ -128,9 +128,9 @@ class CandidateFinder:
 
 
 def image_score(scores: Mapping[str, float], weights: Mapping[str, float]) -> float | None:
-    """The mean of the image encoders' cosines by their ``weights``; None where none has a score.
+    """The mean of the image encoders' scores by their ``weights``; None where none has a score.
 
-    A plain mean where the weights add up to nothing. For one encoder it is its cosine.
+    A plain mean where the weights add up to nothing. For one encoder it is its score.
     """
     there = {name: weight for name, weight in weights.items() if name in scores}
     if len(there) < 2:

@@ -138,7 +138,8 @@ def test_images_are_paths_of_the_caller(open_linker: Open, tmp_path: Path) -> No
     for images in ("blue.png", [tmp_path / "blue.png"], str(tmp_path / "blue.png")):
         link = linker.link({"images": images})
         assert link.best is not None
-        assert (link.best.entity_id, link.best.scores["image"]) == ("blue", pytest.approx(1.0))
+        assert link.best.entity_id == "blue"
+        assert link.best.scores["image"] > 0
     with pytest.raises(ImageProblem, match=r"Image none\.png: missing"):
         linker.link({"images": ["none.png"]})
 
