@@ -170,8 +170,9 @@ class RankedCandidate:
     """A candidate of a linked review; ``score`` ranks.
 
     Beyond the first K candidates nothing was compared: ``text_score`` and ``image_score`` are None there.
-    ``scores`` holds each retriever's own score, ``text_scores`` each comparator's, of which ``text_score`` is
-    the weighted sum.
+    ``image_score`` is how far the product's pictures stand out from those of all products, in standard
+    deviations of their cosines with the photos; ``scores`` holds each retriever's own score, ``text_scores``
+    each comparator's, of which ``text_score`` is the weighted sum.
     """
 
     entity_id: EntityId
