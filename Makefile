@@ -1,6 +1,6 @@
 # make demo        a synthetic twin from end to end, no GPU, no hub: scores and a report
 # make test        the tests, in a process for each core, with a real vLLM server (CPU build)
-# make test-slow   the tests that `make test` skips: each starts a vLLM of its own, minutes each
+# make test-slow   the tests that `make test` skips: they take longer, some start a vLLM of their own
 # make lint        ruff and mypy
 #
 # Each sets up .venv by itself, and takes it as it is when its stamp carries the hash of the three files

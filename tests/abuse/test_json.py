@@ -109,7 +109,7 @@ def small(cases: Cases) -> list[tuple[str, Content]]:
 
 
 def test_some_are_checked(place: Place, forks: Forks) -> None:
-    ended = check(place, forks, [*random.Random(13).sample(small(all_cases()), 12), *small(climbing())])
+    ended = check(place, forks, [*random.Random(13).sample(small(all_cases()), 30), *small(climbing())])
     assert ended.keys() >= {0, 2}
 
 

@@ -139,7 +139,9 @@ def test_images_are_paths_of_the_caller(open_linker: Open, tmp_path: Path) -> No
         link = linker.link({"images": images})
         assert link.best is not None
         assert link.best.entity_id == "blue"
-        assert link.best.scores["image"] > 0
+        blue, red = (one.scores["image"] for one in link.candidates)
+        assert blue == pytest.approx(-red)
+        assert blue > 1.5
     with pytest.raises(ImageProblem, match=r"Image none\.png: missing"):
         linker.link({"images": ["none.png"]})
 

@@ -106,7 +106,7 @@ def test_no_lock_stays_taken(grace: float) -> None:
         "from ameli_llm.interruption import Interrupted, interruptible\n"
         f"module._GRACE = {grace}\n"
         "kill = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
-        "for _ in range(12):\n"
+        "for _ in range(30):\n"
         "    condition = threading.Condition(threading.Lock())\n"
         "    try:\n"
         "        with interruptible():\n"

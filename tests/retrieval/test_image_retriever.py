@@ -30,9 +30,9 @@ def test_scores_are_cosines_away_from_their_mean(
     assert np.array_equal(np.isnan(scores), np.isnan(best))
     assert 0 < np.isnan(best).sum() < len(best)
     shown = ~np.isnan(best)
-    assert scores[shown].mean() == pytest.approx(0, abs=1e-6)
-    assert np.corrcoef(scores[shown], best[shown])[0, 1] == pytest.approx(1)
-    assert np.nanargmax(scores) == np.nanargmax(best)
+    away = best[shown] - best[shown].mean()
+    spread = np.sqrt(((away**2).sum() + 20 * 0.12**2) / (len(away) + 20))
+    np.testing.assert_allclose(scores[shown], away / spread, atol=1e-5)
 
 
 def test_neither_scale_nor_level_of_an_encoder_matters_in_a_large_shop() -> None:
