@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ameli_llm.attributes.extractor import Extraction, ExtractionTask, Extractor
-from ameli_llm.attributes.matching.choice import choose
-from ameli_llm.attributes.matching.find import find_values
+from ameli_llm.attributes.matching.choice import choose, is_begun, undecided
+from ameli_llm.attributes.matching.find import Match, find_values
 from ameli_llm.attributes.matching.negation import Context
-from ameli_llm.attributes.matching.vocabulary import Lookup, arrange
+from ameli_llm.attributes.matching.vocabulary import Entry, Lookup, arrange
 from ameli_llm.attributes.values.normalise import NormalisedValue
 from ameli_llm.attributes.values.tokens import MAX_CHARS
 from ameli_llm.types import AttributeValue, Evidence, Review
@@ -39,8 +39,9 @@ class RulesExtractor:
 
         Dropped by reason: "other_product"; "ambiguous" (a quantity that several keys have, and no word tells
         which); "no_context" (a number or ordinary word that nothing ties to the key); "other_label" (behind
-        the label of another key); "outnumbered" (another brand is named more often, or first); "text_cut"
-        (fields longer than the limit).
+        the label of another key); "begun" (the text goes on, as a longer value does); "either" (two values
+        of a key with "or" between them); "outnumbered" (another brand is named more often, or first);
+        "text_cut" (fields longer than the limit).
         """
         return [self._one(task) for task in tasks]
 
@@ -75,6 +76,7 @@ def _read(
     if not matches:
         return
     context = Context(text)
+    read: list[tuple[Match, list[Entry], bool]] = []
     for match in matches:
         standing = context.standing(match.start, match.end) if field != "mention" else "stated"
         if standing == "other_product":
@@ -83,8 +85,14 @@ def _read(
         entries, reason = choose(match, text, context)
         if reason:
             dropped[reason] += 1
-        written = text[match.start : match.end]
-        evidence = Evidence(field, match.start, match.end, written)
+        read.append((match, entries, standing == "denied"))
+    either = undecided([match for match, _, negated in read if not negated], text)
+    for match, entries, negated in read:
+        evidence = Evidence(field, match.start, match.end, text[match.start : match.end])
         for entry in entries:
-            negated = standing == "denied"
-            yield AttributeValue(entry.key, entry.value, "rules", evidence, negated), entry.normal
+            if is_begun(match, entry, text, lookup):
+                dropped["begun"] += 1
+            elif not negated and (match.start, entry.key) in either:
+                dropped["either"] += 1
+            else:
+                yield AttributeValue(entry.key, entry.value, "rules", evidence, negated), entry.normal

@@ -15,7 +15,17 @@ from ameli_llm.types import Review
 
 VOCABULARY = {
     "Brand": ("Hewlett-Packard", "Acme", "Bosch", "Sony", "Sharp", "Intel"),
-    "Color": ("Black", "Red", "Navy", "Sky Blue", "Gray-toned pink", "Space Gray", "Rose"),
+    "Color": (
+        "Black",
+        "Red",
+        "Navy",
+        "Sky Blue",
+        "Gray-toned pink",
+        "Space Gray",
+        "Rose",
+        "Black Stainless Steel",
+    ),
+    "Connection": ("Bluetooth", "Bluetooth and wired"),
     "Solid State Drive Capacity": ("512 gigabytes", "1000 gigabytes", "8 gigabytes"),
     "System Memory (RAM)": ("16 gigabytes", "8 gigabytes"),
     "Screen Size": ("15.6 inches", "14 inches"),
@@ -76,6 +86,13 @@ def shown(found: Extraction) -> list[tuple[str, str, str]]:
         ("all four burners", [("Burners", "4 burners", "four burners")]),
         ("a 5 burner stove", [("Burners", "Five Burners", "5 burner")]),
         ("four of five stars", []),
+        ("skip the red, the navy is better", [("Color", "not Red", "red"), ("Color", "Navy", "navy")]),
+        ("came the same day as the red Acme I ordered", []),
+        ("black stainless", [("Color", "Black Stainless Steel", "black stainless")]),
+        ("connects by bluetooth", [("Connection", "Bluetooth", "bluetooth")]),
+        ("bluetooth and wired", [("Connection", "Bluetooth and wired", "bluetooth and wired")]),
+        ("either polyester or acme", [("Material", "Polyester", "polyester"), ("Brand", "Acme", "acme")]),
+        ("not the red or black", [("Color", "not Red", "red"), ("Color", "not Black", "black")]),
         ("Color: Red. Storage: 1 TB", [("Color", "Red", "Red"), (SSD, "1000 gigabytes", "1 TB")]),
     ],
 )
@@ -91,12 +108,27 @@ def test_values(body: str, expected: list[tuple[str, str, str]]) -> None:
         ("8 GB is fine", "ambiguous"),
         ("it was warm", "no_context"),
         ("Maker: Acme", "other_label"),
+        ("got the bluetooth plus cable one", "begun"),
     ],
 )
 def test_dropped(body: str, reason: str) -> None:
     found = extract(body)
     assert found.values == ()
     assert found.dropped == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "dropped"),
+    [
+        ("ours is the red or navy", {"either": 2}),
+        ("the polyester or the cotton", {"either": 2}),
+        ("8 GB or 16 GB ram", {"either": 1, "ambiguous": 1}),
+    ],
+)
+def test_of_two_values_with_or_between_them_neither_is_stated(body: str, dropped: dict[str, int]) -> None:
+    found = extract(body)
+    assert found.values == ()
+    assert found.dropped == dropped
 
 
 def test_a_review_is_about_the_brand_it_names_most() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from ameli_llm.attributes.matching.find import Match
 from ameli_llm.attributes.matching.negation import Context
-from ameli_llm.attributes.matching.vocabulary import Entry, context_words, names_key, neutral_labels
+from ameli_llm.attributes.matching.vocabulary import Entry, Lookup, context_words, names_key, neutral_labels
 from ameli_llm.attributes.values.tokens import squash, tokens
 from ameli_llm.attributes.values.units import load_table
 
@@ -16,6 +18,8 @@ _SMALLEST_BARE_CAPACITY = 64
 _LOOK_BACK = 20
 _SHORTEST_APART = 5
 """Letters and digits from which on a value may be written with other spaces than on the page."""
+_GOES_ON = re.compile(r"\s*(?:and\b|plus\b|[&+])", re.IGNORECASE)
+_OR = re.compile(r"\s+or\s+(?:(?:the|a|an)\s+)?", re.IGNORECASE)
 
 
 def choose(match: Match, text: str, context: Context) -> tuple[list[Entry], str]:
@@ -32,6 +36,32 @@ def choose(match: Match, text: str, context: Context) -> tuple[list[Entry], str]
         return _choose_quantity(match, text, context)
     entries = [entry for entry in entries if _is_meant(match, entry, text, context)]
     return entries, "" if entries else "no_context"
+
+
+def is_begun(match: Match, entry: Entry, text: str, lookup: Lookup) -> bool:
+    """Whether the place may be a longer value's beginning: "bluetooth plus cable" of Bluetooth and wired."""
+    if match.form not in ("words", "typo") or not _GOES_ON.match(text, match.end):
+        return False
+    own = entry.normal.words
+    return any(
+        other.key == entry.key and "and" in other.normal.words and other.normal.words[: len(own)] == own
+        for entries in lookup.words.values()
+        for other in entries
+        if other.squash != entry.squash
+    )
+
+
+def undecided(stated: Sequence[Match], text: str) -> set[tuple[int, str]]:
+    """Place and key of values with an "or" between them, which states neither: "ducted or ductless"."""
+    keys: dict[int, set[str]] = {}
+    for match in stated:
+        keys.setdefault(match.start, set()).update(entry.key for entry in match.entries)
+    found: set[tuple[int, str]] = set()
+    for match in stated:
+        if joint := _OR.match(text, match.end):
+            shared = keys[match.start] & keys.get(joint.end(), set())
+            found |= {(place, key) for key in shared for place in (match.start, joint.end())}
+    return found
 
 
 def _choose_quantity(match: Match, text: str, context: Context) -> tuple[list[Entry], str]:

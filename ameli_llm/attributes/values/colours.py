@@ -30,6 +30,7 @@ class _Table:
     ordinary: frozenset[str]
     neutral: frozenset[str]
     modifiers: frozenset[str]
+    same: Mapping[str, str]
     spellings: Mapping[str, str]
 
 
@@ -110,7 +111,9 @@ def _colour(words: Sequence[Token], spelled: Sequence[str], first: int, stop: in
     if len(kept) > 1 and kept[-1] == base and table.shades.get(tuple(kept[:-1])) == base:
         kept = kept[:-1]  # navy blue is navy
     plain_modifier = all(word in table.ordinary for word in kept)
-    return Colour(base, " ".join(kept), words[first].start, words[stop - 1].end, sure=not plain_modifier)
+    shade = " ".join(kept)
+    shade = table.same.get(shade, shade)
+    return Colour(base, shade, words[first].start, words[stop - 1].end, sure=not plain_modifier)
 
 
 def _glued(words: Sequence[Token], start: int, stop: int) -> bool:
@@ -141,5 +144,6 @@ def _table() -> _Table:
         ordinary=frozenset(fold(word) for word in raw["ordinary"]),
         neutral=frozenset(fold(word) for word in raw["neutral"]),
         modifiers=frozenset(fold(word) for word in raw["modifiers"]),
+        same=raw["same"],
         spellings=spellings,
     )
