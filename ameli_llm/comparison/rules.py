@@ -7,6 +7,7 @@ extractors that say so) and u the chance that it agrees with any product (how co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,10 +37,11 @@ class RulesComparator:
     name: str = "rules"
 
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
-        """Scores are sums of natural logarithms: 0 for a candidate that nothing speaks for or against.
+        """Scores are sums of natural logarithms: 0 where the review states nothing that any candidate has.
 
         Keys that state the same place of the review ("Color", "Actual Color") share its weight: the mean
-        over those that the candidate has.
+        over those that the candidate has. A candidate that has none of them counts as the mean of the
+        others, so that a page is not better or worse for having fewer lines.
         """
         return [Comparison(scores=self._scores(task)) for task in tasks]
 
@@ -48,14 +50,20 @@ class RulesComparator:
         places: dict[Evidence, list[Statement]] = {}
         for statement in statements(task.extracted):
             places.setdefault(statement.evidence, []).append(statement)
-        scores = []
+        columns = [self._column(together, task, statistics) for together in places.values()]
+        return tuple(map(math.fsum, zip(*columns, strict=True))) if columns else (0.0,) * len(task.attributes)
+
+    def _column(
+        self, together: Sequence[Statement], task: ComparisonTask, statistics: KBStatistics
+    ) -> list[float]:
+        """What one place of the review says of each candidate."""
+        found: list[float | None] = []
         for known in task.attributes:
-            score = 0.0
-            for together in places.values():
-                weights = [w for s in together if (w := self._weight(s, known, statistics)) is not None]
-                score += sum(weights) / len(weights) if weights else 0.0
-            scores.append(score)
-        return tuple(scores)
+            weights = [w for s in together if (w := self._weight(s, known, statistics)) is not None]
+            found.append(sum(weights) / len(weights) if weights else None)
+        there = [weight for weight in found if weight is not None]
+        neutral = math.fsum(there) / len(there) if there else 0.0
+        return [neutral if weight is None else weight for weight in found]
 
     def _weight(self, statement: Statement, known: Attributes, statistics: KBStatistics) -> float | None:
         """log(m/u) for agreement, log((1-m)/(1-u)) for conflict, half a weight for a partial agreement.

@@ -45,10 +45,21 @@ def scores(attributes: list[Attributes], *extracted: AttributeValue) -> tuple[fl
 
 def test_agreement_conflict_and_unknown() -> None:
     u = 1.5 / 5  # one red product of four, smoothed
-    expected = (log(0.9 / u), log(0.1 / (1 - u)), 0.0)
-    assert scores([{"Color": ("Red",)}, {"Color": ("Black",)}, {}], said("Color", "Red")) == pytest.approx(
-        expected
-    )
+    agree, conflict = log(0.9 / u), log(0.1 / (1 - u))
+    found = scores([{"Color": ("Red",)}, {"Color": ("Black",)}, {}], said("Color", "Red"))
+    assert found == pytest.approx((agree, conflict, (agree + conflict) / 2))
+
+
+def test_a_page_without_the_key_is_neither_better_nor_worse() -> None:
+    said_twice = (said("Color", "Red"), said("Size", "Large", Evidence("header", 0, 5, "large")))
+    red = {"Color": ("Red",), "Size": ("Large",)}
+    full, bare = scores([red, {}], *said_twice)
+    assert full == pytest.approx(bare)
+    assert scores([{}, {}], *said_twice) == (0.0, 0.0)
+
+
+def test_nothing_stated_says_nothing() -> None:
+    assert scores([{"Color": ("Red",)}, {}]) == (0.0, 0.0)
 
 
 def test_a_common_value_weighs_less_than_a_rare_one() -> None:
@@ -70,7 +81,7 @@ def test_a_denied_value_turns_around() -> None:
         [{"Color": ("Red",)}, {"Color": ("Black",)}, {}], said("Color", "Red", negated=True)
     )
     assert red < 0 < black
-    assert none == 0
+    assert none == pytest.approx((red + black) / 2)
 
 
 def test_a_denied_shade_says_nothing_about_others_of_its_colour() -> None:
