@@ -34,13 +34,15 @@ class ProductLine:
 class Scores:
     """A candidate in a run: ``product`` by position among the card's, ``rank`` by retrieval, from 1.
 
-    ``agree`` and ``conflict`` are keys of attributes, ``unknown`` the number of others.
+    ``comparators`` has the parts of ``text`` where there are several; ``agree`` and ``conflict`` are keys of
+    attributes, ``unknown`` the number of others.
     """
 
     product: int
     rank: int
     retrieval: float
     text: float | None
+    comparators: Mapping[str, float]
     image: float | None
     score: float | None
     agree: tuple[str, ...]
@@ -171,12 +173,19 @@ def _scores(c: CandidateRow, rank: int, product: int, compared: bool, verdicts: 
         rank=rank,
         retrieval=round(c.retrieval_score, 4),
         text=rounded(c.text_score),
+        comparators=_comparators(c.text_scores),
         image=rounded(c.image_score),
         score=rounded(c.score) if compared else None,
         agree=tuple(keys(AGREE)),
         conflict=tuple(keys(CONFLICT)),
         unknown=sum(verdict == UNKNOWN for verdict in verdicts.values()),
     )
+
+
+def _comparators(scores: Mapping[str, float]) -> dict[str, float]:
+    """Each comparator's score; none where there is one alone, whose score is the text's."""
+    several = sorted(scores.items()) if len(scores) > 1 else ()
+    return {shown(name, 20): round(score, 4) for name, score in several}
 
 
 def _value(value: AttributeRow) -> Value:

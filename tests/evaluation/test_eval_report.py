@@ -130,6 +130,20 @@ def test_scores_states_and_evidence_are_there(predict: Predict, golds: Golds, wr
         assert words in page.searched[0]
 
 
+def test_the_parts_of_the_text_score_are_there(predict: Predict, golds: Golds, write_run: WriteRun) -> None:
+    row = predict(1, 1, {1: 0.9, 2: 0.8}, parts={1: (0.5, None), 2: (0.25, None)})
+    parts = [{"rules": 1.23456, "names": -0.5}, {"rules": 1.0}]
+    candidates = tuple(
+        one.model_copy(update={"text_scores": found})
+        for one, found in zip(row.candidates, parts, strict=True)
+    )
+    run = write_run([row.model_copy(update={"candidates": candidates})], golds({1: 1}))
+    (made,) = ReportPage(render(run)).cards[0]["runs"]
+    first, second = made["candidates"]
+    assert first["comparators"] == {"names": -0.5, "rules": 1.2346}
+    assert second["comparators"] == {}, "the only part is the text score itself"
+
+
 def test_wrong_reviews_come_first(predict: Predict, golds: Golds, write_run: WriteRun) -> None:
     rows = [predict(i, 1, {1: 0.9, 2: 0.8}) for i in range(1, 5)]
     assert ReportPage(render(write_run(rows, golds({1: 1, 2: 2, 3: 1, 4: 2})))).ids == ["2", "4", "1", "3"]

@@ -133,6 +133,7 @@ def page(tmp_path: Path, predict: Predict, golds: Golds, write_run: WriteRun) ->
         return write_run(rows, gold, name, reviews=texts, products={1: "Product 1", 2: "Product 2"})
 
     runs = [run("a", {1, 2, 3}), run("b", {4}), run("c", {1, 2, 3}, {5})]
+    _split_scores(runs[0], {"rules": 1.5, "names": -0.25})
     _keep(runs[0], 4, "What is it?", "A thing.")
     return render(*runs, dataset=dataset)
 
@@ -192,6 +193,8 @@ def test_a_card_has_both_runs_side_by_side(tab: Page, tmp_path: Path, page: str)
     words = tab.run("document.querySelector('.inside').textContent")
     for part in ("Color: Red", "body “red” (rules)", "answer of A", "answer of B", "What is it?", "A thing."):
         assert part in words
+    parts = tab.run("[...document.querySelectorAll('.candidates .portion')].map((one) => one.textContent)")
+    assert parts == ["names -0.25", "rules 1.50"] * 2, "of both candidates of A; B has no parts"
     assert tab.run("document.querySelector('#matrix-head').innerText.split(/\\s+/).slice(0, 6)") == [
         *("A", "96%", "B", "99%", "C", "94%")
     ]
@@ -223,3 +226,13 @@ def test_it_fits_the_window(tab: Page, tmp_path: Path, page: str, width: int) ->
     assert tab.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     page_colour = tab.run("getComputedStyle(document.body).backgroundColor")
     assert (page_colour == "rgb(18, 22, 28)") == (width == 400)
+
+
+def _split_scores(run: RunFolder, parts: dict[str, float]) -> None:
+    """Every candidate of the run has these parts of its text score."""
+    path = run.path / "predictions.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        for one in row["candidates"]:
+            one["text_scores"] = parts
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -146,10 +146,11 @@ function scoreCells(one) {
   if (!one) {
     return [make("td", { class: "none edge", colspan: String(SCORES.length + 1) }, "not compared")];
   }
-  const numbers = [one.retrieval, one.text, one.image, one.score].map((x) => digits(x, 3));
+  const numbers = [one.retrieval, one.text, one.image, one.score].map((x) => [digits(x, 3)]);
+  numbers[1].push(...Object.entries(one.comparators).map(([name, x]) => make("div", { class: "portion" }, `${name} ${digits(x, 2)}`)));
   return [
     make("td", { class: "num edge" }, String(one.rank)),
-    ...numbers.map((text) => make("td", { class: "num" }, text)),
+    ...numbers.map((parts) => make("td", { class: "num" }, ...parts)),
     make("td", { class: "verdicts" },
       ...one.agree.map((key) => make("span", { class: "chip agree", title: "agree" }, `✓ ${key}`)),
       ...one.conflict.map((key) => make("span", { class: "chip conflict", title: "conflict" }, `✗ ${key}`)),
