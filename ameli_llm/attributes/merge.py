@@ -21,6 +21,8 @@ UNMEASURED = 0.9
 ALL_KEYS = "*"
 _FEWEST = 6
 """Values of one key that its own precision needs; with fewer, that of all keys counts."""
+_SUPPOSED = 10
+"""How many values what was supposed before counts for: a few right ones do not make anybody infallible."""
 
 _Votes = dict[NormalisedValue, dict[str, AttributeValue]]
 
@@ -107,6 +109,9 @@ def measure_precision(
     conflicts, and not at all when the product lacks the key; a denied value the other way round. Several
     values of one key at one place count once, right if one is. Keys with fewer than 6 counted values are
     left to "*".
+
+    Shares are shrunk, as if 10 more values had been counted: for "*" with ``UNMEASURED`` right, or all where
+    several extractors agree; for a key as many as for "*".
     """
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
@@ -117,10 +122,18 @@ def measure_precision(
                     total[name, column] += 1
                     right[name, column] += (level > 0) != negated
     table: dict[str, dict[str, float]] = {}
-    for (name, key), count in sorted(total.items()):
-        if key == ALL_KEYS or count >= _FEWEST:
-            table.setdefault(name, {})[key] = right[name, key] / count
+    for name in sorted({name for name, _ in total}):
+        supposed = 1.0 if "+" in name else UNMEASURED
+        overall = _shrunk(right[name, ALL_KEYS], total[name, ALL_KEYS], supposed)
+        table[name] = {ALL_KEYS: overall}
+        for (other, key), count in sorted(total.items()):
+            if other == name and key != ALL_KEYS and count >= _FEWEST:
+                table[name][key] = _shrunk(right[name, key], count, overall)
     return table
+
+
+def _shrunk(right: int, total: int, supposed: float) -> float:
+    return (right + _SUPPOSED * supposed) / (total + _SUPPOSED)
 
 
 def _by_voice(extractions: Mapping[str, Extraction]) -> dict[str, list[AttributeValue]]:

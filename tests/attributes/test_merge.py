@@ -72,7 +72,9 @@ def test_nothing_in_nothing_out() -> None:
 def test_precision_by_key_with_enough_values() -> None:
     reviews = [{"rules": found("rules", "Red"), "ocr": found("ocr", "Blue")}] * 6
     gold = [{"Color": ("red",)}] * 4 + [{"Color": ("Black",)}] * 2
-    wrong, often = {"*": 0.0, "Color": 0.0}, {"*": 4 / 6, "Color": 4 / 6}
+    overall = {"wrong": (0 + 9) / 16, "often": (4 + 9) / 16}
+    wrong = {"*": overall["wrong"], "Color": (0 + 10 * overall["wrong"]) / 16}
+    often = {"*": overall["often"], "Color": (4 + 10 * overall["often"]) / 16}
     measured = measure_precision(reviews, gold)
     assert measured == {"ocr": wrong, "ocr alone": wrong, "rules": often, "rules alone": often}
     assert measure_precision([{"rules": found("rules", "Red")}] * 6, gold) == {"rules": often}
@@ -84,9 +86,12 @@ def test_precision_of_agreement_apart_from_that_of_one_alone() -> None:
     gold = [{"Color": ("red",)}] * 8
     measured = measure_precision([agreeing] * 6 + [alone] * 2, gold)
     assert measured["llm+rules"] == {"*": 1.0, "Color": 1.0}
-    assert measured["llm alone"] == {"*": 0.0}
-    assert measured["llm"] == {"*": 6 / 8, "Color": 6 / 8}
+    assert measured["llm alone"] == {"*": (0 + 9) / 12}
+    assert measured["llm"] == {"*": (6 + 9) / 18, "Color": (6 + 10 * (6 + 9) / 18) / 18}
     assert [value.value for value in merge(agreeing, measured)] == ["Red"]
+    (doubted,) = merge(alone, measured)
+    assert doubted.value == "Blue", "two wrong values prove nothing yet"
+    measured = measure_precision([agreeing] * 6 + [alone] * 20, [{"Color": ("red",)}] * 26)
     assert merge(alone, measured) == ()
 
 
@@ -97,7 +102,7 @@ def test_an_agreement_that_is_measured_wrong_is_dropped() -> None:
 
 def test_few_values_count_for_all_keys_only() -> None:
     assert measure_precision([{"rules": found("rules", "Red")}], [{"Color": ("Red",)}]) == {
-        "rules": {"*": 1.0}
+        "rules": {"*": (1 + 9) / 11}
     }
 
 
@@ -107,10 +112,12 @@ def test_products_without_the_key_are_not_counted() -> None:
 
 def test_a_denied_value_is_right_when_the_product_does_not_have_it() -> None:
     reviews = [{"rules": found("rules", "-Red")}] * 2
-    assert measure_precision(reviews, [{"Color": ("Red",)}, {"Color": ("Blue",)}]) == {"rules": {"*": 0.5}}
+    assert measure_precision(reviews, [{"Color": ("Red",)}, {"Color": ("Blue",)}]) == {
+        "rules": {"*": (1 + 9) / 12}
+    }
 
 
 def test_alternatives_at_one_place_count_once() -> None:
     place = Evidence("body", 0, 4, "blue")
     both = Extraction(tuple(AttributeValue("Color", v, "rules", place) for v in ("Navy", "Red")))
-    assert measure_precision([{"rules": both}], [{"Color": ("Navy",)}]) == {"rules": {"*": 1.0}}
+    assert measure_precision([{"rules": both}], [{"Color": ("Navy",)}]) == {"rules": {"*": (1 + 9) / 11}}

@@ -13,7 +13,10 @@ from eval.tuning.tune import _nil_threshold, _precision_threshold, calibrate, fi
     ("probabilities", "hit", "in_kb", "threshold"),
     [
         # Nil for the two lowest costs no hit.
-        ([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], 2, 0.8),
+        ([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], 2, 0.5),
+        ([0.1, 0.2, 0.3, 0.9], [0, 0, 1, 1], 2, 0.3),
+        # A product that is in the knowledge base more likely than not is no nil, however wrong the links.
+        ([0.6, 0.7, 0.8, 0.9], [0, 0, 1, 1], 2, 0.0),
         # The hit at 0.1 is worth more than the miss at 0.2 costs.
         ([0.1, 0.2, 0.8, 0.9], [1, 0, 1, 1], 3, 0.0),
         ([0.5, 0.5], [1, 0], 1, 0.0),
@@ -96,5 +99,5 @@ def test_calibration_learns_what_nil_looks_like() -> None:
     gold = {n: 1 if n % 2 else None for n in range(20)}
     fusion = calibrate(rows, gold, FusionConfig(), precision=0.9)
     assert set(fusion.calibration) == {"link", "nil"}
-    assert 0.0 < fusion.nil_threshold < 1.0
+    assert 0.0 < fusion.nil_threshold <= 0.5
     assert fusion.calibration["nil"]["margin"] > 0
