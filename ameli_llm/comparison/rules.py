@@ -17,6 +17,7 @@ from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison._evidence import agreeing, certain, differing
 from ameli_llm.comparison.comparator import Comparator, Comparison, ComparisonTask
 from ameli_llm.comparison.verdicts import Statement, known_values, statements
+from ameli_llm.fusion.missing import filled_row
 from ameli_llm.types import Attributes, Evidence
 
 
@@ -61,9 +62,7 @@ class RulesComparator:
         for known in task.attributes:
             weights = [w for s in together if (w := self._weight(s, known, statistics)) is not None]
             found.append(sum(weights) / len(weights) if weights else None)
-        there = [weight for weight in found if weight is not None]
-        neutral = math.fsum(there) / len(there) if there else 0.0
-        return [neutral if weight is None else weight for weight in found]
+        return filled_row(found)
 
     def _weight(self, statement: Statement, known: Attributes, statistics: KBStatistics) -> float | None:
         """log(m/u) for agreement, log((1-m)/(1-u)) for conflict, half a weight for a partial agreement.

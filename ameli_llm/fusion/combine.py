@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ameli_llm.config import FusionConfig
 from ameli_llm.fusion.calibrate import apply_logistic
+from ameli_llm.fusion.missing import filled_row
 from ameli_llm.ids import EntityId, ReviewId
 from ameli_llm.ties import ranked
 from ameli_llm.types import State
@@ -40,8 +41,8 @@ def fuse(review_id: ReviewId, parts: Sequence[Parts], weights: FusionConfig) -> 
     lambda * s_t + (1 - lambda) * s_v (section 4.4). A missing score counts as the mean of the others'
     scores of that kind, so that it neither promotes nor demotes its candidate.
     """
-    text = _filled([part.text for part in parts])
-    image = _filled([part.image for part in parts])
+    text = filled_row([part.text for part in parts])
+    image = filled_row([part.image for part in parts])
     scores = [
         weights.retrieval * part.retrieval + weights.text * t + weights.image * v
         for part, t, v in zip(parts, text, image, strict=True)
@@ -94,12 +95,6 @@ def decide(
     if confidence < config.abstain_threshold:
         return Decision(State.ABSTAINED, None, confidence, kb_probability)
     return Decision(State.LINKED, entity_id, confidence, kb_probability)
-
-
-def _filled(values: Sequence[float | None]) -> list[float]:
-    known = [value for value in values if value is not None]
-    mean = math.fsum(known) / len(known) if known else 0.0
-    return [mean if value is None else value for value in values]
 
 
 def _probability(

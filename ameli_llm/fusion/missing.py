@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Number = TypeVar("Number", np.float32, np.float64)
+
+
+def filled_row(values: Sequence[float | None]) -> list[float]:
+    """As ``filled``, of one row whose missing scores are None; the same for every order of the values."""
+    known = [value for value in values if value is not None]
+    mean = math.fsum(known) / len(known) if known else 0.0
+    return [mean if value is None else value for value in values]
 
 
 def filled(matrix: npt.NDArray[Number]) -> npt.NDArray[Number]:

@@ -144,6 +144,6 @@ def _table() -> _Table:
         ordinary=frozenset(fold(word) for word in raw["ordinary"]),
         neutral=frozenset(fold(word) for word in raw["neutral"]),
         modifiers=frozenset(fold(word) for word in raw["modifiers"]),
-        same=raw["same"],
+        same={" ".join(words(name)): " ".join(words(shade)) for name, shade in raw["same"].items()},
         spellings=spellings,
     )
