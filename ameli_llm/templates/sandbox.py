@@ -91,10 +91,14 @@ def parse(environment: PromptEnvironment, source: str, where: str) -> nodes.Temp
     try:
         return environment.parse(source)
     except TemplateSyntaxError as error:
-        message = (error.message or "syntax error").rstrip(".")
-        raise AmeliError(f"Template {where}, line {error.lineno}: {message}.") from error
+        raise _unsound(error, where) from error
     except RecursionError as error:
         raise AmeliError(f"Template {where}: expressions are nested too deeply.") from error
+
+
+def _unsound(error: TemplateSyntaxError, where: str) -> AmeliError:
+    message = (error.message or "syntax error").rstrip(".")
+    return AmeliError(f"Template {where}, line {error.lineno}: {message}.")
 
 
 def node_problems(tree: nodes.Template, where: str) -> Iterator[AmeliError]:
@@ -137,18 +141,22 @@ def _refused(where: str, node: nodes.Node, message: str) -> AmeliError:
     return AmeliError(f"Template {where}, line {node.lineno}: {message.rstrip('.')}.")
 
 
-def block_problems(tree: nodes.Template, where: str, required: tuple[str, ...]) -> Iterator[AmeliError]:
-    """What keeps the file from being the blocks system and user, each once, and nothing else."""
+def block_problems(
+    tree: nodes.Template, where: str, required: tuple[str, ...], allowed: tuple[str, ...] = ()
+) -> Iterator[AmeliError]:
+    """What keeps the file from being the ``required`` blocks and ``allowed`` ones, and nothing else."""
     found = []
+    names = sorted({*required, *allowed}, key=("system", "user", "assistant").index)
+    blocks = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     for node in tree.body:
         if isinstance(node, nodes.Block):
             found.append(node.name)
-            if node.name not in ("system", "user"):
-                yield _refused(where, node, f"no block named {node.name!r}; blocks are system and user")
+            if node.name not in names:
+                yield _refused(where, node, f"no block named {node.name!r}; blocks are {blocks}")
             if any(isinstance(inner, nodes.Block) for part in node.body for inner, _ in _walk(part, 0)):
                 yield _refused(where, node, "a block inside a block")
         elif not _is_blank(node):
-            yield _refused(where, node, "text outside of the blocks system and user")
+            yield _refused(where, node, f"text outside of the blocks {blocks}")
     for name in required:
         if name not in found:
             yield AmeliError(
@@ -173,10 +181,14 @@ def variables(tree: nodes.Template, where: str) -> frozenset[str]:
     """The variables that ``tree`` uses.
 
     Jinja finds them by compiling, which computes constants: a tree with something that is not allowed is only
-    looked through, and a name that it sets anywhere does not count.
+    looked through, and a name that it sets anywhere does not count. Raises AmeliError with file and line for
+    what only shows then: a block that is there twice.
     """
     if next(node_problems(tree, where), None) is None:
-        return frozenset(meta.find_undeclared_variables(tree))
+        try:
+            return frozenset(meta.find_undeclared_variables(tree))
+        except TemplateSyntaxError as error:
+            raise _unsound(error, where) from error
     names = list(tree.find_all(nodes.Name))
     made = {node.name for node in names if node.ctx != "load"} | {"loop"}
     return frozenset(node.name for node in names) - made
