@@ -149,6 +149,7 @@ class _Exchange(_Part):
     top_p: float
     seed: int
     completion: bool
+    scored: bool = False
     reply: str
     choice_logprobs: dict[str, float] | None
     finish_reason: str
@@ -156,6 +157,7 @@ class _Exchange(_Part):
     seconds: float | None
     from_cache: bool
     failure: _Failed | None
+    logprob: float | None = None
 
     @classmethod
     def of(cls, one: Exchange) -> _Exchange:
@@ -172,6 +174,7 @@ class _Exchange(_Part):
             top_p=request.top_p,
             seed=request.seed,
             completion=request.completion,
+            scored=request.scored,
             reply=reply.text,
             choice_logprobs=None if logprobs is None else {c: max(v, MASKED) for c, v in logprobs.items()},
             finish_reason=reply.finish_reason,
@@ -179,6 +182,7 @@ class _Exchange(_Part):
             seconds=reply.seconds,
             from_cache=reply.from_cache,
             failure=_Failed(state=failure.state, message=failure.message) if failure else None,
+            logprob=reply.logprob,
         )
 
     def load(self) -> Exchange:
@@ -191,6 +195,7 @@ class _Exchange(_Part):
             self.top_p,
             self.seed,
             self.completion,
+            self.scored,
             self.template,
         )
         failure = Failure(self.failure.state, self.failure.message) if self.failure else None
@@ -201,6 +206,7 @@ class _Exchange(_Part):
             usage,
             self.finish_reason,
             failure,
+            self.logprob,
             self.seconds,
             self.from_cache,
         )

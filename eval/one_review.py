@@ -57,6 +57,7 @@ class OneReview:
             **{name: value for name, value in request.items() if name != "prompt_tokens_estimate"},
             "reply": {
                 "text": one.reply.text,
+                "logprob": one.reply.logprob,
                 "choice_logprobs": one.reply.choice_logprobs and dict(one.reply.choice_logprobs),
                 "finish_reason": one.reply.finish_reason,
                 "tokens": {"prompt": usage.prompt, "completion": usage.completion, "cached": usage.cached},

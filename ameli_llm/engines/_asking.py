@@ -149,7 +149,12 @@ class ServerEngine(ABC):
 
     async def _answer(self, request: ChatRequest, body: dict[str, Any]) -> _wire.Answer:
         path, read = _wire.way(request)
-        return await self._ask(path, read, body, request.messages[-1].content[:_BEGINNING])
+        return await self._ask(path, read, body, self._begins(request))
+
+    def _begins(self, request: ChatRequest) -> str:
+        """By what it goes to a server: of what is asked, after the instructions."""
+        asked = request.messages[:-1] if request.scored else request.messages
+        return asked[-1].content[:_BEGINNING] if asked else ""
 
     async def _identify(self) -> Served:
         """What the servers serve. Raises AmeliError when none is there, or one serves something else."""

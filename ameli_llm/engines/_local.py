@@ -97,9 +97,10 @@ def _prompt_text(tokenizer: Any, request: ChatRequest) -> tuple[str, bool]:
     """
     if request.completion:
         return request.messages[-1].content, True
+    messages = request.messages[:-1] if request.scored else request.messages
     if tokenizer.chat_template is None:
-        return "\n\n".join(message.content for message in request.messages), True
-    turns = [{"role": message.role, "content": message.content} for message in request.messages]
+        return "\n\n".join(message.content for message in messages), True
+    turns = [{"role": message.role, "content": message.content} for message in messages]
     text = tokenizer.apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
@@ -107,18 +108,36 @@ def _prompt_text(tokenizer: Any, request: ChatRequest) -> tuple[str, bool]:
 
 
 def prompt_tokens(tokenizer: Any, request: ChatRequest) -> list[int]:
-    """The tokens of a request's prompt. Raises whatever the chat template raises."""
+    """The tokens of a request's prompt, of one to be scored without the text that is scored.
+
+    Raises whatever the chat template raises.
+    """
     text, marks = _prompt_text(tokenizer, request)
     tokens: list[int] = tokenizer(text, add_special_tokens=marks)["input_ids"]
     return tokens
 
 
+def require_prompt(request: ChatRequest, prompt: Sequence[int]) -> None:
+    """Raises AmeliError when a text is to be scored after nothing: its first token has no probability."""
+    if request.scored and not prompt:
+        raise AmeliError("a text cannot be scored after a prompt without tokens")
+
+
+def scored_tokens(tokenizer: Any, request: ChatRequest) -> list[int]:
+    """The tokens of the text that a request wants scored; none of a request for a reply."""
+    if not request.scored:
+        return []
+    tokens: list[int] = tokenizer(request.messages[-1].content, add_special_tokens=False)["input_ids"]
+    return tokens
+
+
 def prompt_lengths(tokenizer: Any, requests: Sequence[ChatRequest]) -> list[int]:
-    """Tokens of each prompt; 0 for one that the chat template refuses, as the engine then will."""
+    """Tokens that each request sends; 0 for one that the chat template refuses, as the engine then will."""
     lengths = []
     for request in requests:
         try:
-            lengths.append(len(prompt_tokens(tokenizer, request)))
+            tokens = len(prompt_tokens(tokenizer, request)) + len(scored_tokens(tokenizer, request))
+            lengths.append(tokens)
         except Exception:  # chat templates raise whatever they like
             logger.debug("no prompt", exc_info=True)
             lengths.append(0)

@@ -47,6 +47,15 @@ class _Leaf:
     logits: torch.Tensor
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """Sequences to be computed together from their token ``start`` on; what comes before is in the cache."""
+
+    places: list[int]
+    cache: Cache
+    start: int
+
+
 class Network:
     """A loaded causal language model without its tokenizer. Not thread-safe.
 
@@ -75,6 +84,25 @@ class Network:
         with _exact_head(self._model):
             for leaf in self._leaves(sequences):
                 yield from zip(leaf.places, leaf.logits, strict=True)
+
+    def logprobs(
+        self, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[int, list[float]]]:
+        """Each text's position with the log-probability of each of its tokens after its prompt, in any order.
+
+        Neither a prompt nor a text is empty. The last step is in float32, as in ``following``.
+        """
+        sequences = [[*prompt, *text] for prompt, text in zip(prompts, texts, strict=True)]
+        with _exact_head(self._model):
+            for branch in self._branches(prompts, sequences):
+                before = [len(prompts[place]) - 1 - branch.start for place in branch.places]
+                tokens = _padded([sequences[place][branch.start :] for place in branch.places])
+                asked = torch.arange(min(before), tokens.shape[1] - 1)
+                rows = self._pass(tokens, branch.cache, keep=asked).float().log_softmax(dim=-1)
+                for place, row, first in zip(branch.places, rows, before, strict=True):
+                    text = torch.tensor(texts[place])
+                    told = row[first - min(before) :][: len(text)].gather(1, text[:, None])
+                    yield place, told[:, 0].tolist()
 
     def write(
         self, prompts: Sequence[Sequence[int]], writers: Sequence[Writer], most: Sequence[int]
@@ -134,16 +162,31 @@ class Network:
         return joined, logits
 
     def _leaves(self, sequences: Sequence[Sequence[int]]) -> Iterator[_Leaf]:
+        for branch in self._branches(sequences, sequences):
+            ends = [sequences[place][branch.start :] for place in branch.places]
+            last = sorted({len(end) - 1 for end in ends})
+            logits = self._pass(_padded(ends), branch.cache, keep=torch.tensor(last))
+            picked = [last.index(len(end) - 1) for end in ends]
+            yield _Leaf(branch.places, branch.cache, logits[range(len(ends)), picked])
+
+    def _branches(
+        self, prompts: Sequence[Sequence[int]], sequences: Sequence[Sequence[int]]
+    ) -> Iterator[_Branch]:
+        """All ``sequences``, in branches of which what their ``prompts`` share is in the cache.
+
+        Each sequence begins with its prompt. The cache is good until the next branch is asked for.
+        """
         if self._shares:
-            yield from self._visit(grouped(sequences), RoomyCache(max(map(len, sequences))), 0, sequences)
+            yield from self._visit(
+                grouped(prompts), RoomyCache(max(map(len, sequences), default=0)), 0, sequences
+            )
             return
-        for place, sequence in enumerate(sequences):
-            cache = DynamicCache(config=self._model.config)
-            yield _Leaf([place], cache, self._pass(torch.tensor([sequence]), cache)[:, -1])
+        for place in range(len(sequences)):
+            yield _Branch([place], DynamicCache(config=self._model.config), 0)
 
     def _visit(
         self, group: Group, trunk: RoomyCache, start: int, sequences: Sequence[Sequence[int]]
-    ) -> Iterator[_Leaf]:
+    ) -> Iterator[_Branch]:
         """Depth first, so that one cache serves all: each branch is cut off again before the next one."""
         length = group.length
         if length > start:
@@ -151,25 +194,13 @@ class Network:
             self._pass(torch.tensor([sequences[first][start:length]]), trunk)
         own = [(place, len(sequences[place]) - length) for place in group.alone]
         for places in batches(own, _TOKENS, _ROWS):
-            yield self._ends(places, trunk, length, sequences)
+            longest = max(len(sequences[place]) for place in places) - length
+            cache = trunk if len(places) == 1 else trunk.widened(len(places), longest)
+            yield _Branch(places, cache, length)
             trunk.cut(length)
         for branch in group.groups:
             yield from self._visit(branch, trunk, length, sequences)
             trunk.cut(length)
-
-    def _ends(
-        self, places: list[int], trunk: RoomyCache, start: int, sequences: Sequence[Sequence[int]]
-    ) -> _Leaf:
-        ends = [sequences[place][start:] for place in places]
-        longest = max(map(len, ends))
-        cache = trunk if len(ends) == 1 else trunk.widened(len(ends), longest)
-        tokens = torch.zeros((len(ends), longest), dtype=torch.long)
-        for row, end in enumerate(ends):
-            tokens[row, : len(end)] = torch.tensor(end)
-        last = sorted({len(end) - 1 for end in ends})
-        logits = self._pass(tokens, cache, keep=torch.tensor(last))
-        picked = [last.index(len(end) - 1) for end in ends]
-        return _Leaf(places, cache, logits[range(len(ends)), picked])
 
     def _pass(
         self, tokens: torch.Tensor, cache: Cache, keep: torch.Tensor | int = 1, **options: Any
@@ -184,6 +215,14 @@ class Network:
         if "logits_to_keep" in self._takes:
             return logits
         return logits[:, -keep:] if isinstance(keep, int) else logits[:, keep]
+
+
+def _padded(ends: Sequence[Sequence[int]]) -> torch.Tensor:
+    """[rows, longest], padded on the right."""
+    tokens = torch.zeros((len(ends), max(map(len, ends))), dtype=torch.long)
+    for row, end in enumerate(ends):
+        tokens[row, : len(end)] = torch.tensor(end)
+    return tokens
 
 
 def _places(group: Group) -> Iterator[int]:

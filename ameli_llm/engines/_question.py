@@ -37,8 +37,18 @@ def prompt(request: ChatRequest) -> dict[str, Any]:
     return asked if request.completion else asked | {"chat_template_kwargs": {"enable_thinking": False}}
 
 
+def scored(request: ChatRequest) -> dict[str, Any]:
+    """The text that a request wants scored, for a vLLM server's /tokenize."""
+    return {"prompt": _clean(request.messages[-1].content), "add_special_tokens": False}
+
+
 def body(model: str, request: ChatRequest) -> dict[str, Any]:
-    """The whole question to a vLLM server, with its constraint and how the answer is drawn."""
+    """The whole question to a vLLM server, with its constraint and how the answer is drawn.
+
+    Of a request to be scored all but the prompt, which is tokens.
+    """
+    if request.scored:
+        return {"model": model, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
     question = {"model": model} | prompt(request) | _sampling(request) | _constraint(request)
     if request.choices and request.completion:
         return question | {"logprobs": _top_logprobs(request)}
@@ -50,7 +60,8 @@ def body(model: str, request: ChatRequest) -> dict[str, Any]:
 def _asked(request: ChatRequest) -> dict[str, Any]:
     if request.completion:
         return {"prompt": _clean(request.messages[-1].content)}
-    return {"messages": [{"role": m.role, "content": _clean(m.content)} for m in request.messages]}
+    messages = request.messages[:-1] if request.scored else request.messages
+    return {"messages": [{"role": m.role, "content": _clean(m.content)} for m in messages]}
 
 
 def _sampling(request: ChatRequest) -> dict[str, Any]:

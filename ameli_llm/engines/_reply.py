@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from ameli_llm.engines import choices
@@ -97,6 +98,18 @@ def free_choice_reply(
         problem = "reply has no log-probabilities, and the server gave some before"
     finish_reason = "stop" if finish_reason == "length" else finish_reason
     return _judged(request, ChatReply(chosen or text, logprobs, usage, finish_reason), problem)
+
+
+def scored_reply(logprobs: Sequence[float], finish_reason: str, usage: Usage) -> ChatReply:
+    """The reply to a request that is scored, from the log-probability of each token of its text.
+
+    INVALID_OUTPUT for a text without a token.
+    """
+    if not logprobs:
+        problem = Failure(State.INVALID_OUTPUT, "there is no text to score")
+        return ChatReply(usage=usage, finish_reason=finish_reason, failure=problem)
+    total = math.fsum(max(choices.MASKED, value) for value in logprobs)
+    return ChatReply(usage=usage, finish_reason="stop", logprob=total)
 
 
 def _json_of(request: ChatRequest, text: str, held: bool) -> tuple[str | None, str]:

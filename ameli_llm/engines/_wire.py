@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from ameli_llm.engines._http import RefusedReplyError
 from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.types import Usage
 
@@ -19,16 +20,21 @@ _Tokens = Annotated[int, Field(ge=0, le=100_000_000)]
 _LogProb = Annotated[float, Field(le=0.01, allow_inf_nan=False)]  # 0 and what rounding adds
 _MOST_CHOICES = 8  # one is asked for, of one position
 _MOST_TOKENS = 512
+_LONGEST_PROMPT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the protocol engine reads of a reply. ``tokens`` are the first position's top tokens."""
+    """What the protocol engine reads of a reply.
+
+    ``tokens`` are the first position's top tokens, ``scored`` the log-probabilities of a text that was sent.
+    """
 
     text: str
     finish_reason: str
     usage: Usage
-    tokens: tuple[tuple[str, float], ...]
+    tokens: tuple[tuple[str, float], ...] = ()
+    scored: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,20 @@ class _Text(BaseModel):
     usage: _Usage | None = None
 
 
+class _Told(BaseModel):
+    logprob: _LogProb
+
+
+class _ScoredChoice(BaseModel):
+    finish_reason: _Word | None = None
+    prompt_logprobs: list[dict[int, _Told] | None] = Field(max_length=_LONGEST_PROMPT)
+
+
+class _Scored(BaseModel):
+    choices: list[_ScoredChoice] = Field(min_length=1, max_length=1)
+    usage: _Usage | None = None
+
+
 class _Model(BaseModel):
     id: _Name
     root: _Root | None = None
@@ -112,6 +132,10 @@ class _Models(BaseModel):
 
 class _Tokenized(BaseModel):
     count: _Tokens
+
+
+class _Spelt(BaseModel):
+    tokens: list[_Tokens] = Field(max_length=_LONGEST_PROMPT)
 
 
 class _Version(BaseModel):
@@ -135,6 +159,22 @@ def read_completion(body: str) -> Answer:
     return _answer(choice.text, choice.finish_reason, reply.usage, tuple((positions[0] or {}).items()))
 
 
+def read_scored(text: Sequence[int], body: str) -> Answer:
+    """What a /v1/completions reply says of the last tokens of its prompt, which are ``text``.
+
+    Raises pydantic's ValidationError, and RefusedReplyError when it says nothing of one of them.
+    """
+    reply = _Scored.model_validate_json(body)
+    choice = reply.choices[0]
+    places = choice.prompt_logprobs[max(0, len(choice.prompt_logprobs) - len(text)) :]
+    pairs = zip(text, places, strict=False)
+    scored = tuple(told[token].logprob for token, told in pairs if told and token in told)
+    if len(scored) != len(text):
+        raise RefusedReplyError("the reply has no log-probability for a token of the text")
+    usage = (reply.usage or _Usage()).read()
+    return Answer("", choice.finish_reason or "", usage, scored=scored)
+
+
 def way(request: ChatRequest) -> tuple[str, Callable[[str], Answer]]:
     """The path to which a request goes, and how its answer is read."""
     return ("/completions", read_completion) if request.completion else ("/chat/completions", read_chat)
@@ -151,6 +191,11 @@ def read_models(body: str) -> dict[str, Model]:
 def read_count(body: str) -> int:
     """The number of tokens in a vLLM server's /tokenize reply. Raises pydantic's ValidationError."""
     return _Tokenized.model_validate_json(body).count
+
+
+def read_tokens(body: str) -> list[int]:
+    """The tokens in a vLLM server's /tokenize reply. Raises pydantic's ValidationError."""
+    return _Spelt.model_validate_json(body).tokens
 
 
 def read_version(body: str) -> str:

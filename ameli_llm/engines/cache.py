@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
 from ameli_llm.engines.wrapped import WrappedEngine
@@ -102,33 +102,52 @@ def request_key(request: ChatRequest, origin: str, model: str, revision: str) ->
         "choices": list(request.choices),
         "sampling": [request.max_tokens, request.temperature, request.top_p, request.seed],
         "completion": request.completion,
+        **({"scored": True} if request.scored else {}),  # where it is not, keys are as they were before
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _complete(reply: ChatReply) -> bool:
-    return reply.failure is None and reply.finish_reason != "length" and bool(reply.text.strip())
+    given = reply.logprob is not None or bool(reply.text.strip())
+    return reply.failure is None and reply.finish_reason != "length" and given
 
 
 class _StoredReply(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1)
+    text: str
     choice_logprobs: dict[str, float] | None
     usage: tuple[int, int, int]
     finish_reason: str
+    logprob: float | None = None
+
+    @model_validator(mode="after")
+    def _given(self) -> _StoredReply:
+        if not self.text and self.logprob is None:
+            raise ValueError("an empty reply")
+        return self
 
     @classmethod
     def dump(cls, reply: ChatReply) -> str:
         usage = (reply.usage.prompt, reply.usage.completion, reply.usage.cached)
         logprobs = None if reply.choice_logprobs is None else dict(reply.choice_logprobs)
         stored = cls(
-            text=reply.text, choice_logprobs=logprobs, usage=usage, finish_reason=reply.finish_reason
+            text=reply.text,
+            choice_logprobs=logprobs,
+            usage=usage,
+            finish_reason=reply.finish_reason,
+            logprob=reply.logprob,
         )
         return json.dumps(stored.model_dump())
 
     def load(self) -> ChatReply:
         usage = Usage(*self.usage)
         return ChatReply(
-            self.text, self.choice_logprobs, usage, self.finish_reason, seconds=0.0, from_cache=True
+            self.text,
+            self.choice_logprobs,
+            usage,
+            self.finish_reason,
+            logprob=self.logprob,
+            seconds=0.0,
+            from_cache=True,
         )

@@ -23,7 +23,8 @@ class ChatRequest:
 
     With ``choices`` the reply is one of them by construction and carries a log-probability for each.
     ``completion`` asks for a plain completion of the last message, without a chat template (the paper's
-    GPT-2 form). ``template`` is the identity of the template behind the messages, part of the cache key.
+    GPT-2 form). ``scored`` asks for nothing new: the last message is the assistant's, and the reply says how
+    likely it is after the others. ``template`` is the identity of the template behind the messages.
     """
 
     messages: tuple[Message, ...]
@@ -34,6 +35,7 @@ class ChatRequest:
     top_p: float = 1.0
     seed: int = 0
     completion: bool = False
+    scored: bool = False
     template: str = ""
 
 
@@ -42,6 +44,8 @@ class ChatReply:
     """A model's answer, or why there is none.
 
     ``choice_logprobs`` maps every choice to its natural log-probability, normalised over the choices.
+    ``logprob`` is that of the text of a request that was ``scored``: the sum over its tokens, each given all
+    before it.
     ``finish_reason`` is "stop" or "length" or what the server said. ``failure`` is set when no reply came
     (engine error) or it was cut off, empty or outside the constraint (invalid output). ``seconds`` until it
     was there, its share where several requests were computed together; 0 for one from the reply cache.
@@ -52,6 +56,7 @@ class ChatReply:
     usage: Usage = Usage()
     finish_reason: str = ""
     failure: Failure | None = None
+    logprob: float | None = None
     seconds: float | None = field(default=None, compare=False)
     from_cache: bool = field(default=False, compare=False)
 

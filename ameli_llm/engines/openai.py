@@ -59,6 +59,11 @@ class OpenAIServer(ServerEngine):
         self._lacks: list[str] = []
 
     @property
+    def scores(self) -> bool:
+        """Whether it can say how likely a given text is: no."""
+        return False
+
+    @property
     def completes(self) -> bool:
         """Whether the server has plain completions. Raises AmeliError when it is not there."""
         return self._loop.run(self._identify()).abilities.completions
@@ -93,6 +98,8 @@ class OpenAIServer(ServerEngine):
 
     async def _body(self, request: ChatRequest) -> dict[str, Any]:
         served = await self._identify()
+        if request.scored:
+            raise AmeliError("The protocol has no question for how likely a text is.")
         if request.completion and not served.abilities.completions:
             raise AmeliError(f"The server at {', '.join(self._config.addresses)} has no /completions.")
         return _question.standard_body(served.model, request, served.abilities)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _local
 from ameli_llm.engines._context import excess
-from ameli_llm.engines._reply import choice_reply, engine_error, text_reply
+from ameli_llm.engines._reply import choice_reply, engine_error, scored_reply, text_reply
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.errors import AmeliError
 from ameli_llm.machine import computes_in_bfloat16
@@ -83,15 +83,20 @@ class Transformers:
         replies: dict[int, ChatReply] = {}
         choosing: dict[int, list[int]] = {}
         writing: dict[int, list[int]] = {}
+        scoring: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             try:
                 prompt = _local.prompt_tokens(self._tokenizer, request)
-                self._check_length(request, len(prompt))
+                text = _local.scored_tokens(self._tokenizer, request)
+                _local.require_prompt(request, prompt)
+                self._check_length(request, len(prompt) + len(text))
             except Exception as error:  # chat templates raise whatever they like
                 replies[index] = _failed(error)
             else:
-                (choosing if request.choices else writing)[index] = prompt
-        for prompts, answer in ((choosing, self._choose), (writing, self._write)):
+                kind = scoring if request.scored else choosing if request.choices else writing
+                kind[index] = prompt
+        ways = ((choosing, self._choose), (writing, self._write), (scoring, self._score))
+        for prompts, answer in ways:
             members = [requests[index] for index in prompts]
             answers = self._answer(answer, members, list(prompts.values()))
             replies.update(zip(prompts, answers, strict=True))
@@ -167,6 +172,19 @@ class Transformers:
     def _tokens(self, choice: str) -> list[int]:
         tokens: list[int] = self._tokenizer(choice, add_special_tokens=False)["input_ids"]
         return tokens
+
+    def _score(
+        self, network: Network, requests: Sequence[ChatRequest], prompts: Sequence[list[int]]
+    ) -> list[ChatReply]:
+        texts = [_local.scored_tokens(self._tokenizer, request) for request in requests]
+        told: list[list[float]] = [[] for _ in requests]
+        some = [at for at, text in enumerate(texts) if text]
+        for place, logprobs in network.logprobs([prompts[at] for at in some], [texts[at] for at in some]):
+            told[some[place]] = logprobs
+        return [
+            scored_reply(logprobs, "stop", Usage(prompt=len(prompt) + len(text)))
+            for logprobs, prompt, text in zip(told, prompts, texts, strict=True)
+        ]
 
     def _write(
         self, network: Network, requests: Sequence[ChatRequest], prompts: Sequence[list[int]]

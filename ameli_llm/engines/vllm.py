@@ -11,7 +11,7 @@ from typing import Any
 from ameli_llm.config import EngineConfig
 from ameli_llm.engines import _canary, _local
 from ameli_llm.engines._context import excess
-from ameli_llm.engines._reply import choice_reply, engine_error, text_reply
+from ameli_llm.engines._reply import choice_reply, engine_error, scored_reply, text_reply
 from ameli_llm.engines.engine import ChatReply, ChatRequest
 from ameli_llm.errors import AmeliError
 from ameli_llm.types import Progress, Usage, no_progress
@@ -70,8 +70,9 @@ class Vllm:
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One reply per request, in order. A request that vLLM refuses does not fail its neighbours."""
         replies: dict[int, ChatReply] = {}
-        for completion in (False, True):
-            batch = [index for index, request in enumerate(requests) if request.completion is completion]
+        kinds = [(request.completion, request.scored) for request in requests]
+        for kind in dict.fromkeys(kinds):
+            batch = [index for index, one in enumerate(kinds) if one == kind]
             if batch:
                 answers = self._answer([requests[index] for index in batch])
                 replies.update(zip(batch, answers, strict=True))
@@ -109,16 +110,24 @@ class Vllm:
             with self._lock:
                 if self._llm is None:
                     return [engine_error("the engine vllm is closed") for _ in requests]
-                outputs = self._generate(requests)
+                texts = [_local.scored_tokens(self._llm.get_tokenizer(), request) for request in requests]
+                outputs = self._generate(requests, texts)
         except Exception as error:  # one request too long, or the engine's process is gone
             logger.debug("batch of %d failed", len(requests), exc_info=True)
             if len(requests) > 1:
                 return [reply for request in requests for reply in self._answer([request])]
             return [engine_error(f"{type(error).__name__}: {error}")]
-        return [self._read(*pair) for pair in zip(requests, outputs, strict=True)]
+        return [self._read(*row) for row in zip(requests, texts, outputs, strict=True)]
 
-    def _generate(self, requests: Sequence[ChatRequest]) -> Sequence[Any]:
+    def _generate(self, requests: Sequence[ChatRequest], texts: Sequence[list[int]]) -> Sequence[Any]:
         sampling = [self._parameters(request) for request in requests]
+        if requests[0].scored:
+            tokens = [
+                {"prompt_token_ids": [*self._prompt(request), *text]}
+                for request, text in zip(requests, texts, strict=True)
+            ]
+            scored: Sequence[Any] = self._llm.generate(tokens, sampling, use_tqdm=False)
+            return scored
         if requests[0].completion:
             prompts = [request.messages[-1].content for request in requests]
             outputs: Sequence[Any] = self._llm.generate(prompts, sampling, use_tqdm=False)
@@ -129,6 +138,11 @@ class Vllm:
         )
         return outputs
 
+    def _prompt(self, request: ChatRequest) -> list[int]:
+        tokens = _local.prompt_tokens(self._llm.get_tokenizer(), request)
+        _local.require_prompt(request, tokens)
+        return tokens
+
     def _parameters(self, request: ChatRequest) -> Any:
         constraint: dict[str, Any] | None = None
         if request.choices:
@@ -136,19 +150,24 @@ class Vllm:
         elif request.schema is not None:
             constraint = {"json": dict(request.schema)}
         return self._sampling.SamplingParams(
-            max_tokens=1 if request.choices else request.max_tokens,
+            max_tokens=1 if request.choices or request.scored else request.max_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
             seed=request.seed,
             # Twice the choices leaves room for tokens that only begin a choice, or spell it in bytes.
             logprobs=min(2 * len(request.choices), _MAX_LOGPROBS) if request.choices else None,
+            prompt_logprobs=0 if request.scored else None,  # that of the token which is there, no other
             structured_outputs=self._sampling.StructuredOutputsParams(**constraint) if constraint else None,
         )
 
-    def _read(self, request: ChatRequest, output: Any) -> ChatReply:
+    def _read(self, request: ChatRequest, text: Sequence[int], output: Any) -> ChatReply:
         answer = output.outputs[0]
         usage = Usage(len(output.prompt_token_ids), len(answer.token_ids), output.num_cached_tokens or 0)
         finish_reason = answer.finish_reason or ""
+        if request.scored:
+            at = len(output.prompt_token_ids) - len(text)
+            told = [output.prompt_logprobs[at + place][token].logprob for place, token in enumerate(text)]
+            return scored_reply(told, finish_reason, usage)
         if request.choices:
             first = answer.logprobs[0] if answer.logprobs else {}
             tokens = [(entry.decoded_token or "", entry.logprob) for entry in first.values()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ameli_llm.config import EngineConfig
@@ -11,7 +12,8 @@ from ameli_llm.engines import _canary, _question, _wire
 from ameli_llm.engines._asking import NoAnswerError, ServerEngine
 from ameli_llm.engines._context import most_tokens
 from ameli_llm.engines._http import VLLM_KEY
-from ameli_llm.engines._reply import choice_reply, text_reply
+from ameli_llm.engines._local import require_prompt
+from ameli_llm.engines._reply import choice_reply, scored_reply, text_reply
 from ameli_llm.engines._retry import RetryPolicy
 from ameli_llm.engines._server import Served, Server, listed, only_model, portable
 from ameli_llm.engines.engine import ChatReply, ChatRequest
@@ -55,7 +57,18 @@ class VllmServer(ServerEngine):
         model = self._config.model or (await self._identify()).model
         return _question.body(model, request)
 
+    async def _answer(self, request: ChatRequest, body: dict[str, Any]) -> _wire.Answer:
+        if not request.scored:
+            return await super()._answer(request, body)
+        prompt = await self._spelt(_question.prompt(request))
+        text = await self._spelt(_question.scored(request))
+        require_prompt(request, prompt)
+        whole = body | {"prompt": [*prompt, *text]}
+        return await self._ask("/completions", partial(_wire.read_scored, text), whole, self._begins(request))
+
     def _judged(self, request: ChatRequest, answer: _wire.Answer) -> ChatReply:
+        if request.scored:
+            return scored_reply(answer.scored, answer.finish_reason, answer.usage)
         if request.choices:
             return choice_reply(request, answer.text, answer.tokens, answer.finish_reason, answer.usage)
         return text_reply(request, answer.text, answer.finish_reason, answer.usage)
@@ -71,9 +84,16 @@ class VllmServer(ServerEngine):
         return list(await asyncio.gather(*(self._counted(request) for request in requests)))
 
     async def _counted(self, request: ChatRequest) -> int:
-        body = {"model": (await self._identify()).model} | _question.prompt(request)
+        asked = [_question.prompt(request), *([_question.scored(request)] if request.scored else [])]
+        model = {"model": (await self._identify()).model}
         async with self._slots:
-            return await self._ask("/tokenize", _wire.read_count, body, root=True)
+            return sum(
+                [await self._ask("/tokenize", _wire.read_count, model | one, root=True) for one in asked]
+            )
+
+    async def _spelt(self, asked: dict[str, Any]) -> list[int]:
+        body = {"model": (await self._identify()).model} | asked
+        return await self._ask("/tokenize", _wire.read_tokens, body, root=True)
 
     async def _examined(self, server: Server) -> Served:
         models = _wire.read_models(await server.attempt("GET", "/models"))

@@ -48,6 +48,11 @@ class WrappedEngine:
         """Whether the wrapped engine has plain completions: one that does not say has."""
         return bool(getattr(self._engine, "completes", True))
 
+    @property
+    def scores(self) -> bool:
+        """Whether the wrapped engine can say how likely a given text is: one that does not say can."""
+        return bool(getattr(self._engine, "scores", True))
+
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """The wrapped engine's."""
         return self._engine.chat(requests)

@@ -28,7 +28,7 @@ def _lines(exchanges: Sequence[Exchange], number: int, templates: Mapping[str, s
     before = exchanges[number - 2].request.messages if number > 1 else ()
     for at, message in enumerate(one.request.messages):
         yield _message(message, before[at].content if at < len(before) else "", number - 1)
-    yield from _reply(one.reply)
+    yield from _score(one.reply) if one.request.scored else _reply(one.reply)
 
 
 def _message(message: Message, before: str, number: int) -> str:
@@ -43,10 +43,20 @@ def _message(message: Message, before: str, number: int) -> str:
     return f"--- {message.role}, after {same} lines as in request {number}\n{rest}"
 
 
-def _reply(reply: ChatReply) -> Iterator[str]:
+def _score(reply: ChatReply) -> Iterator[str]:
+    if reply.logprob is not None:
+        yield f"--- log-probability of the last message ({_took(reply)}): {reply.logprob:.2f}"
+    if reply.failure:
+        yield f"--- {reply.failure.state}: {reply.failure.message}"
+
+
+def _took(reply: ChatReply) -> str:
     took = "from the cache" if reply.from_cache else f"{reply.seconds or 0.0:.2f} s"
-    tokens = f"{reply.usage.prompt} + {reply.usage.completion} tokens"
-    yield f"--- reply ({tokens}, {took}, finish reason {reply.finish_reason or 'none'})\n{reply.text}"
+    return f"{reply.usage.prompt} + {reply.usage.completion} tokens, {took}"
+
+
+def _reply(reply: ChatReply) -> Iterator[str]:
+    yield f"--- reply ({_took(reply)}, finish reason {reply.finish_reason or 'none'})\n{reply.text}"
     if reply.choice_logprobs:
         ordered = sorted(reply.choice_logprobs.items(), key=lambda pair: -pair[1])
         yield f"--- log-probabilities: {', '.join(f'{choice} {value:.2f}' for choice, value in ordered)}"

@@ -235,3 +235,40 @@ def test_vllm_in_this_process(tiny_model: Path, monkeypatch: pytest.MonkeyPatch)
     engine.close()
     engine.close()
     assert engine.chat(requests[:1])[0].failure is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # vllm's own imports warn
+def test_vllm_in_this_process_gives_texts_scored_as_transformers_does(
+    engine: Transformers, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("vllm")
+    from ameli_llm.engines import vllm
+
+    def score(text: str, about: str) -> ChatRequest:
+        return ChatRequest((*ask(about).messages, Message("assistant", text)), scored=True)
+
+    texts = ("Red.", "It holds 25 cubic feet, \U0001f600 and is loud.\n" * 8, "<|im_end|>")
+    requests = [score(text, f"{'It is a very good fridge. ' * 9}{at}") for at in range(4) for text in texts]
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    served = vllm.create(EngineConfig(name="vllm", model=str(tiny_model), dtype="float32"))
+    others = [ask("a", choices=("A", "B")), score("", "x"), score("word " * 5000, "x")]
+    replies = served.chat([*others, *requests])
+    again = served.chat(requests)
+    too_long = served.excess([requests[0], others[2]])
+    served.close()
+    choice, empty, refused, *scored = replies
+    for found in (scored, again):
+        for reply, other in zip(found, engine.chat(requests), strict=True):
+            assert (reply.failure, reply.finish_reason) == (None, "stop")
+            assert reply.logprob == pytest.approx(other.logprob, abs=0.05)
+            assert reply.usage.prompt == other.usage.prompt
+    assert choice.text in ("A", "B")
+    assert empty.failure is not None
+    assert (empty.failure.state, empty.failure.message) == (
+        State.INVALID_OUTPUT,
+        "there is no text to score",
+    )
+    assert refused.failure is not None
+    assert refused.failure.state is State.ENGINE_ERROR
+    assert too_long == engine.excess([requests[0], others[2]])

@@ -77,3 +77,18 @@ def test_a_template_for_completions_needs_a_server_that_has_them(
     )
     scripted_server.answers = [able(COMPLETED)]
     assert link(dataset, tmp_path / "other", scripted_server, *wanted).code == 0
+
+
+def test_a_text_to_be_scored_is_refused_before_the_run(
+    scripted_server: ScriptedServer, dataset: Path, tmp_path: Path
+) -> None:
+    scripted_server.answers = [able()]
+    wanted = ("attributes.extractors=[rules]", "comparison.comparators=[rules,likelihood]")
+    done = link(dataset, tmp_path / "run", scripted_server, *wanted)
+    assert done.error == (
+        "Template 'compare/likelihood' has a text scored, which the engine 'openai' cannot do. "
+        "Engines that can: vllm_server, vllm, transformers."
+    )
+    assert (tmp_path / "run" / "predictions.jsonl").read_text() == ""
+    texts = [body.get("prompt") or str(body["messages"]) for _, body in scripted_server.posts]
+    assert not [text for text in texts if "Write a customer's review" in text], "nothing of it is sent"

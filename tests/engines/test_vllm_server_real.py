@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from ameli_llm.config import EngineConfig
+from ameli_llm.engines import transformers
 from ameli_llm.engines._local import prompt_tokens
 from ameli_llm.engines.cache import CachedEngine
 from ameli_llm.engines.engine import ChatRequest, Message
 from ameli_llm.engines.vllm_server import VllmServer, create
 from ameli_llm.types import State
-from tests.plugin_vllm import RunningServer
+from tests.plugin_vllm import RunningServer, vllm_on
 
 SCHEMA = {
     "type": "object",
@@ -203,3 +204,45 @@ def test_a_killed_server_costs_engine_errors_until_it_is_back(
     engine.close()
     assert (before.failure, after.failure) == (None, None)
     assert after.text == before.text
+
+
+@pytest.mark.slow
+def test_texts_are_scored_as_by_the_engine_transformers(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("vllm")
+    story = "I bought this fridge in May and it is very good. " * 9
+    turns = [
+        (*ask(f"{story}{number}").messages, Message("assistant", text))
+        for number in range(4)
+        for text in ("Red.", "It holds 25 cubic feet, \U0001f600 and is loud.\n" * 8, "<|im_end|>")
+    ]
+    requests = [ChatRequest(one, scored=True) for one in turns]
+    requests += requests[:1]  # of which the server knows all tokens by then
+    none, long = (
+        ChatRequest((*ask("x").messages, Message("assistant", text)), scored=True)
+        for text in ("", "word " * 5000)
+    )
+    server = vllm_on(tiny_model, tmp_path / "server.log")
+    server.words = [*server.words, "--dtype", "float32"]
+    local = transformers.create(EngineConfig(name="transformers", model=str(tiny_model), dtype="float32"))
+    try:
+        server.start()
+        served = create(EngineConfig(name="vllm_server", base_url=server.base_url))
+        replies = served.chat([*requests, ask("Which?", choices=("A", "B")), none, long])
+        counted = served.count([*requests, none])
+        served.close()
+    finally:
+        server.kill()
+    expected = local.chat(requests)
+    assert counted == local.count([*requests, none])
+    local.close()
+    for reply, other in zip(replies, expected, strict=False):
+        assert (reply.failure, reply.finish_reason) == (None, "stop")
+        assert reply.logprob == pytest.approx(other.logprob, abs=0.05)
+        assert reply.usage.prompt == other.usage.prompt
+    *_, choice, empty, refused = replies
+    assert choice.text in ("A", "B")
+    assert empty.failure is not None
+    assert empty.failure.state is State.INVALID_OUTPUT
+    assert refused.failure is not None
+    assert refused.failure.state is State.ENGINE_ERROR
+    assert "maximum context length is 4096 tokens" in refused.failure.message
