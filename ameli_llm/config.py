@@ -147,7 +147,7 @@ class ComparisonConfig(_Section):
         description="comparator files in ameli_llm/comparison; null: rules, names, and the engine's model's",
     )
     weights: dict[str, float] = Field(
-        default_factory=lambda: {"names": 3.0, "rules": 2.0},
+        default_factory=lambda: {"likelihood": 0.4, "names": 3.0, "rules": 2.0},
         description="weight of each comparator's score in the text score; 1 if not named",
     )
     template: str = Field("", description="template of the comparator that asks a model; empty: its own")

@@ -26,6 +26,7 @@ from ameli_llm.parts import TEMPLATE, Parts
 from ameli_llm.paths import cache_dir, index_dir
 from ameli_llm.resolution import asks_model, resolve, shares
 from ameli_llm.templates import Template
+from ameli_llm.templates.front import LIKELIHOOD
 from ameli_llm.types import Attributes, Product, Progress, Review, no_progress
 from retrieval.building import build_index
 from retrieval.candidates import CandidateFinder
@@ -80,10 +81,16 @@ class Pipeline:
         """
         if self.engine is not None:
             self.engine.canary()
-            self._require_completions(self.engine)
+            self._require_abilities(self.engine)
             _parts(self.config, self.engine, self.prompts, self.dataset).check_context()
 
-    def _require_completions(self, engine: CachedEngine) -> None:
+    def _require_abilities(self, engine: CachedEngine) -> None:
+        scoring = [name for name, one in self.templates.items() if one.front.method == LIKELIHOOD]
+        if scoring and not engine.scores:
+            raise AmeliError(
+                f"Template {scoring[0]!r} has a text scored, which the engine {engine.name!r} cannot do.",
+                hint="Engines that can: vllm_server, vllm, transformers.",
+            )
         asking = [name for name, one in self.templates.items() if one.front.method == "completion"]
         if asking and not engine.completes:
             raise AmeliError(

@@ -17,19 +17,19 @@ def resolve(config: RunConfig) -> RunConfig:
     """The configuration with its automatic parts filled in.
 
     Without an engine: extractors rules and ocr, comparators rules and names. With one, the llm extractor
-    joins, and the comparator that a known model has learned, listwise for others. Raises AmeliError
-    when a part asks for a model and there is no engine, when more candidates are to be compared than a
-    comparator can, or when one template is named for two comparators.
+    joins, unless a known model is of no use for it, and the comparator that suits a known model, listwise for
+    others. Raises AmeliError when a part asks for a model and there is no engine, when more candidates are to
+    be compared than a comparator can, or when one template is named for two comparators.
     """
     served = config.engine.name != "none"
     if served and config.engine.name not in ENGINES.names():
         raise UnknownNameError(ENGINES.kind, config.engine.name, ENGINES.names())
     extractors = config.attributes.extractors
     if extractors is None:
-        extractors = ("rules", "ocr", "llm") if served else ("rules", "ocr")
+        extractors = ("rules", "ocr", *(("llm",) if served and _reads(config.engine.model) else ()))
     comparators = config.comparison.comparators
     if comparators is None:
-        comparators = ("rules", "names", *(_learned(config.engine.model) if served else ()))
+        comparators = ("rules", "names", *(_suited(config.engine.model) if served else ()))
     resolved = config.model_copy(
         update={
             "attributes": config.attributes.model_copy(
@@ -70,8 +70,13 @@ def _precision(config: RunConfig) -> dict[str, dict[str, float]]:
     return {**precision, "llm alone": {"*": alone}}
 
 
-def _learned(model: str) -> tuple[str, ...]:
-    """The comparator that a model is taken to be able to use: listwise, of a known one what it was taught."""
+def _reads(model: str) -> bool:
+    """Whether a model is asked for attribute values: all but known ones that are of no use for it."""
+    return not is_known(model) or known_model(model).reads
+
+
+def _suited(model: str) -> tuple[str, ...]:
+    """The comparator that a model is taken to be able to use: listwise, of a known one what suits it."""
     name = known_model(model).comparator if is_known(model) else "listwise"
     return (name,) if name else ()
 

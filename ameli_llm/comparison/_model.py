@@ -101,8 +101,9 @@ def orders_of(task: ComparisonTask, count: int, seed: int) -> list[list[int]]:
     return orders[:count]
 
 
-def read_choice(reply: ChatReply, choices: Sequence[str]) -> Mapping[str, float] | Failure:
-    """A finite log-probability for each of ``choices``, or why there is none."""
+def read_choice(reply: ChatReply, request: ChatRequest) -> Mapping[str, float] | Failure:
+    """A finite log-probability for each choice of the request, or why there is none."""
+    choices = request.choices
     if reply.failure is not None:
         return reply.failure
     if reply.text.strip() not in choices:
@@ -119,10 +120,11 @@ class Ask(Protocol):
 
     @property
     def request(self) -> ChatRequest:
-        """What is sent; its choices are what may come back."""
+        """What is sent."""
 
 
 Asked = TypeVar("Asked", bound=Ask)
+Said = TypeVar("Said")
 Answer: TypeAlias = tuple[Asked, Mapping[str, float]]
 """An ask, and the log-probability of each of its choices."""
 
@@ -133,13 +135,15 @@ def ask_and_read(
     tasks: Sequence[ComparisonTask],
     limits: Limits,
     ask: Callable[[ComparisonTask, Limits], Sequence[Asked]],
-    read: Callable[[ComparisonTask, Sequence[Answer[Asked]]], Comparison],
+    hear: Callable[[ChatReply, ChatRequest], Said | Failure],
+    read: Callable[[ComparisonTask, Sequence[tuple[Asked, Said]]], Comparison],
 ) -> list[Comparison]:
     """A comparison per task: all requests of all tasks are sent at once, each task's answers read together.
 
-    ``name`` is the comparator that asks. A task without candidates is not asked about; one whose requests
-    exceed the model's context is asked about by smaller ``limits``. One unusable reply makes the whole
-    comparison of its review a failure; its tokens count all the same.
+    ``name`` is the comparator that asks; ``hear`` says what a reply says, or why it is of no use. A task
+    without candidates is not asked about; one whose requests exceed the model's context is asked about by
+    smaller ``limits``. One unusable reply makes the whole comparison of its review a failure; its tokens
+    count all the same.
     """
     asks = fitted(
         engine,
@@ -150,7 +154,7 @@ def ask_and_read(
     )
     replies = iter(engine.chat([one.request for group in asks for one in group]))
     return [
-        _read(name, task, group, [next(replies) for _ in group], read)
+        _read(name, task, group, [next(replies) for _ in group], hear, read)
         for task, group in zip(tasks, asks, strict=True)
     ]
 
@@ -160,17 +164,18 @@ def _read(
     task: ComparisonTask,
     asks: Sequence[Asked],
     replies: Sequence[ChatReply],
-    read: Callable[[ComparisonTask, Sequence[Answer[Asked]]], Comparison],
+    hear: Callable[[ChatReply, ChatRequest], Said | Failure],
+    read: Callable[[ComparisonTask, Sequence[tuple[Asked, Said]]], Comparison],
 ) -> Comparison:
     usage = sum((reply.usage for reply in replies), Usage())
     sent = zip(asks, replies, strict=True)
     exchanges = tuple(Exchange(name, ask.request, reply) for ask, reply in sent)
-    answers: list[Answer[Asked]] = []
+    answers: list[tuple[Asked, Said]] = []
     for ask, reply in zip(asks, replies, strict=True):
-        choices = read_choice(reply, ask.request.choices)
-        if isinstance(choices, Failure):
-            return Comparison(usage=usage, failure=choices, exchanges=exchanges)
-        answers.append((ask, choices))
+        said = hear(reply, ask.request)
+        if isinstance(said, Failure):
+            return Comparison(usage=usage, failure=said, exchanges=exchanges)
+        answers.append((ask, said))
     if not task.candidates:
         return Comparison()
     return replace(read(task, answers), usage=usage, exchanges=exchanges)

@@ -11,6 +11,7 @@ from ameli_llm.comparison._model import (
     Answer,
     ask_and_read,
     ordered_keys,
+    read_choice,
     shared_values,
     value_text,
 )
@@ -68,7 +69,7 @@ class EntailComparator:
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; all scores are 0, without a request, when no attribute differs."""
         limits = self.template.front.limits
-        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, self._read)
+        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, read_choice, self._read)
 
     def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[EntailAsk]:
         """What is asked about one task: each different statement of the candidates.

@@ -14,6 +14,7 @@ from ameli_llm.comparison._model import (
     described,
     ordered_keys,
     orders_of,
+    read_choice,
     shared_values,
 )
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
@@ -72,7 +73,7 @@ class ListwiseComparator:
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task. Raises AmeliError above 52 candidates."""
         limits = self.template.front.limits
-        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, self._read)
+        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, read_choice, self._read)
 
     def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[ListwiseAsk]:
         """What is asked about one task: all candidates, once for each order.

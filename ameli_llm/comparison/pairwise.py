@@ -15,6 +15,7 @@ from ameli_llm.comparison._model import (
     average,
     described,
     ordered_keys,
+    read_choice,
     shared_values,
 )
 from ameli_llm.comparison.comparator import Comparison, ComparisonTask
@@ -75,7 +76,7 @@ class PairwiseComparator:
     def compare(self, tasks: Sequence[ComparisonTask]) -> list[Comparison]:
         """One comparison per task; one request per order and candidate after the first."""
         limits = self.template.front.limits
-        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, self._read)
+        return ask_and_read(self.name, self.engine, tasks, limits, self.asks, read_choice, self._read)
 
     def asks(self, task: ComparisonTask, limits: Limits | None = None) -> list[PairwiseAsk]:
         """What is asked about one task: each candidate after the first, once for each order.

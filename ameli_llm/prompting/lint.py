@@ -29,8 +29,9 @@ def lint(name: str, folder: Path | None = None) -> list[Finding]:
     ``invalid``: it does not load or render (syntax, sandbox, unknown variable, missing block, unused required
     variable). ``unused``: an allowed variable that is never used. ``no_none``: a list of candidates
     without a choice for none of them. ``unbounded``: a reply string without a length. ``not_delimited``: the
-    review does not stand between <review> and </review>. ``over_budget``: more estimated prompt tokens than
-    ``limits.prompt``, on a short example or on one with 10 candidates of 23 attributes and a long review.
+    review does not stand between <review> and </review>, where it is neither completed nor scored.
+    ``over_budget``: more estimated prompt tokens than ``limits.prompt``, on a short example or on one with 10
+    candidates of 23 attributes and a long review.
     """
     problems = template_problems(name, folder)
     if problems:
@@ -70,5 +71,7 @@ def _rendered(template: Template, requests: list[ChatRequest]) -> Iterator[tuple
         for path in unbounded_strings(request.schema):
             yield "unbounded", f"the reply's string {path} has no maximal length"
         text = "\n".join(message.content for message in request.messages)
-        if not request.completion and not ("<review>\n" in text and "\n</review>" in text):
+        if not (request.completion or request.scored) and not (
+            "<review>\n" in text and "\n</review>" in text
+        ):
             yield "not_delimited", "the review does not stand between lines <review> and </review>"

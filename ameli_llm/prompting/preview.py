@@ -62,7 +62,7 @@ class Cramped(Recorder):
 def preview(name: str, task: ComparisonTask, folder: Path | None = None) -> list[ChatRequest]:
     """The requests that template ``name`` leads to for ``task``. Raises AmeliError like the template."""
     from ameli_llm.attributes import llm
-    from ameli_llm.comparison import entail, listwise, pairwise
+    from ameli_llm.comparison import entail, likelihood, listwise, pairwise
 
     method = load_template(name, folder).front.method
     recorder = Recorder()
@@ -70,8 +70,8 @@ def preview(name: str, task: ComparisonTask, folder: Path | None = None) -> list
         extractor = llm.create(recorder, name, prompts=folder)
         extractor.extract([ExtractionTask(task.review, vocabulary_of(task))])
     else:
-        create = {"listwise": listwise, "pairwise": pairwise, "entail": entail}[method].create
-        create(recorder, name, prompts=folder).compare([task])
+        modules = {"listwise": listwise, "pairwise": pairwise, "entail": entail, "likelihood": likelihood}
+        modules[method].create(recorder, name, prompts=folder).compare([task])
     return recorder.requests
 
 
@@ -85,16 +85,19 @@ def as_text(requests: Sequence[ChatRequest]) -> str:
     parts = []
     for number, request in enumerate(requests, start=1):
         head = f"=== request {number} of {len(requests)}"
-        mode = ", plain completion" if request.completion else ""
-        parts.append(
-            f"{head} (about {estimate(request)} prompt tokens, at most {request.max_tokens} back{mode})"
-        )
+        parts.append(f"{head} (about {estimate(request)} prompt tokens, {_mode(request)})")
         parts.extend(f"--- {message.role}\n{message.content}" for message in request.messages)
         if request.choices:
             parts.append(f"--- choices\n{' '.join(request.choices)}")
         if request.schema is not None:
             parts.append(f"--- reply\n{_shape(request.schema)}")
     return "\n".join(parts) + "\n"
+
+
+def _mode(request: ChatRequest) -> str:
+    if request.scored:
+        return "the last message is scored, nothing comes back"
+    return f"at most {request.max_tokens} back{', plain completion' if request.completion else ''}"
 
 
 def as_json(requests: Sequence[ChatRequest]) -> list[dict[str, Any]]:
@@ -109,6 +112,7 @@ def as_json(requests: Sequence[ChatRequest]) -> list[dict[str, Any]]:
             "top_p": request.top_p,
             "seed": request.seed,
             "completion": request.completion,
+            "scored": request.scored,
             "template": request.template,
             "prompt_tokens_estimate": estimate(request),
         }

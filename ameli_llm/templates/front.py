@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ameli_llm.errors import AmeliError
 
-Method = Literal["json", "completion", "listwise", "pairwise", "entail"]
+Method = Literal["json", "completion", "listwise", "pairwise", "entail", "likelihood"]
 
 GIVEN: Mapping[Method, frozenset[str]] = {
     "json": frozenset({"review", "mention", "attributes"}),
@@ -20,10 +20,14 @@ GIVEN: Mapping[Method, frozenset[str]] = {
     "listwise": frozenset({"review", "mention", "stated", "keys", "candidates", "none_label"}),
     "pairwise": frozenset({"review", "mention", "stated", "keys", "first", "second"}),
     "entail": frozenset({"review", "mention", "stated", "key", "value"}),
+    "likelihood": frozenset({"review", "mention", "name", "category", "attributes", "description"}),
 }
 """Placeholders that the code behind each method fills."""
 
 EXTRACT: frozenset[Method] = frozenset({"json", "completion"})
+LIKELIHOOD: Method = "likelihood"
+"""Nothing is answered: the block assistant is scored."""
+
 LABELS = "labels"
 """Stands in ``choices`` for one letter per candidate."""
 
@@ -107,7 +111,7 @@ class FrontMatter(_Part):
         if not wanted.get(self.method, not self.choices):
             raise ValueError(
                 f"choices do not fit method {self.method!r}: 'labels' and others for listwise, two for "
-                "pairwise, those for yes, no and others for entail, none for extraction"
+                "pairwise, those for yes, no and others for entail, none for extraction and likelihood"
             )
         if len(set(self.choices)) != len(self.choices) or "" in self.choices:
             raise ValueError("choices must be different and not empty")

@@ -15,7 +15,7 @@ from jinja2.nodes import Block
 from jinja2.nodes import Template as Tree
 
 from ameli_llm.errors import AmeliError, UnknownNameError
-from ameli_llm.templates.front import FrontMatter, Method, read_front_matter
+from ameli_llm.templates.front import LIKELIHOOD, FrontMatter, Method, read_front_matter
 from ameli_llm.templates.sandbox import (
     PromptEnvironment,
     block_problems,
@@ -146,9 +146,8 @@ def _examine(name: str, path: Path, roots: list[Path]) -> tuple[Template | None,
     source = "\n" * match.group(0).count("\n") + text[match.end() :]
     reading = _Reading(roots, front.names if front else None)
     tree = parse(reading.environment, source, where)
-    completes = front is not None and front.method == "completion"
     problems += node_problems(tree, where)
-    problems += block_problems(tree, where, ("user",) if completes else ("system", "user"))
+    problems += block_problems(tree, where, *_blocks(front))
     used = reading.variables(tree, where, ())
     problems += reading.problems
     if front is None:
@@ -172,6 +171,15 @@ def _examine(name: str, path: Path, roots: list[Path]) -> tuple[Template | None,
         compiled=reading.environment.from_string(source),
     )
     return template, []
+
+
+def _blocks(front: FrontMatter | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The blocks that a template must have, and those that it may have beside them."""
+    if front is not None and front.method == LIKELIHOOD:
+        return ("user", "assistant"), ("system",)
+    if front is not None and front.method == "completion":
+        return ("user",), ("system",)
+    return ("system", "user"), ()
 
 
 class _Reading:

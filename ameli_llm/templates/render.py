@@ -10,6 +10,7 @@ from jinja2.exceptions import TemplateError
 from ameli_llm.engines.engine import ChatRequest, Message
 from ameli_llm.errors import AmeliError
 from ameli_llm.templates.budget import estimate_tokens
+from ameli_llm.templates.front import LIKELIHOOD
 from ameli_llm.templates.load import Template
 from ameli_llm.templates.text import clean, one_line
 
@@ -18,7 +19,7 @@ _MULTI_LINE = frozenset({"review"})
 
 
 def render(template: Template, values: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The messages: one per block, system before user.
+    """The messages: one per block, system before user, and the assistant's, which is to be scored, last.
 
     Every string in ``values``, however deep, is made safe first (``ameli_llm.templates.text``): only
     ``review`` keeps its line breaks. Values are never read as templates. Raises AmeliError that names the
@@ -30,7 +31,7 @@ def render(template: Template, values: Mapping[str, Any]) -> tuple[Message, ...]
     context = template.compiled.new_context(safe)
     messages = []
     try:
-        for role in ("system", "user"):
+        for role in ("system", "user", "assistant"):
             if role in template.compiled.blocks:
                 text = _bounded(template.compiled.blocks[role](context), template.name)
                 messages.append(Message(role, text.strip("\n")))
@@ -58,6 +59,7 @@ def request(
         top_p=sampling.top_p,
         seed=sampling.seed,
         completion=template.front.method == "completion",
+        scored=template.front.method == LIKELIHOOD,
         template=template.identity,
     )
 

@@ -108,8 +108,8 @@ def test_an_unknown_split(link: Callable[..., str]) -> None:
         ),
         (
             ("--set", "comparison.comparator=listwize"),
-            "No comparator named 'listwize'. Available: entail, listwise, names, pairwise, rules. "
-            "Did you mean 'listwise'?",
+            "No comparator named 'listwize'. Available: entail, likelihood, listwise, names, pairwise, "
+            "rules. Did you mean 'listwise'?",
         ),
         (
             ("--set", "comparison.comparator=listwise"),

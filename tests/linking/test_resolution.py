@@ -10,6 +10,7 @@ from ameli_llm.models import known_model
 from ameli_llm.resolution import as_open_as, asks_model, model_free, require_asking, resolve, shares
 
 SERVED = "engine.name=vllm_server"
+LOCAL = "engine.name=transformers"
 
 
 def config(*settings: str) -> RunConfig:
@@ -22,11 +23,19 @@ def config(*settings: str) -> RunConfig:
         ((), ("rules", "ocr"), ("rules", "names"), False),
         ((SERVED,), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), True),
         ((SERVED, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules", "names"), True),
+        ((LOCAL, "engine.model=smollm2"), ("rules", "ocr"), ("rules", "names", "likelihood"), True),
+        ((LOCAL, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules", "names"), True),
+        ((LOCAL, "engine.model=./smollm2"), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), True),
+        ((LOCAL, "engine.model=other"), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), True),
+        ((LOCAL, "engine.model=smollm2", "attributes.extractors=[rules,llm]"),
+         ("rules", "llm"), ("rules", "names", "likelihood"), True),
+        ((LOCAL, "engine.model=smollm2", "comparison.comparator=listwise"),
+         ("rules", "ocr"), ("listwise",), True),
         ((SERVED, "comparison.comparator=pairwise"), ("rules", "ocr", "llm"), ("pairwise",), True),
         ((SERVED, "attributes.extractors=[rules]", "comparison.comparator=none"), ("rules",), (), False),
         ((SERVED, "attributes.extractors=[rules]"), ("rules",), ("rules", "names", "listwise"), True),
     ],
-)
+)  # fmt: skip
 def test_what_is_left_open_follows_the_engine(
     settings: tuple[str, ...], extractors: tuple[str, ...], comparators: tuple[str, ...], asks: bool
 ) -> None:
@@ -125,3 +134,22 @@ def test_what_can_share_an_open_index_and_model(
     one: tuple[str, ...], other: tuple[str, ...], together: bool
 ) -> None:
     assert shares(resolve(config(*one)), resolve(config(*other))) is together
+
+
+def test_a_model_that_is_asked_for_likelihoods_alone_still_asks() -> None:
+    asked = config(LOCAL, "engine.model=smollm2")
+    require_asking(asked)
+    resolved = resolve(asked)
+    assert resolved.comparison.weights["likelihood"] == 0.4
+    assert resolved.attributes.precision == {}
+    assert model_free(asked).comparison.comparators == ("rules", "names")
+    assert not shares(resolved, resolve(config(LOCAL, "engine.model=smollm2-ameli")))
+
+
+def test_a_text_can_be_scored_for_any_number_of_candidates() -> None:
+    resolve(config(LOCAL, "engine.model=smollm2", "retrieval.candidates=53"))
+
+
+def test_a_part_that_scores_needs_an_engine_too() -> None:
+    with pytest.raises(AmeliError, match="'likelihood' asks a model, and the configuration names no engine"):
+        resolve(config("comparison.comparators=[likelihood]"))

@@ -125,3 +125,8 @@ def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
     with pytest.raises(AmeliError), RunFolder(tmp_path / "old"):
         raise AmeliError("canary")
     assert (tmp_path / "old").is_dir()
+
+
+def test_a_model_that_only_scores_is_sent_one_template() -> None:
+    resolved = resolve(override(RunConfig(), ["engine.name=transformers", "engine.model=smollm2"]))
+    assert templates(resolved).keys() == {"compare/likelihood"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import os
 import sqlite3
@@ -14,6 +16,7 @@ import pytest
 from ameli_llm.checksums import checksum_of
 from ameli_llm.engines.engine import ChatReply, ChatRequest, Exchange, Message
 from ameli_llm.errors import AmeliError
+from ameli_llm.prompting.exchanges import as_text
 from ameli_llm.runner import resume, run
 from ameli_llm.runs import RunFolder
 from ameli_llm.transcripts import FILE, Transcripts, read_transcript
@@ -161,3 +164,51 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         read_transcript(tmp_path, 1)
     with pytest.raises(AmeliError, match="--no-transcripts"):
         kept(tmp_path, linked(1, ASKED))
+
+
+SCORED = Exchange(
+    "likelihood",
+    ChatRequest(
+        (Message("user", "Product: a."), Message("assistant", "Fine.")), max_tokens=1, scored=True,
+        template="t" * 64,
+    ),
+    ChatReply("", None, Usage(12, 1, 3), "stop", logprob=-41.0625, seconds=0.5),
+)  # fmt: skip
+
+
+def test_a_scored_request_comes_back_with_its_log_probability(tmp_path: Path) -> None:
+    kept(tmp_path, linked(1, SCORED, COMPARED))
+    found = read_transcript(tmp_path, 1)
+    assert found == [SCORED, COMPARED]
+    assert [(one.request.scored, one.reply.logprob) for one in found] == [(True, -41.0625), (False, None)]
+    assert found[0].request.template == "t" * 64
+    assert [(one.reply.seconds, one.reply.from_cache) for one in found] == [(0.5, False), (0.0, True)]
+
+
+def test_a_transcript_of_an_earlier_version_tells_of_nothing_scored(tmp_path: Path) -> None:
+    kept(tmp_path, linked(1, ASKED, COMPARED, FAILED))
+    with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+        ((content,),) = database.execute("SELECT exchanges FROM transcripts")
+        rows = json.loads(zlib.decompress(content))
+        assert all(row.pop("scored") is False and row.pop("logprob") is None for row in rows)
+        earlier = zlib.compress(json.dumps(rows).encode())
+        words = "UPDATE transcripts SET exchanges = ?, checksum = ?"
+        database.execute(words, (earlier, checksum_of("1", earlier)))
+    assert read_transcript(tmp_path, 1) == [ASKED, COMPARED, FAILED]
+
+
+def test_people_read_how_likely_the_last_message_was() -> None:
+    failure = Failure(State.ENGINE_ERROR, "no answer")
+    kept_before = dataclasses.replace(
+        SCORED, reply=dataclasses.replace(SCORED.reply, seconds=0.0, from_cache=True)
+    )
+    lost = Exchange("likelihood", SCORED.request, ChatReply(failure=failure))
+    assert as_text([SCORED], {"t" * 64: "compare/likelihood"}) == (
+        "=== request 1 of 1: likelihood, template compare/likelihood\n"
+        "--- user\nProduct: a.\n"
+        "--- assistant\nFine.\n"
+        "--- log-probability of the last message (12 + 1 tokens, 0.50 s): -41.06"
+    )
+    assert as_text([kept_before], {}).endswith("(12 + 1 tokens, from the cache): -41.06")
+    assert as_text([lost], {}).endswith("--- assistant\nFine.\n--- engine_error: no answer")
+    assert "finish reason" not in as_text([SCORED, kept_before, lost], {})

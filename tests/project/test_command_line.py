@@ -79,7 +79,10 @@ def completed(words: str) -> list[str]:
         ("ameli-llm re", ["retrieve", "report", "reproduce"]),
         ("ameli-llm link DATASET --split ", ["train", "dev", "test"]),
         ("ameli-llm link DATASET --engine vllm", ["vllm", "vllm_server"]),
-        ("ameli-llm prompts show compare/", ["compare/entail", "compare/listwise", "compare/pairwise"]),
+        (
+            "ameli-llm prompts show compare/",
+            ["compare/entail", "compare/likelihood", "compare/listwise", "compare/pairwise"],
+        ),
         ("ameli-llm reproduce table5 DATASET --preset ", ["paper", "official"]),
     ],
 )

@@ -47,6 +47,7 @@ def message(folder: Path, text: str) -> str:
 def test_packaged_templates_are_found() -> None:
     assert template_names() == [
         "compare/entail",
+        "compare/likelihood",
         "compare/listwise",
         "compare/pairwise",
         "extract/gpt2",
@@ -188,3 +189,64 @@ def test_not_utf8(tmp_path: Path) -> None:
     write(tmp_path, "").write_bytes(b"---\n\xff\xfe\n---\n")
     with pytest.raises(AmeliError, match="Template extract/mine is not UTF-8 text"):
         load_template("extract/mine", tmp_path)
+
+
+SCORED = """\
+---
+description: mine
+task: compare
+method: likelihood
+sampling: {max_tokens: 1}
+placeholders:
+  required: [review, name]
+---
+"""
+PAGE = "{% block user %}\nProduct: {{ name }}.\n{% endblock %}\n"
+SAID = "{% block assistant %}\n{{ review }}\n{% endblock %}\n"
+
+
+def test_what_is_scored_stands_in_a_block_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, SCORED + PAGE + SAID, "compare/mine.j2")
+    assert set(load_template("compare/mine", tmp_path).compiled.blocks) == {"user", "assistant"}
+    write(tmp_path, SCORED + SYSTEM + PAGE + SAID, "compare/mine.j2")
+    assert set(load_template("compare/mine", tmp_path).compiled.blocks) == {"system", "user", "assistant"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            SCORED + PAGE + "{# {{ review }} #}",
+            "block 'assistant' is missing. Write {% block assistant %}...{% endblock %}.",
+        ),
+        (SCORED + SAID, "block 'user' is missing."),
+        (SCORED + PAGE + SAID + SAID, "block 'assistant' defined twice."),
+        (
+            SCORED + PAGE + SAID.replace("assistant", "reply"),
+            "line 12: no block named 'reply'; blocks are system, user and assistant.",
+        ),
+        (SCORED + "hello\n" + PAGE + SAID, "text outside of the blocks system, user and assistant."),
+        (
+            SCORED.replace("sampling", "choices: [a, b]\nsampling") + PAGE + SAID,
+            "choices do not fit method 'likelihood': ",
+        ),
+        (
+            SCORED.replace("sampling", "schema: {form: plain, keys: 3}\nsampling") + PAGE + SAID,
+            "method 'json' needs a schema, and no other method has one",
+        ),
+        (SCORED.replace("compare", "extract") + PAGE + SAID, "does not belong to task 'extract'."),
+        (
+            SCORED.replace("name]", "name, keys]") + PAGE.replace("name", "keys") + SAID,
+            "variable 'keys' is not given to method 'likelihood'.",
+        ),
+        (SCORED + PAGE + SAID.replace("{{ review }}", "x"), "required variable 'review' is never used."),
+        (HEAD + BLOCKS + SAID, "no block named 'assistant'; blocks are system and user."),
+        (
+            SCORED.replace("likelihood", "listwise").replace("sampling", "choices: [labels, '0']\nsampling")
+            .replace("name]", "candidates]") + SYSTEM + PAGE.replace("name", "candidates") + SAID,
+            "no block named 'assistant'; blocks are system and user.",
+        ),
+    ],
+)  # fmt: skip
+def test_broken_files_of_what_is_scored(tmp_path: Path, text: str, says: str) -> None:
+    assert says in message(tmp_path, text)

@@ -122,3 +122,10 @@ def test_token_goal_holds_for_ten_candidates_of_23_attributes_and_a_long_review(
     assert len(extract) == len(compare) == 1
     assert estimate(extract[0]) + estimate(compare[0]) <= 1300
     assert extract[0].max_tokens + compare[0].max_tokens <= 91
+
+
+def test_the_text_that_is_scored_is_the_assistants_and_comes_last() -> None:
+    values = {"review": "Nice\nred one.", "name": "Breeze", "attributes": [], "description": ""}
+    messages = render(load_template("compare/likelihood"), values)
+    assert [message.role for message in messages] == ["user", "assistant"]
+    assert messages[1].content == "Nice\nred one."

@@ -184,3 +184,30 @@ def test_rendering_imports_nothing_heavy() -> None:
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lint_of_a_scored_review_asks_for_no_tags(tmp_path: Path) -> None:
+    assert lint("compare/likelihood") == []
+    path = variant(tmp_path, "compare/likelihood", ("prompt: ", "prompt: 1 # "))
+    assert [finding.code for finding in lint(str(path))] == ["over_budget"]
+    path = variant(tmp_path, "compare/likelihood", ("{% block assistant %}", "{% block asistant %}"))
+    unknown, missing = [finding.message for finding in lint(str(path))]
+    assert "no block named 'asistant'; blocks are system, user and assistant." in unknown
+    assert "block 'assistant' is missing. Write {% block assistant %}...{% endblock %}." in missing
+
+
+def test_cli_render_shows_what_is_scored(run: Run, tmp_path: Path) -> None:
+    root = str(dataset(tmp_path / "data"))
+    arguments = ["render", "compare/likelihood", "--dataset", root, "--review", "7", "-k", "2"]
+    text = run(*arguments).stdout
+    assert text.count("prompt tokens, the last message is scored, nothing comes back)") == 2
+    assert text.count("--- assistant\nNice\nMy red Acme blender.\n") == 2
+    assert "Product: Acme Breeze Blender.\nColor: Red.\n" in text
+    assert " back)" in text
+    assert "at most" not in text
+    requests = json.loads(run(*arguments, "--json").stdout)["requests"]
+    assert [request["scored"] for request in requests] == [True, True]
+    assert [request["choices"] for request in requests] == [[], []]
+    assert requests[0]["messages"][-1] == {"role": "assistant", "content": "Nice\nMy red Acme blender."}
+    others = json.loads(run("render", "compare/entail", "--json").stdout)["requests"]
+    assert {request["scored"] for request in others} == {False}
