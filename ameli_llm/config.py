@@ -171,6 +171,10 @@ class EngineConfig(_Section):
     model: str = Field(
         "", description="known model (`models list`), name at the hub or the server, or a folder"
     )
+    scorer: str = Field(
+        "",
+        description="model that says how likely a review is (comparator likelihood); empty: the same model",
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description="numbers of a model in this process; auto: bfloat16 if the CPU has it; vllm: as saved",

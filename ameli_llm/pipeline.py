@@ -13,12 +13,13 @@ import ameli_llm
 from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.attributes.values.statistics import KBStatistics
 from ameli_llm.comparison.panel import Panel
-from ameli_llm.config import RunConfig
+from ameli_llm.config import EngineConfig, RunConfig
 from ameli_llm.dataset.attributes import ProductAttributes
 from ameli_llm.dataset.load import Dataset
 from ameli_llm.engines import ENGINES
 from ameli_llm.engines.cache import CachedEngine
-from ameli_llm.engines.engine import Engine
+from ameli_llm.engines.engine import ChatRequest, Engine
+from ameli_llm.engines.with_scorer import WithScorer
 from ameli_llm.errors import AmeliError
 from ameli_llm.flow import Flow
 from ameli_llm.ids import EntityId
@@ -158,6 +159,7 @@ class Pipeline:
             "name": self.engine.name,
             "model": self.engine.model,
             "revision": self.engine.revision,
+            **_scorer(self.engine),
         }
         return {
             "config": self.config.model_dump(mode="json"),
@@ -252,9 +254,29 @@ def open_engine(
 
     It has not been asked anything yet: whoever starts work with it calls its canary first.
     """
-    offered = {"config": lambda: config.engine, "progress": lambda: progress or no_progress}
-    engine: Engine = ENGINES.make(config.engine.name, offered)
+
+    def made(chosen: EngineConfig) -> Engine:
+        offered = {"config": lambda: chosen, "progress": lambda: progress or no_progress}
+        engine: Engine = ENGINES.make(chosen.name, offered)
+        return engine
+
+    engine = made(config.engine)
+    if config.engine.scorer not in ("", config.engine.model):
+        try:
+            scorer = made(config.engine.model_copy(update={"model": config.engine.scorer}))
+        except BaseException:
+            engine.close()
+            raise
+        engine = WithScorer(engine, scorer)
     return CachedEngine(around(engine) if around else engine, cache_dir() / "replies.sqlite")
+
+
+def _scorer(engine: CachedEngine) -> dict[str, Any]:
+    """What says how likely texts are, where that is another model than the engine's."""
+    scorer = engine.answering(ChatRequest((), scored=True))
+    if scorer is engine.answering(ChatRequest(())):
+        return {}
+    return {"scorer": {"model": scorer.model, "revision": scorer.revision}}
 
 
 def _assembled(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ameli_llm.attributes import EXTRACTORS
 from ameli_llm.comparison import COMPARATORS
 from ameli_llm.config import EngineConfig, RunConfig
 from ameli_llm.engines import ENGINES
 from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.models import is_known, known_model
+
+LIKELIHOOD = "likelihood"
+IN_PROCESS = "transformers"
+"""The engine that can have two models at once: a server has the one that it was started with."""
 
 ENGINE = "engine"
 """Name of the parameter by which an extractor or a comparator says that it asks a model."""
@@ -29,9 +35,10 @@ def resolve(config: RunConfig) -> RunConfig:
         extractors = ("rules", "ocr", *(("llm",) if served and _reads(config.engine.model) else ()))
     comparators = config.comparison.comparators
     if comparators is None:
-        comparators = ("rules", "names", *(_suited(config.engine.model) if served else ()))
+        comparators = ("rules", "names", *(_suited(config.engine) if served else ()))
     resolved = config.model_copy(
         update={
+            "engine": _with_scorer(config.engine, comparators),
             "attributes": config.attributes.model_copy(
                 update={"extractors": extractors, "precision": _precision(config)}
             ),
@@ -75,10 +82,26 @@ def _reads(model: str) -> bool:
     return not is_known(model) or known_model(model).reads
 
 
-def _suited(model: str) -> tuple[str, ...]:
-    """The comparator that a model is taken to be able to use: listwise, of a known one what suits it."""
-    name = known_model(model).comparator if is_known(model) else "listwise"
-    return (name,) if name else ()
+def _suited(engine: EngineConfig) -> tuple[str, ...]:
+    """The comparator that a model is taken to be able to use: listwise, of a known one what suits it.
+
+    Likelihood only where the engine can score, and where a model that needs another one for it can have that.
+    """
+    if not is_known(engine.model):
+        return ("listwise",)
+    known = known_model(engine.model)
+    scored = known.comparator != LIKELIHOOD or (
+        engine.name != "openai" and bool(not known.scorer or engine.scorer or engine.name == IN_PROCESS)
+    )
+    return (known.comparator,) if known.comparator and scored else ()
+
+
+def _with_scorer(engine: EngineConfig, comparators: Sequence[str]) -> EngineConfig:
+    """The engine with the model by which a known one has texts scored, where both fit into this process."""
+    scorer = known_model(engine.model).scorer if is_known(engine.model) else ""
+    if engine.scorer or not scorer or engine.name != IN_PROCESS or LIKELIHOOD not in comparators:
+        return engine
+    return engine.model_copy(update={"scorer": scorer})
 
 
 def as_open_as(config: RunConfig, asked: RunConfig) -> RunConfig:

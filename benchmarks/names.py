@@ -11,7 +11,6 @@ WORK is not done again.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from real_sets import SETS, f1_cell, show
@@ -22,7 +21,7 @@ from ameli_llm.dataset.synth import write_twin
 from eval.experiment import link_variants
 from eval.paired import compare_runs
 
-ROWS: Mapping[str, Sequence[str]] = {"without": ["comparison.comparators=[rules]"], "with": []}
+ROWS = {"without": ["comparison.comparators=[rules]"], "with": []}
 
 
 def main() -> None:
@@ -46,9 +45,9 @@ def main() -> None:
         row(f"twin, seed {seed}", load_dataset(folder / "data"), "test", folder)
 
 
-def row(name: str, dataset: Dataset, split: str, out: Path, rows: Mapping[str, Sequence[str]] = ROWS) -> None:
-    """Both links of one split, paired: ``rows`` are the settings "without" and "with"."""
-    configs = {label: override(RunConfig(), list(settings)) for label, settings in rows.items()}
+def row(name: str, dataset: Dataset, split: str, out: Path) -> None:
+    """Both links of one split, paired."""
+    configs = {label: override(RunConfig(), settings) for label, settings in ROWS.items()}
     linked = dict(
         link_variants(dataset, dataset.split(split), configs, out / "runs", show, index=out / "index")
     )

@@ -2,4 +2,6 @@
 
 from ameli_llm.registry import Registry
 
-ENGINES = Registry("engine", "ameli_llm.engines", helpers=("engine", "cache", "choices", "wrapped"))
+ENGINES = Registry(
+    "engine", "ameli_llm.engines", helpers=("engine", "cache", "choices", "with_scorer", "wrapped")
+)

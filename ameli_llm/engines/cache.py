@@ -58,10 +58,9 @@ class CachedEngine(WrappedEngine):
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """One reply per request, in order, from the cache where it has one."""
         try:
-            identity = (self._engine.origin, self._engine.model, self._engine.revision)
+            keys = self._keys(requests)
         except AmeliError:  # an engine that cannot say what it is: its replies say why
             return self._engine.chat(requests)
-        keys = [request_key(request, *identity) for request in requests]
         found = self._look_up(keys)
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in found}
         with self._lock:
@@ -78,6 +77,11 @@ class CachedEngine(WrappedEngine):
             self._store.put({key: _StoredReply.dump(r) for key, r in fresh.items() if _complete(r)})
             found |= fresh
         return [found[key] for key in keys]
+
+    def _keys(self, requests: Sequence[ChatRequest]) -> list[str]:
+        engines = {request.scored: self.answering(request) for request in requests}
+        identities = {scored: (one.origin, one.model, one.revision) for scored, one in engines.items()}
+        return [request_key(request, *identities[request.scored]) for request in requests]
 
     def _look_up(self, keys: Sequence[str]) -> dict[str, ChatReply]:
         found: dict[str, ChatReply] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ameli_llm.types import Failure, Usage
 
@@ -111,3 +111,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees connections and memory; idempotent."""
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """An engine that can tell how long a prompt is before it is sent."""
+
+    def count(self, requests: Sequence[ChatRequest]) -> list[int]:
+        """Tokens of each prompt, chat template included. Raises AmeliError where it cannot be told."""

@@ -53,6 +53,11 @@ class WrappedEngine:
         """Whether the wrapped engine can say how likely a given text is: one that does not say can."""
         return bool(getattr(self._engine, "scores", True))
 
+    def answering(self, request: ChatRequest) -> Engine:
+        """The engine that a request goes to in the end: who it is tells one reply from another."""
+        engine = self._engine
+        return engine.answering(request) if isinstance(engine, WrappedEngine) else engine
+
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """The wrapped engine's."""
         return self._engine.chat(requests)

@@ -50,8 +50,9 @@ class KnownModel:
 
     ``package`` carries it, in the ``extra`` of this project; ``megabytes`` is what it takes on the disk in
     its final form. ``source`` is None for one without weights. ``comparator`` is the one that suits an
-    instruction model beside the rules, "" for none; ``reads`` says whether it is asked for attribute values,
-    and ``alone`` is the precision of those that it alone finds, where that was measured (docs/results.md).
+    instruction model beside the rules, "" for none, and ``scorer`` the known model that it leaves likelihoods
+    to; ``reads`` says whether it is asked for attribute values, and ``alone`` is the precision of those that
+    it alone finds, where that was measured (docs/results.md).
     """
 
     name: str
@@ -63,6 +64,7 @@ class KnownModel:
     extra: str
     source: InPackage | FromGguf | WithAdapter | None
     comparator: str = "listwise"
+    scorer: str = ""
     reads: bool = True
     alone: float | None = None
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from ameli_llm.engines.cache import request_key
-from ameli_llm.engines.engine import ChatReply, ChatRequest, Engine
+from ameli_llm.engines.engine import ChatReply, ChatRequest, CountsTokens, Engine
 from ameli_llm.engines.wrapped import WrappedEngine
 from ameli_llm.errors import AmeliError
 from ameli_llm.prompting.preview import estimate
@@ -21,14 +20,6 @@ UNSENT = Failure(State.ENGINE_ERROR, "not sent: only a forecast")
 
 UNAFFORDABLE = Failure(State.ENGINE_ERROR, "not sent: the tokens of --max-tokens-total are spent")
 """Why a request that came beside those that were sent has no reply."""
-
-
-@runtime_checkable
-class CountsTokens(Protocol):
-    """An engine that can tell how long a prompt is before it is sent."""
-
-    def count(self, requests: Sequence[ChatRequest]) -> list[int]:
-        """Tokens of each prompt, chat template included. Raises AmeliError where it cannot be told."""
 
 
 @runtime_checkable
@@ -60,6 +51,7 @@ class Meter(WrappedEngine):
         super().__init__(engine)
         self._ledger = ledger
         self._known = known
+        self._identities: dict[int, tuple[str, str, str]] = {}
         self._held = False
         self._checked = False
         self.estimates = not isinstance(engine, CountsTokens)
@@ -67,11 +59,12 @@ class Meter(WrappedEngine):
     @property
     def account(self) -> str:
         """Under what its calls stand in the ledger."""
-        return " ".join(self._identity)
+        return " ".join(self._identity(self))
 
-    @cached_property
-    def _identity(self) -> tuple[str, str, str]:
-        return self.origin, self.model, self.revision
+    def _identity(self, engine: Engine) -> tuple[str, str, str]:
+        if id(engine) not in self._identities:
+            self._identities[id(engine)] = engine.origin, engine.model, engine.revision
+        return self._identities[id(engine)]
 
     def chat(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
         """The engine's replies, or while everything is held back, failures that say so.
@@ -143,7 +136,7 @@ class Meter(WrappedEngine):
 
     def key(self, request: ChatRequest) -> str:
         """What the reply cache knows the request by."""
-        return request_key(request, *self._identity)
+        return request_key(request, *self._identity(self.answering(request)))
 
     def _count(self, requests: Sequence[ChatRequest]) -> list[int]:
         if not self.estimates and isinstance(self._engine, CountsTokens):
