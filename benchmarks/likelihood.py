@@ -24,7 +24,7 @@ from eval.paired import compare_runs
 
 TRANSFORMERS = "engine.name=transformers"
 ROWS = {
-    "no model": [],
+    "no-model": [],
     "likelihood": [TRANSFORMERS, "engine.model=smollm2"],
     "values": [TRANSFORMERS, "engine.model=smollm2-ameli", "comparison.comparators=[rules,names]"],
     "both": [
@@ -60,7 +60,7 @@ def main() -> None:
 
 def table(name: str, dataset: Dataset, split: str, out: Path, rows: list[str]) -> None:
     """The rows of one split, each paired with the one without a model."""
-    configs = {label: override(RunConfig(), ROWS[label]) for label in ROWS if label in {"no model", *rows}}
+    configs = {label: override(RunConfig(), ROWS[label]) for label in ROWS if label in {"no-model", *rows}}
     first = None
     runs = link_variants(dataset, dataset.split(split), configs, out / "runs", show, index=out / "index")
     for label, linked in runs:
@@ -75,9 +75,9 @@ def table(name: str, dataset: Dataset, split: str, out: Path, rows: list[str]) -
         print(f"| {' | '.join([*cells, tokens(linked.folder)])} |", flush=True)
 
 
-def tokens(run: Path) -> str:
+def tokens(run: RunFolder) -> str:
     """Prompt and reply tokens of a review on average."""
-    used = [row.tokens.prompt + row.tokens.completion for row in RunFolder(run).predictions()]
+    used = [row.tokens.prompt + row.tokens.completion for row in run.predictions()]
     return f"{sum(used) / len(used):.0f}"
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ameli_llm.attributes import llm
 from ameli_llm.attributes.extractor import ExtractionTask
-from ameli_llm.comparison import entail, listwise, pairwise
+from ameli_llm.comparison import entail, likelihood, listwise, pairwise
 from ameli_llm.engines.engine import ChatRequest
 from ameli_llm.errors import AmeliError
 from ameli_llm.instruction import answers
 from ameli_llm.instruction.told import Fact, Told
 from ameli_llm.prompting.example import vocabulary_of
 from ameli_llm.prompting.preview import Recorder
+from ameli_llm.templates.front import LIKELIHOOD
 from ameli_llm.templates.load import Template, load_template
 
 _WITHOUT_STATED = 0.5
@@ -45,7 +46,8 @@ class Exercise:
 class Exercises:
     """Makes exercises of one template; ``most`` of one review at most. Raises AmeliError.
 
-    Its answers have to follow from facts: a template for completions has free text as its answer.
+    Its answers have to follow from facts, or be the review itself: a template for completions has free text
+    as its answer.
     """
 
     def __init__(self, name: str, folder: Path | None = None, most: int = 8) -> None:
@@ -55,6 +57,7 @@ class Exercises:
             "entail": self._entailment,
             "listwise": self._list,
             "pairwise": self._pairs,
+            LIKELIHOOD: self._writing,
         }
         method = self.template.front.method
         if method not in makers:
@@ -68,9 +71,12 @@ class Exercises:
     def of(self, told: Sequence[Told], rng: np.random.Generator) -> Exercise | None:
         """The exercise of reviews of the same candidates; None when their facts decide no answer.
 
-        Extraction reads them all; a comparison, whose prompt begins with the review, takes the first.
+        Extraction and likelihood take them all; another comparison, whose prompt begins with the review, the
+        first. Of a review of which nobody has said what it states only its own words can be learned.
         """
-        examples = tuple(self._make(told, rng))
+        writes = self.template.front.method == LIKELIHOOD
+        told = [one for one in told if one.read or writes]
+        examples = tuple(self._make(told, rng)) if told else ()
         return Exercise(self.template.name, examples) if examples else None
 
     def _extraction(self, told: Sequence[Told], rng: np.random.Generator) -> Iterator[Example]:
@@ -79,6 +85,16 @@ class Exercises:
             extractor.extract([ExtractionTask(one.review, vocabulary_of(one.task()))])
             for request in self._recorder.taken():
                 yield Example(request, answers.extraction(one, request))
+
+    def _writing(self, told: Sequence[Told], rng: np.random.Generator) -> Iterator[Example]:
+        """What the review says, to be written after the page of its product."""
+        comparator = likelihood.create(self._recorder, self.template.name, self._folder)
+        for one in told:
+            asks = comparator.asks(one.task())
+            if one.product is not None and asks:
+                *page, review = asks[one.product].request.messages
+                request = replace(asks[one.product].request, messages=tuple(page), scored=False)
+                yield Example(request, review.content)
 
     def _entailment(self, all_told: Sequence[Told], rng: np.random.Generator) -> Iterator[Example]:
         told = all_told[0]

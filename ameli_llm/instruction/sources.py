@@ -106,8 +106,9 @@ class Products:
 class Reviews:
     """Real reviews of a split whose gold product is known, with the facts that rules read in them.
 
-    A value counts as stated where the rules find it and the gold product has it, as denied where they find it
-    denied and the product has another: labels of high precision, not complete ones.
+    Of one in which they find none it is not known what it states. A value counts as stated where the rules
+    find it and the gold product has it, as denied where they find it denied and the product has another:
+    labels of high precision, not complete ones.
     """
 
     def __init__(self, dataset: Dataset, split: str, seed: int) -> None:
@@ -125,17 +126,18 @@ class Reviews:
         return len(self._reviews)
 
     def told(self, row: int) -> tuple[Told, ...]:
-        """A real review; none where nothing was read in it."""
+        """A real review, among the nearest of its product."""
         rng = np.random.default_rng((self._seed, 3, row))
         review, gold = self._reviews[int(rng.integers(len(self._reviews)))]
         near = [gold, *self._near.near(gold, rng)]
-        candidates = tuple(self._products[near[int(at)]] for at in rng.permutation(len(near)))
+        order = [int(at) for at in rng.permutation(len(near))]
+        candidates = tuple(self._products[near[at]] for at in order)
         attributes = tuple(attribute_dictionary(product) for product in candidates)
         told = Told(review, (), candidates, attributes)
         (found,) = self._rules.extract([ExtractionTask(review, vocabulary_of(told.task()))])
         own = attribute_dictionary(self._products[gold])
         facts = tuple(fact for value in found.values if (fact := _fact(value, own)) is not None)
-        return (Told(review, facts, candidates, attributes),) if facts else ()
+        return (Told(review, facts, candidates, attributes, product=order.index(0), read=bool(facts)),)
 
 
 def sources_of(
@@ -224,7 +226,8 @@ def _together(
             mentions,
         )
         review, facts = tell(subject, TOGETHER * row + number + 1, say, rng)
-        made.append(Told(review, facts, products, attributes, exclusive=True))
+        product = order.index(at) if at in order else None
+        made.append(Told(review, facts, products, attributes, exclusive=True, product=product))
     return tuple(made)
 
 

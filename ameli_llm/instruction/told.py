@@ -35,7 +35,9 @@ class Told:
     What it says of other products is not among the ``facts``. The candidates need not hold the product.
     Where ``exclusive``, values of a key exclude each other however alike they read, as in made-up text;
     otherwise such as cannot be compared (a colour and "Multicolor") leave it open. Where ``answered``,
-    somebody chose already: the candidate at the position ``chosen``, or none of them.
+    somebody chose already: the candidate at the position ``chosen``, or none of them. ``product`` is the
+    position of the one that the review is about, where it is known and among them. Where not ``read``, nobody
+    has said what the review states.
     """
 
     review: Review
@@ -45,6 +47,8 @@ class Told:
     exclusive: bool = False
     chosen: int | None = None
     answered: bool = False
+    product: int | None = None
+    read: bool = True
 
     def task(self, stated: tuple[Fact, ...] = ()) -> ComparisonTask:
         """The comparison of the candidates when extraction found the facts ``stated``."""

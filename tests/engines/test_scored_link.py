@@ -84,6 +84,9 @@ def test_without_a_scorer_one_model_does_both(dataset: Path, models: tuple[str, 
     assert link(dataset, named, models[1], *settings, f"engine.scorer={models[1]}").code == 0
     assert "scorer" not in json.loads((named / "run.json").read_text())["spec"]["engine"]
     assert [row["candidates"] for row in rows(alone)] == [row["candidates"] for row in rows(named)]
+    shown = command("show", alone, rows(alone)[0]["review_id"])
+    assert "--- log-probability of the last message (" in shown.out
+    assert "template compare/likelihood" in shown.out
 
 
 def test_a_scorer_that_is_not_there(dataset: Path, models: tuple[str, str], tmp_path: Path) -> None:
@@ -91,12 +94,3 @@ def test_a_scorer_that_is_not_there(dataset: Path, models: tuple[str, str], tmp_
     done = link(dataset, tmp_path / "run", models[0], *settings)
     assert done.code != 0
     assert "Engine 'transformers' cannot load" in done.error
-
-
-def test_what_was_scored_is_shown(dataset: Path, models: tuple[str, str], tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    settings = ("attributes.extractors=[rules]", "comparison.comparators=[likelihood]")
-    assert link(dataset, out, models[1], *settings).code == 0
-    shown = command("show", out, rows(out)[0]["review_id"])
-    assert "--- log-probability of the last message (" in shown.out
-    assert "template compare/likelihood" in shown.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,5 +85,29 @@ def test_a_template_without_derivable_answers_is_refused() -> None:
         Exercises("extract/gpt2")
     assert str(caught.value) == (
         "The answers to template 'extract/gpt2' cannot be derived from facts: its method is completion. "
-        "Train for templates of the methods json, entail, listwise, pairwise."
+        "Train for templates of the methods json, entail, listwise, pairwise, likelihood."
     )
+
+
+def test_a_review_is_to_be_written_after_the_page_of_its_product(whole: Told) -> None:
+    about = [replace(whole, product=at, read=False) for at in range(len(whole.candidates))]
+    exercise = Exercises("compare/likelihood").of(about, RNG(0))
+    assert exercise is not None
+    sent = preview("compare/likelihood", whole.task())
+    for example, request in zip(exercise.examples, sent, strict=True):
+        assert example.request.messages == request.messages[:-1]
+        assert example.answer == request.messages[-1].content
+        assert not example.request.scored
+
+
+def test_of_an_unknown_product_nothing_is_to_be_written(whole: Told) -> None:
+    assert whole.product is None
+    assert Exercises("compare/likelihood").of([whole], RNG(0)) is None
+
+
+def test_what_nobody_has_read_teaches_only_its_own_words(whole: Told) -> None:
+    unread = replace(whole, product=0, read=False)
+    for name in ("extract/json", "compare/entail", "compare/listwise"):
+        assert Exercises(name).of([unread], RNG(0)) is None
+        assert Exercises(name).of([unread, whole], RNG(0)) is not None
+    assert Exercises("compare/likelihood").of([unread], RNG(0)) is not None
