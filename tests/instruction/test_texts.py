@@ -97,6 +97,8 @@ def test_real_reviews_state_what_their_product_has(twin: Path) -> None:
         assert all(fact.quote in text for fact in one.facts)
         gold = [product.id for product in one.candidates].index(split.gold[one.review.id])
         assert gold in one.possible
+        assert (one.product, one.read) == (gold, bool(one.facts))
+    assert {one.read for one in found} == {True, False}
 
 
 def test_sources_of_datasets(twin: Path) -> None:
