@@ -12,6 +12,9 @@ from ameli_llm.errors import AmeliError, UnknownNameError
 from ameli_llm.models import is_known, known_model
 
 LIKELIHOOD = "likelihood"
+MUTE = frozenset({"openai"})
+"""Engines that cannot say how likely a given text is."""
+
 IN_PROCESS = "transformers"
 """The engine that can have two models at once: a server has the one that it was started with."""
 
@@ -83,17 +86,9 @@ def _reads(model: str) -> bool:
 
 
 def _suited(engine: EngineConfig) -> tuple[str, ...]:
-    """The comparator that a model is taken to be able to use: listwise, of a known one what suits it.
-
-    Likelihood only where the engine can score, and where a model that needs another one for it can have that.
-    """
-    if not is_known(engine.model):
-        return ("listwise",)
-    known = known_model(engine.model)
-    scored = known.comparator != LIKELIHOOD or (
-        engine.name != "openai" and bool(not known.scorer or engine.scorer or engine.name == IN_PROCESS)
-    )
-    return (known.comparator,) if known.comparator and scored else ()
+    """The comparator that a model is taken to be able to use: listwise, of a known one what suits it."""
+    name = known_model(engine.model).comparator if is_known(engine.model) else "listwise"
+    return () if not name or (name == LIKELIHOOD and engine.name in MUTE) else (name,)
 
 
 def _with_scorer(engine: EngineConfig, comparators: Sequence[str]) -> EngineConfig:

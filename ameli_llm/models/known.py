@@ -96,6 +96,7 @@ KNOWN = (
         extra="smollm2",
         source=WithAdapter(base="smollm2", adapter="smollm2"),
         comparator="",
+        scorer="smollm2",
         alone=0.86,
     ),
     KnownModel(

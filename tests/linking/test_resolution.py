@@ -24,6 +24,7 @@ def config(*settings: str) -> RunConfig:
         ((SERVED,), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), True),
         ((SERVED, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules", "names"), True),
         ((LOCAL, "engine.model=smollm2"), ("rules", "ocr"), ("rules", "names", "likelihood"), True),
+        (("engine.name=openai", "engine.model=smollm2"), ("rules", "ocr"), ("rules", "names"), False),
         ((LOCAL, "engine.model=smollm2-ameli"), ("rules", "ocr", "llm"), ("rules", "names"), True),
         ((LOCAL, "engine.model=./smollm2"), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), True),
         ((LOCAL, "engine.model=other"), ("rules", "ocr", "llm"), ("rules", "names", "listwise"), True),
@@ -153,3 +154,23 @@ def test_a_text_can_be_scored_for_any_number_of_candidates() -> None:
 def test_a_part_that_scores_needs_an_engine_too() -> None:
     with pytest.raises(AmeliError, match="'likelihood' asks a model, and the configuration names no engine"):
         resolve(config("comparison.comparators=[likelihood]"))
+
+
+SCORED = "comparison.comparators=[rules, likelihood]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "scorer"),
+    [
+        ((LOCAL, "engine.model=smollm2-ameli", SCORED), "smollm2"),
+        ((LOCAL, "engine.model=smollm2-ameli"), ""),
+        ((LOCAL, "engine.model=smollm2-ameli", SCORED, "engine.scorer=mine"), "mine"),
+        ((LOCAL, "engine.model=smollm2", SCORED), ""),
+        ((LOCAL, "engine.model=mine", SCORED), ""),
+        ((SERVED, "engine.model=smollm2-ameli", SCORED), ""),
+    ],
+)
+def test_a_model_that_was_taught_to_extract_leaves_scores_to_its_base(
+    settings: tuple[str, ...], scorer: str
+) -> None:
+    assert resolve(config(*settings)).engine.scorer == scorer
