@@ -37,7 +37,10 @@ _HELD_OUT = 7_919
 """Added to the seed for the exercises of dev."""
 
 _TIMED = 8
-"""Exercises by which the speed is measured."""
+"""Exercises by which the speed is measured, in tokens."""
+
+_WEIGHED = 64
+"""Exercises by which their mean length is: one of a short review has a tenth of the tokens of others."""
 
 PLAN = "plan.json"
 CHECKPOINT = "checkpoint"
@@ -194,7 +197,7 @@ def _planned(
     identity: str,
     processes: Processes,
 ) -> int:
-    """Exercises of a round: as set, or what fits in the time at the speed of a few of them.
+    """Exercises of a round: as set, or what fits in the time at the speed of a few, by their tokens.
 
     Written down on the first call, so that a training that goes on does so with the same number.
     """
@@ -212,14 +215,16 @@ def _planned(
         return processes.told(known.exercises)
     learner.train()
     began = time.monotonic()
-    for number in range(_TIMED + 1):
+    weighed = [rows.row(number)[1] for number in range(_WEIGHED)]
+    for number, packed in enumerate(weighed[: _TIMED + 1]):
         if number == 1:
             began = time.monotonic()  # the first one is slower
         with autocast(device(), "fp32" if precision == "auto" else precision):
-            loss = learner.loss([rows.row(number)[1]])
+            loss = learner.loss([packed])
         torch.autograd.backward(loss)
     learner.zero_grad(set_to_none=True)
-    each = (time.monotonic() - began) / _TIMED
+    lengths = [len(packed.tokens) for packed in weighed]
+    each = (time.monotonic() - began) / sum(lengths[1 : _TIMED + 1]) * sum(lengths) / len(lengths)
     speed = processes.count / each
     count = max(settings.batch_size, round(60 * settings.minutes * speed / settings.rounds))
     make_folder(out)
