@@ -18,6 +18,8 @@ from ameli_llm.errors import AmeliError
 from ameli_llm.types import State
 from tests.engines.scripted import Answer, ScriptedServer
 
+WRITER = "You write the review of a product. " * 8
+
 EngineT = TypeVar("EngineT", bound=ServerEngine)
 
 QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, longest_retry_after=0.1, refusals=1000)
@@ -25,6 +27,11 @@ QUICK = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, longest_retr
 
 def ask(**options: Any) -> ChatRequest:
     return ChatRequest((Message("system", "Be brief."), Message("user", "Hello.")), **options)
+
+
+def score(text: str, about: str = "Hello.") -> ChatRequest:
+    turns = (Message("system", WRITER), Message("user", about), Message("assistant", text))
+    return ChatRequest(turns, scored=True)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ameli_llm.engines import transformers
 from ameli_llm.engines.engine import ChatRequest, Message
 from ameli_llm.engines.transformers import Transformers
 from ameli_llm.machine import computes_in_bfloat16
+from tests.engines.networks import kinds_of_models
 from tests.plugin_vllm import make_tiny_model
 
 torch = pytest.importorskip("torch")
@@ -47,16 +47,6 @@ def questions() -> list[ChatRequest]:
     return requests
 
 
-@pytest.fixture(scope="module")
-def engine(tiny_model: Path) -> Iterator[Transformers]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    loaded = transformers.create(EngineConfig(name="transformers", model=str(tiny_model), dtype="float32"))
-    yield loaded
-    torch.set_num_threads(threads)
-    loaded.close()
-
-
 def same(one: Any, other: Any) -> bool:
     return (
         (one.text, one.usage, one.finish_reason, one.failure)
@@ -64,30 +54,30 @@ def same(one: Any, other: Any) -> bool:
     ) and (one.choice_logprobs or {}) == pytest.approx(other.choice_logprobs or {}, abs=1e-4)
 
 
-def test_neighbours_do_not_change_an_answer(engine: Transformers) -> None:
+def test_neighbours_do_not_change_an_answer(local: Transformers) -> None:
     requests = questions()
-    together = engine.chat(requests)
+    together = local.chat(requests)
     assert all(reply.failure is None or "cut off" in reply.failure.message for reply in together)
     assert {reply.text for reply in together} > {"A"}
     for request, reply in zip(requests, together, strict=True):
-        assert same(engine.chat([request])[0], reply)
-    backwards = engine.chat(requests[::-1])[::-1]
+        assert same(local.chat([request])[0], reply)
+    backwards = local.chat(requests[::-1])[::-1]
     assert all(map(same, backwards, together))
 
 
-def test_the_same_call_gives_the_same_bits(engine: Transformers) -> None:
-    assert engine.chat(questions()) == engine.chat(questions())
+def test_the_same_call_gives_the_same_bits(local: Transformers) -> None:
+    assert local.chat(questions()) == local.chat(questions())
 
 
-def test_more_requests_than_are_computed_at_once(engine: Transformers) -> None:
+def test_more_requests_than_are_computed_at_once(local: Transformers) -> None:
     requests = [ask("", f"number {number}", schema=SCHEMA, max_tokens=60) for number in range(40)]
-    together = engine.chat(requests)
+    together = local.chat(requests)
     assert [json.loads(reply.text)["color"] in ("Red", "Blue") for reply in together] == [True] * 40
-    assert all(same(engine.chat([requests[at]])[0], together[at]) for at in (0, 31, 32, 39))
+    assert all(same(local.chat([requests[at]])[0], together[at]) for at in (0, 31, 32, 39))
 
 
-def test_a_shared_beginning_is_computed_once(engine: Transformers, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = engine._network
+def test_a_shared_beginning_is_computed_once(local: Transformers, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = local._network
     assert network is not None
     computed: list[int] = []
     one_pass = network._pass
@@ -100,38 +90,10 @@ def test_a_shared_beginning_is_computed_once(engine: Transformers, monkeypatch: 
     requests = [
         ask(review, f"Statement {number}.", choices=("A", "B")) for review in REVIEWS for number in range(9)
     ]
-    lengths = engine.count(requests)
-    engine.chat(requests)
+    lengths = local.count(requests)
+    local.chat(requests)
     assert sum(computed) < sum(lengths) / 5
     assert len(computed) == 5  # the system prompt; each review; the ends of each review's statements
-
-
-def kinds_of_models() -> dict[str, Any]:
-    """A small network of random weights for each way of attention and memory that is handled."""
-    import transformers as hf
-
-    size = {"vocab_size": 400, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
-    plain = {"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0, "initializer_range": 0.3}
-    layers = ["conv", "full_attention", "conv"]
-    return {
-        "grouped heads": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**size, **heads, **plain)),
-        "absolute positions": lambda: hf.GPT2LMHeadModel(
-            hf.GPT2Config(vocab_size=400, n_embd=32, n_layer=2, n_head=4, n_positions=512, **plain)
-        ),
-        "positions of the mask": lambda: hf.BloomForCausalLM(
-            hf.BloomConfig(vocab_size=400, hidden_size=32, n_layer=2, n_head=4, **plain)
-        ),
-        "sliding window": lambda: hf.MistralForCausalLM(
-            hf.MistralConfig(**size, **heads, **plain, sliding_window=24)
-        ),
-        "capped logits": lambda: hf.Gemma2ForCausalLM(
-            hf.Gemma2Config(**size, **heads, **plain, head_dim=8, sliding_window=24)
-        ),
-        "recurrent": lambda: hf.Lfm2ForCausalLM(
-            hf.Lfm2Config(**size, **heads, **plain, layer_types=layers, block_auto_adjust_ff_dim=False)
-        ),
-    }
 
 
 @pytest.mark.parametrize("kind", list(kinds_of_models()))
@@ -168,11 +130,11 @@ def test_every_kind_of_model_answers_as_by_transformers_itself(kind: str) -> Non
     assert len({tuple(text) for text in texts}) > 1
 
 
-def test_bfloat16_is_near_float32_and_says_so(engine: Transformers, tiny_model: Path) -> None:
+def test_bfloat16_is_near_float32_and_says_so(local: Transformers, tiny_model: Path) -> None:
     rounded = transformers.create(EngineConfig(name="transformers", model=str(tiny_model), dtype="bfloat16"))
-    assert rounded.revision == engine.revision.replace("-float32", "-bfloat16")
+    assert rounded.revision == local.revision.replace("-float32", "-bfloat16")
     requests = [request for request in questions() if request.choices]
-    for one, other in zip(engine.chat(requests), rounded.chat(requests), strict=True):
+    for one, other in zip(local.chat(requests), rounded.chat(requests), strict=True):
         assert one.choice_logprobs == pytest.approx(other.choice_logprobs, abs=0.5)
         assert one.choice_logprobs != other.choice_logprobs
     assert rounded.chat([ask("", "x", schema=SCHEMA, max_tokens=60)])[0].failure is None
