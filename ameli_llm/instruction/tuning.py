@@ -223,13 +223,18 @@ def _planned(
             loss = learner.loss([packed])
         torch.autograd.backward(loss)
     learner.zero_grad(set_to_none=True)
+    seconds = time.monotonic() - began
     lengths = [len(packed.tokens) for packed in weighed]
-    each = (time.monotonic() - began) / sum(lengths[1 : _TIMED + 1]) * sum(lengths) / len(lengths)
-    speed = processes.count / each
-    count = max(settings.batch_size, round(60 * settings.minutes * speed / settings.rounds))
+    speed = processes.count * sum(lengths[1 : _TIMED + 1]) / seconds
+    count = max(settings.batch_size, exercises_that_fit(settings.minutes, speed, lengths) // settings.rounds)
     make_folder(out)
     write_json(plan, _Plan(identity=identity, minutes=settings.minutes, exercises=count).model_dump())
     return processes.told(count)
+
+
+def exercises_that_fit(minutes: float, tokens_per_second: float, lengths: Sequence[int]) -> int:
+    """How many exercises a time is enough for, where some of their ``lengths`` (in tokens) are known."""
+    return round(60 * minutes * tokens_per_second * len(lengths) / sum(lengths))
 
 
 class _Plan(BaseModel):

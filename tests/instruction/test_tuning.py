@@ -15,7 +15,7 @@ from ameli_llm.instruction.packing import Packed, pack, prompt_tokens
 from ameli_llm.instruction.sources import Invented
 from ameli_llm.instruction.stream import Stream
 from ameli_llm.instruction.told import Told
-from ameli_llm.instruction.tuning import TuningSettings, tune
+from ameli_llm.instruction.tuning import TuningSettings, exercises_that_fit, tune
 from ameli_llm.types import no_progress
 from tests.command import command
 
@@ -163,6 +163,12 @@ def test_all_weights_are_a_model_folder(tiny_model: Path, tmp_path: Path) -> Non
     ]
     assert any(changed)
     assert AutoTokenizer.from_pretrained(out).chat_template
+
+
+def test_short_exercises_take_less_of_the_time() -> None:
+    assert exercises_that_fit(2, 100.0, [400, 40, 40, 120]) == 80, "12,000 tokens, 150 an exercise"
+    assert exercises_that_fit(2, 100.0, [300]) == 40
+    assert exercises_that_fit(0.001, 100.0, [300]) == 0
 
 
 @pytest.mark.slow
