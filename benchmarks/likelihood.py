@@ -30,7 +30,6 @@ ROWS = {
     "both": [
         TRANSFORMERS,
         "engine.model=smollm2-ameli",
-        "engine.scorer=smollm2",
         "comparison.comparators=[rules,names,likelihood]",
     ],
 }
