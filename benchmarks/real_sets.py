@@ -1,10 +1,11 @@
-"""Real reviews with and without the packaged model: each half of dev by what was tuned on the other.
+"""Real reviews with and without the packaged models: each half of dev by what was tuned on the other.
 
-    python benchmarks/real_sets.py FOLDER_WITH_DATASETS --out WORK
+    python benchmarks/real_sets.py FOLDER_WITH_DATASETS --out WORK [--models smollm2-ameli smollm2]
 
 FOLDER_WITH_DATASETS holds bestbuy, walmart, walmart_amazon and magento. Prints Markdown: recall and F1 with
 95 % intervals over gold products, our linker without a model paired with BM25 alone, SBERT alone, AMELINK and
-itself with the packaged model, and the error budget.
+itself with each packaged model (smollm2-ameli extracts, smollm2 says how likely the review is after each
+candidate's page), and the error budget.
 The halves have no gold product in common, and every row stands on the same reviews.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,7 @@ BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image
 AMELINK = {"AMELINK (MiniLM)": "amelink", "AMELINK with title (MiniLM)": "amelink-with-title"}
 WITH_EFFICIENTNET = "AMELINK (MiniLM) + efficientnet"
 OURS = "ameli-llm, no model"
-MODEL = "ameli-llm, smollm2-ameli"
-ROWS = (*BASELINES, *AMELINK, WITH_EFFICIENTNET, OURS, MODEL)
-SERVED = ("engine.name=transformers", "engine.model=smollm2-ameli")
+MODELS = ("smollm2-ameli", "smollm2")
 COPIED = "copied_text"
 
 
@@ -64,15 +63,17 @@ def main() -> None:
     parser.add_argument("datasets", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
+    parser.add_argument("--models", nargs="*", default=MODELS, choices=MODELS)
     options = parser.parse_args()
     for name in options.sets:
-        methods = run_set(options.datasets / name, options.out / name)
+        methods = run_set(options.datasets / name, options.out / name, options.models)
         for line in tables(name, methods):
             print(line)
 
 
-def run_set(source: Path, work: Path) -> dict[str, Pooled]:
+def run_set(source: Path, work: Path, models: Sequence[str]) -> dict[str, Pooled]:
     """Tunes and links both ways round; what is finished is not done again."""
+    variants = {OURS: RunConfig()} | {f"ameli-llm, {model}": served(model) for model in models}
     if not work.exists():
         write_halves(load_dataset(source), "dev", work)
     runs: dict[str, list[RunFolder]] = {}
@@ -81,7 +82,7 @@ def run_set(source: Path, work: Path) -> dict[str, Pooled]:
         data = load_dataset(work / half)
         dev, test = data.split("dev"), data.split("test")
         ours: dict[str, RunConfig] = {}
-        for name, config in (OURS, RunConfig()), (MODEL, override(RunConfig(), SERVED)):
+        for name, config in variants.items():
             with open_pipeline(data, config, index, show) as pipeline:
                 ours[name] = tune_pipeline(pipeline, dev.reviews, dev.gold, show).config
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()} | ours
@@ -92,7 +93,13 @@ def run_set(source: Path, work: Path) -> dict[str, Pooled]:
             beside |= amelink(work / half, {WITH_EFFICIENTNET: "amelink"}, ours[OURS], index, "efficientnet")
         for name, folder in beside.items():
             runs.setdefault(name, []).append(folder)
-    return {name: pooled(runs[name]) for name in ROWS if name in runs}
+    order = (*BASELINES, *AMELINK, WITH_EFFICIENTNET, *variants)
+    return {name: pooled(runs[name]) for name in order if name in runs}
+
+
+def served(model: str) -> RunConfig:
+    """The defaults with a packaged model, which is asked for what it is of use for."""
+    return override(RunConfig(), ("engine.name=transformers", f"engine.model={model}"))
 
 
 def amelink(
