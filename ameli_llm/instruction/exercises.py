@@ -68,14 +68,19 @@ class Exercises:
         self._make, self._folder, self._most = makers[method], folder, most
         self._recorder = Recorder()
 
+    @property
+    def writes(self) -> bool:
+        """Whether the answers are reviews that somebody wrote."""
+        return self.template.front.method == LIKELIHOOD
+
     def of(self, told: Sequence[Told], rng: np.random.Generator) -> Exercise | None:
         """The exercise of reviews of the same candidates; None when their facts decide no answer.
 
         Extraction and likelihood take them all; another comparison, whose prompt begins with the review, the
-        first. Of a review of which nobody has said what it states only its own words can be learned.
+        first. Of a review of which nobody has said what it states only its own words can be learned, and of
+        one that nobody wrote not even these.
         """
-        writes = self.template.front.method == LIKELIHOOD
-        told = [one for one in told if one.read or writes]
+        told = [one for one in told if (not one.invented if self.writes else one.read)]
         examples = tuple(self._make(told, rng)) if told else ()
         return Exercise(self.template.name, examples) if examples else None
 

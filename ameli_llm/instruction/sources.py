@@ -227,7 +227,7 @@ def _together(
         )
         review, facts = tell(subject, TOGETHER * row + number + 1, say, rng)
         product = order.index(at) if at in order else None
-        made.append(Told(review, facts, products, attributes, exclusive=True, product=product))
+        made.append(Told(review, facts, products, attributes, invented=True, product=product))
     return tuple(made)
 
 

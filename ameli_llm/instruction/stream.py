@@ -11,10 +11,20 @@ import numpy as np
 from ameli_llm.errors import AmeliError
 from ameli_llm.instruction.exercises import Exercises
 from ameli_llm.instruction.packing import Chat, Packed, pack
-from ameli_llm.instruction.sources import Source
+from ameli_llm.instruction.sources import Reviews, Source
 
 _DRAWS = 200
 """Draws without an exercise after which the sources are taken to have none."""
+
+
+def require_written(sources: Sequence[Source], templates: Sequence[Exercises]) -> None:
+    """Raises AmeliError when a template learns from reviews that people wrote, and no source has them."""
+    wanting = [one.template.name for one in templates if one.writes]
+    if wanting and not any(isinstance(source, Reviews) for source in sources):
+        raise AmeliError(
+            f"Template {wanting[0]!r} learns from reviews that people wrote, and none is given.",
+            hint="Name a dataset whose splits train and dev have reviews of known products.",
+        )
 
 
 class Stream:

@@ -33,8 +33,8 @@ class Told:
     """A review with all that it says of its product within the candidates' vocabulary.
 
     What it says of other products is not among the ``facts``. The candidates need not hold the product.
-    Where ``exclusive``, values of a key exclude each other however alike they read, as in made-up text;
-    otherwise such as cannot be compared (a colour and "Multicolor") leave it open. Where ``answered``,
+    Where ``invented``, nobody wrote the review, and values of a key exclude each other however alike they
+    read; otherwise such as cannot be compared (a colour and "Multicolor") leave it open. Where ``answered``,
     somebody chose already: the candidate at the position ``chosen``, or none of them. ``product`` is the
     position of the one that the review is about, where it is known and among them. Where not ``read``, nobody
     has said what the review states.
@@ -44,7 +44,7 @@ class Told:
     facts: tuple[Fact, ...]
     candidates: tuple[Product, ...]
     attributes: tuple[Attributes, ...]
-    exclusive: bool = False
+    invented: bool = False
     chosen: int | None = None
     answered: bool = False
     product: int | None = None
@@ -65,7 +65,7 @@ class Told:
             for fact in self.facts
             if fact.key == key and known
         ]
-        if self.exclusive:
+        if self.invented:
             levels = [(denied, float(level == 1)) for denied, level in levels]
         if any(level == PARTIAL for _, level in levels):
             return None

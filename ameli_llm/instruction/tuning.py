@@ -20,7 +20,7 @@ from ameli_llm.files import make_folder, write_json
 from ameli_llm.instruction.exercises import Exercises
 from ameli_llm.instruction.packing import Packed
 from ameli_llm.instruction.sources import Source
-from ameli_llm.instruction.stream import Stream
+from ameli_llm.instruction.stream import Stream, require_written
 from ameli_llm.machine import computes_in_bfloat16
 from ameli_llm.models.lora import RECORD, SHA256, WEIGHTS, start_from
 from ameli_llm.models.places import base_folder
@@ -109,6 +109,8 @@ def tune(
     from ameli_llm.training.loop import LoopSettings, device
     from ameli_llm.training.loop import train as run
 
+    for sources in (train, dev):
+        require_written(sources, templates)
     processes = join()
     on_cpu = device().type == "cpu"
     faster = on_cpu and settings.precision == "auto" and computes_in_bfloat16()

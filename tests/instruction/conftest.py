@@ -1,11 +1,14 @@
-"""A told review of four kettles, small enough to see every answer by eye."""
+"""A told review of four kettles, small enough to see every answer by eye, and a small twin."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from ameli_llm.instruction.told import Fact, Told
 from ameli_llm.types import Attributes, Product, Review
+from tests.shared_setup import twin_of
 
 SHELF: dict[int, dict[str, tuple[str, ...]]] = {
     1: {"Hue": ("Amber",), "Volume": ("1 L",), "Lid": ("Flip Top",)},
@@ -23,10 +26,15 @@ def told(*facts: Fact, ids: tuple[int, ...] = (1, 2, 3, 4), body: str = BODY) ->
     """A review with these facts among the products ``ids`` of the shelf."""
     known: tuple[Attributes, ...] = tuple(SHELF[i] for i in ids)
     products = tuple(Product(i, f"Pot {'abcd'[i - 1]}", ("Kettles",)) for i in ids)
-    return Told(Review(9, "Nice", body, "kettle"), facts, products, known, exclusive=True)
+    return Told(Review(9, "Nice", body, "kettle"), facts, products, known, invented=True)
 
 
 @pytest.fixture
 def whole() -> Told:
     """All that the review says."""
     return told(AMBER, NOT_COBALT, TWO)
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return twin_of(tmp_path_factory, products=24, reviews=40, seed=1)

@@ -90,7 +90,7 @@ def test_a_template_without_derivable_answers_is_refused() -> None:
 
 
 def test_a_review_is_to_be_written_after_the_page_of_its_product(whole: Told) -> None:
-    about = [replace(whole, product=at, read=False) for at in range(len(whole.candidates))]
+    about = [replace(whole, product=at, read=False, invented=False) for at in range(len(whole.candidates))]
     exercise = Exercises("compare/likelihood").of(about, RNG(0))
     assert exercise is not None
     sent = preview("compare/likelihood", whole.task())
@@ -101,12 +101,21 @@ def test_a_review_is_to_be_written_after_the_page_of_its_product(whole: Told) ->
 
 
 def test_of_an_unknown_product_nothing_is_to_be_written(whole: Told) -> None:
-    assert whole.product is None
-    assert Exercises("compare/likelihood").of([whole], RNG(0)) is None
+    written = replace(whole, invented=False)
+    assert written.product is None
+    assert Exercises("compare/likelihood").of([written], RNG(0)) is None
+
+
+def test_what_nobody_wrote_is_not_to_be_written(whole: Told) -> None:
+    made = replace(whole, product=0)
+    exercise = Exercises("compare/likelihood").of([made, replace(made, invented=False)], RNG(0))
+    assert exercise is not None
+    assert len(exercise.examples) == 1
+    assert Exercises("compare/likelihood").of([made], RNG(0)) is None
 
 
 def test_what_nobody_has_read_teaches_only_its_own_words(whole: Told) -> None:
-    unread = replace(whole, product=0, read=False)
+    unread = replace(whole, product=0, read=False, invented=False)
     for name in ("extract/json", "compare/entail", "compare/listwise"):
         assert Exercises(name).of([unread], RNG(0)) is None
         assert Exercises(name).of([unread, whole], RNG(0)) is not None

@@ -12,14 +12,8 @@ from ameli_llm.instruction.sources import Invented, Products, Reviews, Source, s
 from ameli_llm.instruction.told import Told
 from ameli_llm.instruction.wording import said
 from ameli_llm.instruction.world import invent
-from tests.shared_setup import twin_of
 
 ROWS = range(50)
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return twin_of(tmp_path_factory, products=24, reviews=40, seed=1)
 
 
 def of_rows(source: Source) -> list[Told]:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ameli_llm.dataset.load import load_dataset
 from ameli_llm.errors import AmeliError
 from ameli_llm.instruction.exercises import Exercises
 from ameli_llm.instruction.packing import Packed, pack, prompt_tokens
-from ameli_llm.instruction.sources import Invented
+from ameli_llm.instruction.sources import Invented, sources_of
 from ameli_llm.instruction.stream import Stream
 from ameli_llm.instruction.told import Told
 from ameli_llm.instruction.tuning import TuningSettings, exercises_that_fit, tune
@@ -97,6 +98,19 @@ def test_padding_changes_nothing(loaded: tuple[Any, Any]) -> None:
         each = [float(learner.loss([row])) for row in rows]
         assert float(learner.loss(rows)) == pytest.approx(np.mean(each), abs=1e-5)
         assert learner.right(rows) == [learner.right([row])[0] for row in rows]
+
+
+def test_reviews_are_learned_from_those_that_somebody_wrote(loaded: tuple[Any, Any], twin: Path) -> None:
+    _, chat = loaded
+    train, _ = sources_of([twin], 0)
+    stream = Stream(train, [Exercises("compare/likelihood")], chat, 0, 1536)
+    written = {review.body.split()[0] for review in load_dataset(twin).split("train").reviews}
+    for number in range(20):
+        name, packed = stream.row(number)
+        text = chat.decode(packed.targets[:, 1])
+        assert name == "compare/likelihood"
+        assert any(word in text for word in written), text
+        assert packed.examples == 1
 
 
 def test_only_written_answers_end(loaded: tuple[Any, Any], whole: Told) -> None:
@@ -213,6 +227,7 @@ def test_what_cannot_be_trained(
         (("--template", "extract/gone"), "No template named 'extract/gone'"),
         (("--template", "extract/gpt2"), "cannot be derived from facts"),
         (("no-dataset",), "no-dataset"),
+        (("--template", "compare/likelihood"), "learns from reviews that people wrote, and none is given"),
     ],
 )
 def test_the_command_says_what_is_wrong(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
