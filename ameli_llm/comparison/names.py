@@ -8,6 +8,7 @@ review, log (1-m)/(1-u) for what differs, u being how common it is among the can
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +36,8 @@ _RULES = "rules"
 
 KEY = "name"
 """The key of verdicts on what names say."""
+
+_BESIDE_A_WORD = re.compile(r"[ -]\w")
 
 Field = Literal["header", "body", "mention"]
 _FIELDS: tuple[Field, ...] = ("header", "body", "mention")
@@ -131,7 +134,7 @@ def _stated(review: Review, extracted: Sequence[AttributeValue]) -> Iterator[tup
             if value.evidence.field == field and _RULES in (value.source, *value.also)
         ]
         context = Context(text)
-        for fact in _facts(text):
+        for fact in _facts(text, title=field == "header"):
             known = (fact.topic, fact.value)
             if known in seen or (fact.topic.kind == "word" and field != "header"):
                 continue
@@ -151,8 +154,11 @@ def _named(name: str) -> Mapping[Topic, frozenset[tuple[str, str]]]:
     return {topic: frozenset(values) for topic, values in found.items()}
 
 
-def _facts(text: str) -> Iterator[Fact]:
-    """Amounts, colours, counts of things, and all words that are none of these and no everyday ones."""
+def _facts(text: str, title: bool = True) -> Iterator[Fact]:
+    """Amounts, colours, counts of things, and all words that are none of these and no everyday ones.
+
+    A word that is seldom a colour ("coffee") is one in a ``title`` alone, and there not before another word.
+    """
     amounts = [
         Fact(Topic("amount", one.dimension), one.code, one.start, one.end)
         for one in find_quantities(text)
@@ -161,6 +167,7 @@ def _facts(text: str) -> Iterator[Fact]:
     colours = [
         Fact(Topic("colour"), f"{one.base}/{one.shade}", one.start, one.end, one.base)
         for one in find_colours(text)
+        if one.sure or (title and not _BESIDE_A_WORD.match(text, one.end))
     ]
     yield from amounts
     yield from colours

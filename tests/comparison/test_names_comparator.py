@@ -64,6 +64,24 @@ def test_another_shade_lies_between() -> None:
     assert shade == pytest.approx(PARTIAL * exact)
 
 
+MUGS = ("Mug - Coffee", "Coffee mug", "Mug - Bronze", "Mug - Red")
+
+
+def test_an_ordinary_word_is_a_colour_where_it_ends_a_title() -> None:
+    exact, type_of_mug, shade, other = scores(MUGS, header="Mug, coffee")
+    assert exact > type_of_mug > other
+    assert exact > shade > other
+
+
+@pytest.mark.parametrize(
+    "said", [{"body": "The chocolate melts."}, {"mention": "coffee mug"}, {"header": "Coffee mug"}]
+)
+def test_an_ordinary_word_is_no_colour_in_running_text_or_before_another(said: dict[str, str]) -> None:
+    (found,) = create().compare([task(MUGS, **said)])
+    assert found.verdicts == ((), (), (), ())
+    assert scores(MUGS, body="The brown one, I mean.") != (0.0, 0.0, 0.0, 0.0)
+
+
 def test_counts_of_the_same_thing_are_compared() -> None:
     seven, six, silent = scores(
         ("7-Outlet surge protector", "Surge protector, 6 outlets", "Surge protector"),
