@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ameli_llm import ids
@@ -70,6 +70,14 @@ class SpecSectionRecord(_PageRecord):
 
     subsection: str | None = None
     text: list[SpecRowRecord] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        """Another shop's layout, whose values would all be lost without a word."""
+        if isinstance(value, Mapping) and value and not {"subsection", "text"} & value.keys():
+            raise PydanticCustomError("section", 'has neither "subsection" nor "text"')
+        return value
 
 
 class FeatureRecord(_PageRecord):

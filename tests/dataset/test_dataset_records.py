@@ -142,6 +142,10 @@ def test_id_that_is_none(written: object, found: str, product_record: Make) -> N
         ({"Spec": {"Color": "Red"}}, "field Spec must be a list, found an object"),
         ({"Spec": ["Color"]}, "field Spec[0] must be an object, found 'Color'"),
         (
+            {"Spec": [{}, {"name": "Color", "value": "Red"}]},
+            'field Spec[1] has neither "subsection" nor "text"',
+        ),
+        (
             {"Spec": [{"subsection": "All", "text": [{"specification": "A", "value": 1.5}]}]},
             "field Spec[0].text[0].value must be a string, found 1.5",
         ),
