@@ -20,7 +20,6 @@ PRODUCTS = 150
 REVIEWS = 400
 SEED = 0
 BASELINES = {"BM25 alone": "bm25", "SBERT alone": "sbert", "image alone": "image"}
-OURS = "ameli-llm, no model"
 MODEL = "smollm2-ameli"
 
 
@@ -36,9 +35,9 @@ def demo(
 ) -> None:
     """Make a small synthetic twin, tune and link on it, print scores.
 
-    Tunes on the twin's dev split and links its test split, without a model and with the packaged one, and
-    says where the report is. Needs no GPU, no model server and no network. The same command again goes on
-    where it stopped.
+    Trains an image adapter on the twin's train split, tunes on dev and links test, with and without the
+    adapter and the packaged model, and says where the report is. Needs no GPU, no model server and no
+    network. The same command again goes on where it stopped.
     """
     from ameli_llm.config import RunConfig, chosen, retriever_alone
     from ameli_llm.dataset.load import load_dataset
@@ -52,10 +51,16 @@ def demo(
         _make_twin(twin, show)
         data = load_dataset(twin)
         configs = {name: retriever_alone(RunConfig(), part) for name, part in BASELINES.items()}
-        configs[OURS] = _tuned(data, RunConfig(), out / "tuned.yaml", show)
-        if here.state != "missing":
-            served = chosen(RunConfig(), "transformers", MODEL, ())
-            configs[f"ameli-llm, {MODEL}"] = _tuned(data, served, out / f"tuned-{MODEL}.yaml", show)
+        adapter = _adapter(data, out / "image-adapter", show)
+        retrieval = RunConfig().retrieval.model_copy(update={"image_adapter": str(adapter)})
+        adapted = RunConfig().model_copy(update={"retrieval": retrieval})
+        for suffix, label, config in ("", "", RunConfig()), ("-adapter", "image adapter, ", adapted):
+            tuned = out / f"tuned{suffix}.yaml"
+            configs[f"ameli-llm, {label}no model"] = _tuned(data, config, tuned, show)
+            if here.state != "missing":
+                served = chosen(config, "transformers", MODEL, ())
+                tuned = out / f"tuned{suffix}-{MODEL}.yaml"
+                configs[f"ameli-llm, {label}{MODEL}"] = _tuned(data, served, tuned, show)
         names = {name.replace(",", "").replace(" ", "-").lower(): name for name in configs}
         variants = {folder: configs[name] for folder, name in names.items()}
         test = data.split("test")
@@ -82,6 +87,21 @@ def _tuned(data: Dataset, config: RunConfig, file: Path, show: Progress) -> RunC
             found = tune_pipeline(pipeline, dev.reviews, dev.gold, show)
         write_text(file, dump_config(found.config))
     return load_config(file)
+
+
+def _adapter(data: Dataset, folder: Path, show: Progress) -> Path:
+    """The image adapter of the train split, which is trained once: it is kept in ``folder``."""
+    from ameli_llm.config import RunConfig
+    from ameli_llm.images.adapter import DESCRIPTION
+    from ameli_llm.images.contrastive import TrainingSettings
+    from ameli_llm.pipeline import open_or_build_index
+    from eval.image_adapter import train_image_adapter
+
+    if not (folder / DESCRIPTION).is_file():
+        source = {"dataset": data.digest, "split": "train"}
+        with open_or_build_index(data, RunConfig(), None, show) as index:
+            train_image_adapter(data, "train", index, folder, TrainingSettings(), SEED, show, source)
+    return folder
 
 
 def _make_twin(twin: Path, show: Progress) -> None:

@@ -21,10 +21,6 @@ from retrieval.index import Index
 
 ADAPTER = "clip-adapter"
 TEXT_MODEL = "sbert"
-TEMPERATURE = 0.05
-"""Of the adapter's loss: the official code fine-tunes retrieval on cosines times 20."""
-LEARNING_RATE = 3e-4
-"""Of the adapter, as V2VEL's."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ def _adapter(
     """Trains the image adapter into ``folder`` unless it is there; a line on it."""
     from ameli_llm.images.contrastive import TrainingSettings
 
-    settings = TrainingSettings(temperature=TEMPERATURE, learning_rate=LEARNING_RATE)
+    settings = TrainingSettings()
     if epochs is not None:
         settings = replace(settings, epochs=epochs)
     source = {

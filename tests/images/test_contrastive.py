@@ -81,7 +81,7 @@ def test_training_that_does_not_help_changes_nothing(pairs: Pairs) -> None:
 
 def test_other_pairs_of_the_product_are_no_negatives() -> None:
     vectors = unit(np.eye(3, DIMENSION))
-    settings = TrainingSettings(epochs=0)
+    settings = TrainingSettings(epochs=0, temperature=1.0)
     apart = train_adapter(Pairs(vectors, vectors, np.array([1, 2, 3])), None, settings)[1][0].loss
     shared = train_adapter(Pairs(vectors, vectors, np.array([1, 1, 3])), None, settings)[1][0].loss
     # Cosines are 1 for the pair itself and 0 for all others: two negatives each, or 1, 1 and 2.
@@ -97,7 +97,8 @@ def test_candidates_of_the_batch_are_negatives_too() -> None:
     pairs = Pairs(vectors[:3], vectors[:3], np.array([1, 2, 3]), others)
 
     def loss(batch_size: int) -> float:
-        return train_adapter(pairs, None, TrainingSettings(epochs=0, batch_size=batch_size))[1][0].loss or 0.0
+        settings = TrainingSettings(epochs=0, batch_size=batch_size, temperature=1.0)
+        return train_adapter(pairs, None, settings)[1][0].loss or 0.0
 
     # Cosines are 1 between equal vectors and 0 between others. One batch: product 1 is told from the images
     # of 2 and 3 and from those of 3, 4 and 2 that were brought; 2 from those of 1 and 3 and of 3 and 4, not

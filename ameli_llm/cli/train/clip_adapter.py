@@ -35,12 +35,14 @@ def clip_adapter(
     ] = "",
     epochs: int = typer.Option(30, min=1, help="Epochs at most; training stops early on dev."),
     seed: int = typer.Option(0, min=0, help="Seed of weights and order."),
-    learning_rate: float = typer.Option(1e-3, min=0.0, help="Adam's learning rate."),
+    learning_rate: float = typer.Option(3e-4, min=0.0, help="Adam's learning rate."),
     batch_size: int = typer.Option(64, min=2, help="Pairs a batch: each other's negatives."),
     bottleneck: int = typer.Option(
         0, min=0, help="Width between the two layers; 0: a quarter of the vector."
     ),
-    temperature: float = typer.Option(1.0, min=1e-6, help="Divides the cosines; 1 is the paper's equation."),
+    temperature: float = typer.Option(
+        0.05, min=1e-6, help="Divides the cosines; 1 is the paper's equation and the official code."
+    ),
     form: Literal["paper", "official"] = typer.Option(
         "paper", help="The paper's equations, or the official code's."
     ),
