@@ -106,7 +106,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(lamps: Path, tmp_path: Pa
     shutil.copytree(lamps, root)
     for number in range(PRODUCTS):
         draw(root / "review_images" / f"{number}.png", number, 0.3)
-    settings = ["--batch-size", 2, "--bottleneck", 256, "--learning-rate", 0.01]
+    settings = ["--batch-size", 2, "--bottleneck", 256, "--learning-rate", 0.01, "--temperature", 1]
     words = [root, "--index", tmp_path / "index", *settings, "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with running("train", "clip-adapter", *words, killed) as process:
