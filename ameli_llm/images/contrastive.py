@@ -34,8 +34,8 @@ class TrainingSettings:
 
     ``bottleneck`` 0 is a quarter of the vectors' size, as in the official code. ``temperature`` divides the
     cosines: 0.05 as in the official code's fine-tuning for retrieval; the paper's equation has none, which is
-    1 and teaches next to nothing. ``patience`` is how many epochs without a better Recall@1 on dev are waited
-    for.
+    1 and teaches less (docs/log.md). ``patience`` is how many epochs without a better Recall@1 on dev are
+    waited for.
     """
 
     form: Literal["paper", "official"] = "paper"
